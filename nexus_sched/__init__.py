@@ -1,0 +1,1 @@
+"""nexus_sched: a predictive task scheduler for workers behind Redis Streams."""

@@ -1,0 +1,53 @@
+"""Workers as contiguous columns; the arrays that every decision reads."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+class WorkerTable:
+    """Name -> row in O(1), and one contiguous column per property (float32 unless said otherwise).
+
+    A row is reused after `leave`, with its generation advanced, so a stale (row, generation) is noticed.
+    A row is *open* when it accepts and holds fewer tasks than its credit.
+    Every method is O(1) and raises `KernelError` for a row that is not live or a non-finite argument.
+    Capacity doubles when it is exceeded; nothing is allocated per event below it.
+    """
+
+    def __init__(self, capacity: int = 1024) -> None: ...
+    def __len__(self) -> int: ...  # live workers
+    @property
+    def rows(self) -> int: ...  # high-water mark of rows, live or free
+    @property
+    def capacity(self) -> int: ...
+    @property
+    def open_count(self) -> int: ...
+    def join(self, worker: str, slots: int, credit: int, at_ms: float) -> int:
+        """Row of the worker. A name that is already live keeps its row and bookings, generation + 1."""
+    def leave(self, row: int) -> None: ...
+    def find(self, worker: str) -> int:
+        """Row of the worker, -1 if it is not live."""
+    def name(self, row: int) -> str: ...
+    def generation(self, row: int) -> int: ...
+    def set_credit(self, row: int, credit: int) -> None: ...
+    def set_accepting(self, row: int, accepting: bool) -> None: ...
+    def set_factor(self, row: int, factor: float) -> None:
+        """Learned slowness against the type's mean, 1.0 = average; scales the predicted run time."""
+    def set_bias(self, row: int, bias_ms: float) -> None:
+        """Sum of all per-worker terms of the score (health, balance, exploration), in milliseconds."""
+    def book(self, row: int, work_ms: float) -> None:
+        """One more task in flight, `work_ms` of predicted work more."""
+    def settle(self, row: int, work_ms: float) -> None:
+        """One task less; booked work never falls below 0 and is exactly 0 when nothing is in flight."""
+    def heard(self, row: int, at_ms: float) -> None: ...
+    def heard_at_ms(self, row: int) -> float: ...  # float64: milliseconds since the epoch
+    def in_flight(self, row: int) -> int: ...
+    def slots(self, row: int) -> int: ...
+    def credit(self, row: int) -> int: ...
+    def booked_ms(self, row: int) -> float: ...
+    def column(self, name: str) -> NDArray[np.float32]:
+        """A copy of a column over all rows: wait_ms, factor, bias_ms, closed, load, booked_ms, in_flight, slots, credit."""
+    def snapshot(self) -> bytes:
+        """Everything, in a versioned little-endian layout that does not depend on the machine."""
+    def restore(self, blob: bytes) -> None:
+        """Become exactly what `snapshot` saw. Raises `SnapshotUnreadable`."""
+    def digest(self, seed: int = 0) -> int:
+        """64-bit digest of all state; equal state, equal digest, on every machine."""

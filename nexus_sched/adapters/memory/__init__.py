@@ -1,0 +1,1 @@
+"""Every port in memory: the model that simulators and tests run on."""

@@ -1,0 +1,351 @@
+#!lua name=nexus_v1
+-- The shard protocol, version 1. Laws of this file:
+--   1. Validate everything, then write: an error after the first write would not roll back.
+--   2. No policy: what should happen is decided by the leader and arrives as arguments.
+--   3. Bounded work: the caller sends at most 256 tasks a call, reap moves at most `limit`.
+--   4. All keys start with the prefix ARGV[1] = "{nx:<pool>:<n>}", the hash tag of the shard.
+--   5. Ids of inbox and journal entries come from the journal's sequence, so the leader knows them
+--      without waiting; ids of facts are the stream's own.
+-- Keys and fields are described in docs/reference/protocol.md. Every function's twin in plain Python
+-- is nexus_sched/adapters/memory/shard.py; one conformance suite holds both to the same answers.
+
+local QUEUED, RUNNING, FINISHED, DEAD, CANCELLED = 'Q', 'R', 'F', 'D', 'C'
+
+-- The journal's sequence, or nil if the caller does not hold the lease of `epoch` under `nonce`.
+local function fence(meta, epoch, nonce)
+  local held = redis.call('HMGET', meta, 'epoch', 'nonce', 'seq')
+  if held[1] ~= epoch or held[2] ~= nonce then return nil end
+  return tonumber(held[3] or '0')
+end
+
+-- Publishes the end of a task to the submitter's channel, if it named one.
+-- Message: "<task id> <outcome> <1|0>[result]"; 0 means: fetch the result from r:<id>.
+local INLINE_RESULT_BYTES_MAX = 8192
+local function announce(reply, id, outcome, result)
+  if not reply or reply == '' then return end
+  local message = id .. ' ' .. outcome .. ' '
+  if #result <= INLINE_RESULT_BYTES_MAX then message = message .. '1' .. result else message = message .. '0' end
+  redis.call('PUBLISH', 'nexus:done:' .. reply, message)
+end
+
+-- Takes a task back from an inbox into q:r, unless it has ended. Returns 1 if it was taken back.
+-- The next attempt number becomes the lowest that may start, so a delayed start is refused.
+local function reclaim(P, worker, entry, id, attempt, why, started_too)
+  local task = P .. ':t:' .. id
+  local t = redis.call('HMGET', task, 's', 'w', 'a')
+  local started = t[1] == RUNNING and t[2] == worker and t[3] == attempt
+  if started and not started_too then return 0 end
+  local there = redis.call('XDEL', P .. ':i:' .. worker, entry)
+  if there == 0 or not (t[1] == QUEUED or started) then return 0 end
+  redis.call('HSET', task, 's', QUEUED, 'm', tostring(tonumber(attempt) + 1))
+  redis.call('XADD', P .. ':q:r', '*', 'i', id, 'a', attempt, 'w', worker, 'y', why, 'n', started and '1' or '0')
+  return 1
+end
+
+-- Reclaims up to `limit` entries of an inbox; control messages are dropped with it.
+local function reclaim_inbox(P, worker, why, limit, which)
+  local moved = 0
+  for _, item in ipairs(redis.call('XRANGE', P .. ':i:' .. worker, '-', '+', 'COUNT', limit)) do
+    local f = item[2]
+    if f[1] == 'i' then
+      if which == 'all' then
+        moved = moved + reclaim(P, worker, item[1], f[2], f[4], why, true)
+      else
+        local t = redis.call('HMGET', P .. ':t:' .. f[2], 's', 'w', 'a')
+        if t[1] == RUNNING and t[2] == worker and t[3] == f[4] then
+          moved = moved + reclaim(P, worker, item[1], f[2], f[4], why, true)
+        end
+      end
+    elseif which == 'all' then
+      redis.call('XDEL', P .. ':i:' .. worker, item[1])
+    end
+  end
+  return moved
+end
+
+-- submit: P, length_max, bytes_max, reply, count, count * (id, class, spec, payload)
+-- -> count * (1 accepted | 0 known already | -1 busy)
+local function submit(keys, a)
+  local P, length_max, bytes_max, reply, count = a[1], tonumber(a[2]), tonumber(a[3]), a[4], tonumber(a[5])
+  if #a ~= 5 + 4 * count then return redis.error_reply('NXARGS submit') end
+  local bytes = tonumber(redis.call('HGET', keys[1], 'bytes') or '0')
+  local added, lengths, answers = 0, {}, {}
+  for k = 1, count do
+    local at = 2 + 4 * k
+    local id, class, spec, payload = a[at], a[at + 1], a[at + 2], a[at + 3]
+    local task, queue = P .. ':t:' .. id, P .. ':q:' .. class
+    if not lengths[class] then lengths[class] = redis.call('XLEN', queue) end
+    if redis.call('EXISTS', task) == 1 then
+      answers[k] = 0
+    elseif lengths[class] >= length_max or (#payload > 0 and bytes + added + #payload > bytes_max) then
+      answers[k] = -1
+    else
+      local size = tostring(#payload)
+      if reply == '' then redis.call('HSET', task, 's', QUEUED, 'b', size)
+      else redis.call('HSET', task, 's', QUEUED, 'b', size, 'y', reply) end
+      -- the envelope a worker gets at its start: 4 bytes of length (big endian), spec, payload
+      redis.call('SET', P .. ':p:' .. id, struct.pack('>I4', #spec) .. spec .. payload)
+      redis.call('XADD', queue, '*', 'i', id, 'm', spec, 'b', size)
+      lengths[class] = lengths[class] + 1
+      added = added + #payload
+      answers[k] = 1
+    end
+  end
+  if added > 0 then redis.call('HINCRBY', keys[1], 'bytes', added) end
+  return answers
+end
+
+-- acquire: P, owner, nonce, epoch seen, counter seen -> {1, epoch, seq} | {0, epoch, counter}
+-- A lease is taken if it is free, mine, or has stood still since it was seen (the caller's own clock).
+local function acquire(keys, a)
+  local meta = keys[1]
+  local m = redis.call('HMGET', meta, 'epoch', 'owner', 'rc', 'seq')
+  local free = (not m[2]) or m[2] == '' or m[2] == a[2] or (m[1] == a[4] and m[3] == a[5])
+  if not free then return {0, m[1], m[3]} end
+  local epoch = tonumber(m[1] or '0') + 1
+  redis.call('HSET', meta, 'epoch', epoch, 'owner', a[2], 'nonce', a[3], 'rc', 0, 'format', 1)
+  redis.call('HSETNX', meta, 'seq', 0)
+  return {1, tostring(epoch), m[4] or '0'}
+end
+
+-- renew: P, epoch, nonce -> 1 | 0
+local function renew(keys, a)
+  if not fence(keys[1], a[2], a[3]) then return 0 end
+  redis.call('HINCRBY', keys[1], 'rc', 1)
+  return 1
+end
+
+-- release: P, epoch, nonce -> 1 | 0
+local function release(keys, a)
+  if not fence(keys[1], a[2], a[3]) then return 0 end
+  redis.call('HSET', keys[1], 'owner', '')
+  return 1
+end
+
+local function end_task(P, id, state, outcome, ttl)
+  local task = P .. ':t:' .. id
+  local t = redis.call('HMGET', task, 's', 'y', 'b')
+  if not (t[1] == QUEUED or t[1] == RUNNING) then return end
+  local bytes = tonumber(t[3])
+  if bytes > 0 then redis.call('HINCRBY', P .. ':meta', 'bytes', -bytes) end
+  redis.call('HSET', task, 's', state, 'o', outcome)
+  if state == CANCELLED then -- a dead letter keeps its payload, so that it can be sent again
+    redis.call('DEL', P .. ':p:' .. id)
+    redis.call('EXPIRE', task, ttl)
+  end
+  announce(t[2], id, outcome, '')
+end
+
+-- commit: P, epoch, nonce, seq, turn, publish, ttl, then counted sections:
+--   trims     n * (stream, lowest id kept)
+--   removals  n streams * (stream, m, m * entry)
+--   dispatch  n * (worker, id, attempt)
+--   ends      n * ('D'|'C', id, attempt, reason, worker, detail)
+--   retracts  n * (worker, entry, id, attempt)
+--   stops     n * (worker, id, attempt)
+-- -> {'OK', seq} | {'FENCED'} | {'SEQ', seq}
+local function commit(keys, a)
+  local P, meta = a[1], keys[1]
+  local seq = fence(meta, a[2], a[3])
+  if not seq then return {'FENCED'} end
+  if seq ~= tonumber(a[4]) then return {'SEQ', seq} end
+  local turn, publish, ttl = a[5], a[6] == '1', a[7]
+  local at = 8
+  local function take()
+    local value = a[at]
+    at = at + 1
+    return value
+  end
+  local after = seq + 1
+  local index = 0
+  for _ = 1, tonumber(take()) do
+    local stream = take()
+    redis.call('XTRIM', P .. ':' .. stream, 'MINID', take())
+  end
+  for _ = 1, tonumber(take()) do
+    local stream, count = take(), tonumber(take())
+    redis.call('XDEL', P .. ':' .. stream, unpack(a, at, at + count - 1))
+    at = at + count
+  end
+  for _ = 1, tonumber(take()) do
+    local worker, id, attempt = a[at], a[at + 1], a[at + 2]
+    at = at + 3
+    redis.call('XADD', P .. ':i:' .. worker, after .. '-' .. index, 'i', id, 'a', attempt)
+    index = index + 1
+    if publish then
+      redis.call('PUBLISH', 'nexus:dispatch:' .. worker, '{"task_id":"' .. id .. '","attempt":' .. attempt .. '}')
+    end
+  end
+  for _ = 1, tonumber(take()) do
+    local state, id, attempt, reason, worker, detail = a[at], a[at + 1], a[at + 2], a[at + 3], a[at + 4], a[at + 5]
+    at = at + 6
+    if state == DEAD then
+      redis.call('XADD', P .. ':dead', '*', 'i', id, 'a', attempt, 'y', reason, 'w', worker, 'd', detail)
+    end
+    if id ~= '' then end_task(P, id, state, reason, ttl) end
+  end
+  for _ = 1, tonumber(take()) do
+    reclaim(P, a[at], a[at + 1], a[at + 2], a[at + 3], 'retracted', false)
+    at = at + 4
+  end
+  for _ = 1, tonumber(take()) do
+    redis.call('XADD', P .. ':i:' .. a[at], after .. '-' .. index, 'c', 'stop', 'i', a[at + 1], 'a', a[at + 2])
+    index = index + 1
+    at = at + 3
+  end
+  redis.call('XADD', P .. ':ev', after .. '-0', 't', turn)
+  redis.call('HSET', meta, 'seq', after)
+  return {'OK', after}
+end
+
+-- retract: P, epoch, nonce, n * (worker, entry, id, attempt) -> n * (1 | 0)
+local function retract(keys, a)
+  if not fence(keys[1], a[2], a[3]) then return {'FENCED'} end
+  local taken = {}
+  for at = 4, #a, 4 do
+    taken[#taken + 1] = reclaim(a[1], a[at], a[at + 1], a[at + 2], a[at + 3], 'retracted', false)
+  end
+  return taken
+end
+
+-- register: P, worker, offer -> incarnation
+-- What the former incarnation had started is reclaimed; what it had not stays in the inbox.
+local function register(keys, a)
+  local P, worker = a[1], a[2]
+  local incarnation = redis.call('HINCRBY', P .. ':w:' .. worker, 'inc', 1)
+  redis.call('HSET', P .. ':w:' .. worker, 's', 'UP', 'f', a[3])
+  redis.call('ZADD', P .. ':wk', incarnation * 4294967296, worker)
+  reclaim_inbox(P, worker, 'worker-restarted', 10000, 'started')
+  redis.call('XADD', P .. ':rep', '*', 'k', 'join', 'w', worker, 'n', incarnation, 'f', a[3])
+  return incarnation
+end
+
+-- leave: P, worker, incarnation -> {'OK', moved} | {'FENCED'}; everything it holds is reclaimed.
+local function leave(keys, a)
+  local P, worker = a[1], a[2]
+  local w = redis.call('HMGET', P .. ':w:' .. worker, 'inc', 's')
+  if w[1] ~= a[3] or w[2] ~= 'UP' then return {'FENCED'} end
+  local moved = reclaim_inbox(P, worker, 'worker-left', 10000, 'all')
+  redis.call('HSET', P .. ':w:' .. worker, 's', 'LEFT')
+  redis.call('ZREM', P .. ':wk', worker)
+  redis.call('XADD', P .. ':rep', '*', 'k', 'left', 'w', worker, 'n', a[3], 'f', '')
+  return {'OK', moved}
+end
+
+-- reap: P, epoch, nonce, worker, heartbeat seen, limit -> {'OK', moved, left} | {'ALIVE'} | {'FENCED'}
+local function reap(keys, a)
+  local P, worker = a[1], a[4]
+  if not fence(keys[1], a[2], a[3]) then return {'FENCED'} end
+  local record = P .. ':w:' .. worker
+  local beat = redis.call('ZSCORE', P .. ':wk', worker)
+  if beat then
+    if tonumber(beat) ~= tonumber(a[5]) then return {'ALIVE'} end
+    local incarnation = redis.call('HGET', record, 'inc') or '0'
+    redis.call('HINCRBY', record, 'inc', 1)
+    redis.call('HSET', record, 's', 'LOST')
+    redis.call('ZREM', P .. ':wk', worker)
+    redis.call('XADD', P .. ':rep', '*', 'k', 'lost', 'w', worker, 'n', incarnation, 'f', '')
+  elseif redis.call('HGET', record, 's') == 'UP' then
+    return {'ALIVE'}
+  end
+  local moved = reclaim_inbox(P, worker, 'worker-lost', tonumber(a[6]), 'all')
+  return {'OK', moved, redis.call('XLEN', P .. ':i:' .. worker)}
+end
+
+-- One completion of a live worker -> the code of `model.outcome.Receipt`, payload bytes set free.
+local function complete(P, worker, ttl, id, attempt, entry, final, outcome, fact, result)
+  local task = P .. ':t:' .. id
+  local t = redis.call('HMGET', task, 's', 'w', 'a', 'y', 'b')
+  local state = t[1]
+  if state == FINISHED and t[2] == worker and t[3] == attempt then return 2, 0 end
+  if not (state == QUEUED or state == RUNNING) then
+    redis.call('XDEL', P .. ':i:' .. worker, entry)
+    return 0, 0
+  end
+  local mine = state == RUNNING and t[2] == worker and t[3] == attempt
+  local there = redis.call('XDEL', P .. ':i:' .. worker, entry)
+  if final == '0' then
+    -- another attempt is wanted; only the run that owns the task may send it back
+    if there == 0 or not (mine or state == QUEUED) then return 0, 0 end
+    redis.call('HSET', task, 's', QUEUED, 'm', tostring(tonumber(attempt) + 1))
+    redis.call('XADD', P .. ':q:r', '*', 'i', id, 'a', attempt, 'w', worker, 'y', 'run-failed', 'n', '1')
+    return 4, 0
+  end
+  redis.call('HSET', task, 's', FINISHED, 'w', worker, 'a', attempt, 'o', outcome)
+  redis.call('EXPIRE', task, ttl)
+  redis.call('DEL', P .. ':p:' .. id)
+  if result ~= '' then redis.call('SET', P .. ':r:' .. id, result, 'EX', ttl) end
+  redis.call('XADD', P .. ':res', '*', 'i', id, 'w', worker, 'a', attempt, 'f', fact)
+  announce(t[4], id, outcome, result)
+  return (mine and there == 1) and 1 or 3, tonumber(t[5] or '0')
+end
+
+-- step: P, worker, incarnation, ttl, report,
+--       count, count * (id, attempt, entry, final, outcome, fact, result),
+--       n * (id, attempt, entry)
+-- -> {'OK', count * receipt, n * (envelope | false)} | {'FENCED'}
+-- The one call a worker makes: results, next starts and heartbeat together.
+local function step(keys, a)
+  local P, worker = a[1], a[2]
+  local w = redis.call('HMGET', P .. ':w:' .. worker, 'inc', 's')
+  if w[1] ~= a[3] or w[2] ~= 'UP' then return {'FENCED'} end
+  redis.call('ZINCRBY', P .. ':wk', 1, worker)
+  if a[5] ~= '' then redis.call('XADD', P .. ':rep', '*', 'k', 'report', 'w', worker, 'n', a[3], 'f', a[5]) end
+  local receipts, starts, freed = {}, {}, 0
+  local count, at = tonumber(a[6]), 7
+  for k = 1, count do
+    local bytes
+    receipts[k], bytes = complete(
+      P, worker, a[4], a[at], a[at + 1], a[at + 2], a[at + 3], a[at + 4], a[at + 5], a[at + 6])
+    freed = freed + bytes
+    at = at + 7
+  end
+  if freed > 0 then redis.call('HINCRBY', keys[1], 'bytes', -freed) end
+  while at <= #a do
+    local id, attempt = a[at], a[at + 1]
+    local task = P .. ':t:' .. id
+    local t = redis.call('HMGET', task, 's', 'w', 'a', 'm')
+    local fresh = t[1] == QUEUED and tonumber(attempt) >= tonumber(t[4] or '0')
+    local again = t[1] == RUNNING and t[2] == worker and t[3] == attempt
+    if fresh or again then
+      if fresh then redis.call('HSET', task, 's', RUNNING, 'w', worker, 'a', attempt) end
+      starts[#starts + 1] = redis.call('GET', P .. ':p:' .. id)
+    else
+      redis.call('XDEL', P .. ':i:' .. worker, a[at + 2])
+      starts[#starts + 1] = false
+    end
+    at = at + 3
+  end
+  return {'OK', receipts, starts}
+end
+
+-- snapshot: P, epoch, nonce, seq, blob -> {'OK'} | {'FENCED'}
+-- Keeps the two newest; the journal is cut behind the older of them.
+local function snapshot(keys, a)
+  local P, meta = a[1], keys[1]
+  if not fence(meta, a[2], a[3]) then return {'FENCED'} end
+  local kept = redis.call('HMGET', meta, 'snap', 'snap_before')
+  if kept[1] ~= a[4] then
+    if kept[2] then redis.call('DEL', P .. ':snap:' .. kept[2]) end
+    if kept[1] then
+      redis.call('HSET', meta, 'snap_before', kept[1])
+      redis.call('XTRIM', P .. ':ev', 'MINID', (tonumber(kept[1]) + 1) .. '-0')
+    end
+    redis.call('HSET', meta, 'snap', a[4])
+  end
+  redis.call('SET', P .. ':snap:' .. a[4], a[5])
+  return {'OK'}
+end
+
+local draining = {'allow-oom'}
+redis.register_function('nx_submit', submit)
+redis.register_function('nx_acquire', acquire)
+redis.register_function{function_name = 'nx_renew', callback = renew, flags = draining}
+redis.register_function{function_name = 'nx_release', callback = release, flags = draining}
+redis.register_function{function_name = 'nx_commit', callback = commit, flags = draining}
+redis.register_function{function_name = 'nx_retract', callback = retract, flags = draining}
+redis.register_function{function_name = 'nx_register', callback = register, flags = draining}
+redis.register_function{function_name = 'nx_leave', callback = leave, flags = draining}
+redis.register_function{function_name = 'nx_reap', callback = reap, flags = draining}
+redis.register_function{function_name = 'nx_step', callback = step, flags = draining}
+redis.register_function{function_name = 'nx_snapshot', callback = snapshot, flags = draining}

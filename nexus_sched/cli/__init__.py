@@ -1,0 +1,1 @@
+"""The command line; composition root, the only room that knows everyone."""

@@ -1,0 +1,1 @@
+"""Submit tasks and await their results, with or without asyncio."""

@@ -1,0 +1,1 @@
+"""The engine: events in, effects out. Deterministic; no clock, I/O, randomness or logging."""

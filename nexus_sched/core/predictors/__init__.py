@@ -1,0 +1,1 @@
+"""Predictors that ship with the package."""

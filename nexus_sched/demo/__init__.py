@@ -1,0 +1,1 @@
+"""The demonstration: embedded server, real worker processes, one workload twice."""

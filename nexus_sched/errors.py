@@ -1,0 +1,149 @@
+"""Every error of the package: one tree, each leaf with a stable code.
+
+Logs, metrics, HTTP problems, exit codes and documentation share the codes. A code is never renamed or
+reused. Expected results are values (`nexus_sched.model.outcome`); an exception means a broken contract
+or a broken world.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class NexusError(Exception):
+    """Base of all errors raised on purpose. `code` is stable, `exit_code` is what a command exits with."""
+
+    code: ClassVar[str] = "INTERNAL"
+    exit_code: ClassVar[int] = 1
+
+
+class InvalidInput(NexusError):
+    """A value from outside breaks its documented bounds."""
+
+    code = "INVALID_INPUT"
+    exit_code = 2
+
+
+class ConfigInvalid(NexusError):
+    """The configuration cannot be used. `problems` holds one line for every finding."""
+
+    code = "CONFIG_INVALID"
+    exit_code = 3
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class StoreError(NexusError):
+    """The store did not do what was asked. Subclasses are the typed states of the port."""
+
+    code = "STORE_ERROR"
+    exit_code = 4
+
+
+class StoreUnreachable(StoreError):
+    """No connection, or it broke; whether the last write was applied is unknown until asked."""
+
+    code = "STORE_UNREACHABLE"
+
+
+class StoreLoading(StoreError):
+    """The server is reading its data set from disk. Passes by itself."""
+
+    code = "STORE_LOADING"
+
+
+class StoreReadOnly(StoreError):
+    """The server is a replica or lost its master (READONLY, MASTERDOWN, CLUSTERDOWN, NOREPLICAS)."""
+
+    code = "STORE_READ_ONLY"
+
+
+class StoreOutOfMemory(StoreError):
+    """`maxmemory` is reached; submissions are refused, draining calls still pass."""
+
+    code = "STORE_OUT_OF_MEMORY"
+
+
+class StoreNotPersisting(StoreError):
+    """The server cannot write its own files (MISCONF)."""
+
+    code = "STORE_NOT_PERSISTING"
+
+
+class StoreAuthRefused(StoreError):
+    """Wrong or missing credentials, or rights (WRONGPASS, NOAUTH, NOPERM)."""
+
+    code = "STORE_AUTH_REFUSED"
+    exit_code = 7
+
+
+class StoreUnsuitable(StoreError):
+    """The server is configured so that tasks could be lost (evicting policy) or is too old."""
+
+    code = "STORE_UNSUITABLE"
+    exit_code = 3
+
+
+class StateLost(StoreError):
+    """What this shard had written is gone or has gaps. Refused instead of silently starting afresh."""
+
+    code = "STATE_LOST"
+    exit_code = 9
+
+
+class Fenced(StoreError):
+    """Somebody else holds the lease or the worker name now; the caller must stop acting at once."""
+
+    code = "FENCED"
+    exit_code = 6
+
+
+class QueueFull(NexusError):
+    """The bound on queued tasks or bytes is reached. `retry_after_ms` says when to try again."""
+
+    code = "BUSY"
+    exit_code = 1
+
+    def __init__(self, message: str, retry_after_ms: int) -> None:
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms
+
+
+class TaskFailed(NexusError):
+    """Raised by `result()`: the task ended without a result. `outcome` names how."""
+
+    code = "TASK_FAILED"
+
+    def __init__(self, task_id: str, outcome: str, reason: str) -> None:
+        super().__init__(f"task {task_id} ended as {outcome}: {reason}")
+        self.task_id = task_id
+        self.outcome = outcome
+        self.reason = reason
+
+
+class ResultPending(NexusError):
+    """Raised by `result(timeout=...)`: the task has not ended yet."""
+
+    code = "RESULT_PENDING"
+
+
+class TaskUnknown(NexusError):
+    """No task of this id is known, or it ended longer ago than results are kept."""
+
+    code = "TASK_UNKNOWN"
+    exit_code = 5
+
+
+class SnapshotUnreadable(NexusError):
+    """A snapshot or journal entry is of an unknown format or damaged."""
+
+    code = "SNAPSHOT_UNREADABLE"
+    exit_code = 9
+
+
+class KernelError(NexusError):
+    """The compiled core refused its input or produced a non-finite number."""
+
+    code = "KERNEL_ERROR"

@@ -1,0 +1,1 @@
+"""Who places when prediction cannot: plain Python that stands on nothing it guards."""

@@ -1,0 +1,24 @@
+"""One placement, with what it was based on."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class SchedulingDecision(Struct, frozen=True, array_like=True, gc=False):
+    """Which worker a task goes to, and why. All spans in milliseconds.
+
+    `score_ms` is J of placement.md (lower is better); it and `predicted_ms` are `None` if the policy
+    that placed it used no prediction.
+    """
+
+    task_id: str
+    task_type: str
+    worker: str
+    attempt: int
+    policy: str  # "predictive", "least-outstanding" or "round-robin"
+    predicted_ms: float | None = None  # mean service time booked on the worker
+    p50_ms: float | None = None
+    score_ms: float | None = None
+    wait_ms: float = 0.0  # how long it had waited in the queue when it was placed
+    basis: str = ""

@@ -1,0 +1,142 @@
+"""Inputs of the core. Everything that may change its state is one of these, and is journaled.
+
+Events are facts that have already passed validation; they are small, frozen and encoded as tagged
+MessagePack arrays. New fields are appended with a default, tags are never reused.
+`entry` is the id of the stream entry a fact came from, so that the commit can remove it.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from nexus_sched.model.outcome import Outcome, Reason
+from nexus_sched.model.settings import EngineSettings
+from nexus_sched.model.task import Task
+
+
+class Event(Struct, frozen=True, array_like=True, gc=False):
+    """Base of all inputs."""
+
+
+class EpochBegan(Event, frozen=True, tag="epoch"):
+    """A leader took over; first event of its epoch. Carries the configuration it runs with."""
+
+    epoch: int
+    owner: str
+    settings: EngineSettings
+
+
+class TaskSubmitted(Event, frozen=True, tag="submitted"):
+    """A task waits in its priority's queue stream."""
+
+    task: Task
+    entry: str
+
+
+class TaskReclaimed(Event, frozen=True, tag="reclaimed"):
+    """A dispatched task went back to the reclaimed queue (`q:r`)."""
+
+    task_id: str
+    attempt: int
+    worker: str
+    reason: Reason
+    started: bool
+    entry: str
+
+
+class TaskRefused(Event, frozen=True, tag="refused"):
+    """An entry of a queue or fact stream could not be understood; it is dead-lettered and removed."""
+
+    stream: str
+    entry: str
+    task_id: str  # empty if not even that could be read
+    reason: Reason
+    detail: str
+
+
+class TaskFinished(Event, frozen=True, tag="finished"):
+    """A run ended for good and was accepted."""
+
+    task_id: str
+    attempt: int
+    worker: str
+    outcome: Outcome
+    run_ms: float
+    queue_ms: float
+    result_bytes: int
+
+
+class CancelRequested(Event, frozen=True, tag="cancel"):
+    """Somebody wants the task not to run, or to stop."""
+
+    task_id: str
+
+
+class WorkerJoined(Event, frozen=True, tag="joined"):
+    """A worker registered; a higher incarnation of a known worker replaces the former one."""
+
+    worker: str
+    incarnation: int
+    slots: int
+    worker_class: str
+
+
+class WorkerReported(Event, frozen=True, tag="reported"):
+    """A capacity report of a live worker."""
+
+    worker: str
+    incarnation: int
+    draining: bool
+    running: int
+    queued: int
+    cpu: float | None = None
+    memory: float | None = None
+
+
+class WorkerLeft(Event, frozen=True, tag="left"):
+    """A worker said good-bye, or was declared lost; what it held has gone to the reclaimed queue."""
+
+    worker: str
+    incarnation: int
+    lost: bool
+
+
+class WorkerSuspected(Event, frozen=True, tag="suspected"):
+    """A worker's heartbeat is late: no new tasks until it is heard of again."""
+
+    worker: str
+
+
+class WorkerTrusted(Event, frozen=True, tag="trusted"):
+    """A suspected worker was heard of again."""
+
+    worker: str
+
+
+class ModeChanged(Event, frozen=True, tag="mode"):
+    """An operator chose how workers are picked. `mode` is one of `settings.MODES`."""
+
+    mode: str
+
+
+class PredictorOverran(Event, frozen=True, tag="overran"):
+    """Measured by the shell: a prediction took longer than its budget. Counts as a failure of it."""
+
+    spent_us: float
+
+
+AnyEvent = (
+    EpochBegan
+    | TaskSubmitted
+    | TaskReclaimed
+    | TaskRefused
+    | TaskFinished
+    | CancelRequested
+    | WorkerJoined
+    | WorkerReported
+    | WorkerLeft
+    | WorkerSuspected
+    | WorkerTrusted
+    | ModeChanged
+    | PredictorOverran
+)

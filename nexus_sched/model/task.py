@@ -1,0 +1,59 @@
+"""What a submitter asks for (`TaskSpec`, the wire form) and what the scheduler knows (`Task`).
+
+The payload itself is opaque: only its size is ever known here.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+PRIORITY_MIN = 0
+PRIORITY_MAX = 9  # the most urgent
+PRIORITY_DEFAULT = 5
+ATTEMPTS_MAX = 100
+DURATION_MS_MAX = 30 * 86_400_000.0  # 30 days
+PAYLOAD_BYTES_MAX = 64 * 2**20
+
+Priority = Annotated[int, Meta(ge=PRIORITY_MIN, le=PRIORITY_MAX)]
+Attempts = Annotated[int, Meta(ge=1, le=ATTEMPTS_MAX)]
+DurationMs = Annotated[float, Meta(ge=0.0, le=DURATION_MS_MAX)]
+
+
+class Retry(Enum):
+    """When a task that did not succeed may run again, up to `max_attempts` starts."""
+
+    NEVER = "never"  # at most one start, even if its worker dies
+    LOST = "lost"  # only if its worker died or was lost (the default)
+    ANY = "any"  # also if the function raised or ran out of time
+
+
+class TaskSpec(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The description that travels with a submission: a MessagePack map with these keys.
+
+    `type` is checked by `check_task_type`; unknown keys are ignored, so that newer producers can talk
+    to older schedulers.
+    """
+
+    type: str
+    hint_ms: DurationMs | None = None  # the submitter's own estimate of the service time
+    timeout_ms: DurationMs | None = None  # the worker ends the run after this long
+    max_attempts: Attempts = 3  # starts, the first included
+    retry: Retry = Retry.LOST
+    codec: Annotated[str, Meta(max_length=16)] = "msgpack"  # how the payload is encoded: msgpack, json or raw
+    traceparent: Annotated[str, Meta(max_length=64)] | None = None  # W3C trace context, passed on untouched
+
+
+class Task(Struct, frozen=True, array_like=True, gc=False):
+    """A task as the core sees it. Times are milliseconds since the epoch of the store's clock."""
+
+    id: str
+    type: str
+    priority: int  # 0..9, 9 is the most urgent
+    payload_bytes: int
+    arrived_at_ms: int
+    hint_ms: float | None = None
+    max_attempts: int = 3
+    retry: Retry = Retry.LOST

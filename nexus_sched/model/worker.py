@@ -1,0 +1,51 @@
+"""What is known of a worker: what it offers, and where it stands."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+SLOTS_MAX = 4096
+
+
+class WorkerStanding(Enum):
+    """Whether a worker is given tasks. Only `ACCEPTING` is."""
+
+    ACCEPTING = "accepting"
+    DRAINING = "draining"  # finishes what it runs, takes nothing new
+    SUSPECT = "suspect"  # heartbeats late; trusted again at the next one
+    GONE = "gone"
+
+
+class WorkerOffer(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a worker says of itself when it registers: a MessagePack map with these keys."""
+
+    slots: Annotated[int, Meta(ge=1, le=SLOTS_MAX)] = 1
+    worker_class: Annotated[str, Meta(max_length=128)] = ""
+    labels: dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=128)]] = {}
+    package_version: Annotated[str, Meta(max_length=32)] = ""
+
+
+class WorkerReport(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A capacity report: a MessagePack map with these keys. Shares are 0..1 of the whole machine."""
+
+    draining: bool = False
+    running: Annotated[int, Meta(ge=0, le=SLOTS_MAX)] = 0
+    queued: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    cpu: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
+    memory: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
+
+
+class WorkerState(Struct, frozen=True, kw_only=True):
+    """A worker as status pages show it."""
+
+    worker: str
+    standing: WorkerStanding
+    worker_class: str
+    slots: int
+    in_flight: int
+    booked_ms: float
+    incarnation: int
+    heard_age_ms: float  # since the scheduler last heard of it

@@ -1,0 +1,1 @@
+"""Recompute recorded decisions from the journal and compare them to the bit."""

@@ -1,0 +1,1 @@
+"""The shell: turn loop, guard, recovery, ownership. Asyncio around the deterministic core."""

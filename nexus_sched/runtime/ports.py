@@ -1,0 +1,289 @@
+"""What the shell needs of a store, as protocols. Adapters implement them; nothing here does I/O.
+
+One shard is one hash tag, one ordered journal, one leader. The three protocols are the three parties of
+the shard's protocol (docs/reference/protocol.md): the leader, a worker, a submitter. Every method may
+raise the `StoreError` family; after `StoreUnreachable` it is unknown whether a write was applied.
+`nexus_sched.testing.conformance` exercises any implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from msgspec import Struct
+
+from nexus_sched.errors import StoreError
+from nexus_sched.model.outcome import Acceptance, Outcome, Reason, Receipt
+
+PRIORITY_STREAMS = tuple(f"q:{priority}" for priority in range(10))
+RECLAIMED_STREAM = "q:r"
+FACT_STREAMS = ("res", "rep", "cmd")
+INPUT_STREAMS = (RECLAIMED_STREAM, *FACT_STREAMS, *reversed(PRIORITY_STREAMS))  # read in this order
+
+COMMIT_TASKS_MAX = 256  # dispatches in one commit; the store's work per call stays below 5 ms
+REAP_TASKS_MAX = 100
+SUBMIT_TASKS_MAX = 256
+
+# One stream entry as it was read: [entry id, [field, value, field, value, ...]], all bytes.
+RawEntry = Sequence[object]
+# What one read gave: (stream suffix, its new entries in order), in the order of INPUT_STREAMS.
+RawBatch = list[tuple[str, list[RawEntry]]]
+
+
+class SequenceMismatch(StoreError):
+    """The journal is not where the leader believes: a reply was lost, or the store went back in time."""
+
+    code = "SEQUENCE_MISMATCH"
+
+    def __init__(self, seq: int) -> None:
+        super().__init__(f"the journal is at {seq}")
+        self.seq = seq
+
+
+class Lease(Struct, frozen=True):
+    """The right to lead a shard. Valid while `(epoch, nonce)` is what the store holds."""
+
+    epoch: int
+    owner: str
+    nonce: str
+    seq: int  # the journal's sequence when it was taken
+
+
+class LeaseSeen(Struct, frozen=True):
+    """Somebody else's lease as it was observed; unchanged for a whole lease time means: free."""
+
+    epoch: str
+    counter: str
+
+
+class DispatchLine(NamedTuple):
+    """One move into an inbox. The k-th one of the commit of seq s gets the inbox entry `<s>-<k>`."""
+
+    worker: str
+    task_id: str
+    attempt: int
+
+
+class EndLine(NamedTuple):
+    """One task that ends in this commit without a result: a dead letter, or cancelled while queued."""
+
+    dead: bool
+    task_id: str  # empty for a malformed entry without one
+    attempt: int
+    reason: Reason
+    worker: str
+    detail: str
+
+
+class RetractLine(NamedTuple):
+    """One unstarted task to take back from an inbox into the reclaimed queue."""
+
+    worker: str
+    inbox_entry: str
+    task_id: str
+    attempt: int
+
+
+class CommitPlan(Struct):
+    """Everything one turn writes, in the order in which the store applies it."""
+
+    turn: bytes
+    trims: dict[str, str]  # stream suffix -> lowest entry id that stays
+    removals: dict[str, list[str]]  # stream suffix -> entries to delete
+    dispatches: list[DispatchLine]
+    ends: list[EndLine]
+    retracts: list[RetractLine]
+    stops: list[DispatchLine]  # control messages; they follow the dispatches in the numbering
+
+
+class Reaped(Struct, frozen=True):
+    """Answer of `reap`: `alive` means a heartbeat came in between and nothing was done."""
+
+    alive: bool
+    moved: int = 0
+    left: int = 0  # entries still in the inbox: call again
+
+
+class LeaderStore(Protocol):
+    """The leader's side of one shard."""
+
+    async def open(self) -> None:
+        """Connect, check that the server is suitable, install the function library if it is missing."""
+
+    async def close(self) -> None:
+        """Close all connections. Never raises."""
+
+    async def acquire(self, owner: str, nonce: str, seen: LeaseSeen | None) -> Lease | LeaseSeen:
+        """Take the lease if it is free, one's own, or still exactly as `seen`."""
+
+    async def renew(self, lease: Lease) -> None:
+        """Show that the leader lives. Raises `Fenced` if the lease is somebody else's."""
+
+    async def release(self, lease: Lease) -> None:
+        """Give the lease back at a graceful stop; the next `acquire` succeeds at once."""
+
+    async def read(self, cursors: Mapping[str, str], count: int, block_ms: int) -> RawBatch:
+        """New entries behind `cursors` (stream suffix -> last id), at most `count` a stream.
+
+        Waits up to `block_ms` for the first one. Returns an empty list if none came.
+        """
+
+    def commit(self, lease: Lease, seq: int, plan: CommitPlan) -> Awaitable[int]:
+        """Apply `plan` on top of `seq`; gives `seq + 1`. Sent at once, so commits may be pipelined.
+
+        Raises `Fenced`, `SequenceMismatch`, or a `StoreError`, after which nothing or all was applied.
+        """
+
+    async def sequence(self) -> int | None:
+        """The journal's sequence, `None` if the shard has no state at all."""
+
+    async def heartbeats(self) -> dict[str, int]:
+        """Live workers and their heartbeat counters. Only a change of a counter means anything."""
+
+    async def reap(self, lease: Lease, worker: str, beat: int, limit: int) -> Reaped:
+        """Declare a worker lost whose counter still is `beat`, and reclaim up to `limit` of its tasks."""
+
+    async def journal(self, after: int, count: int) -> list[tuple[int, bytes]]:
+        """Up to `count` turns `(seq, blob)` behind sequence `after`, in order."""
+
+    async def snapshots(self) -> list[tuple[int, bytes]]:
+        """The kept snapshots `(seq, blob)`, newest first."""
+
+    async def save_snapshot(self, lease: Lease, seq: int, blob: bytes) -> None:
+        """Keep a snapshot of the state after turn `seq`; the journal is cut behind the one before it."""
+
+    async def write_frame(self, blob: bytes) -> None:
+        """Replace the picture of the state that status pages read."""
+
+
+class CompletionLine(NamedTuple):
+    """One finished run, as a worker reports it. `fact` is the encoded `Completion`."""
+
+    task_id: str
+    attempt: int
+    inbox_entry: str
+    final: bool  # False: another attempt is wanted
+    outcome: Outcome
+    fact: bytes
+    result: bytes
+
+
+class StartLine(NamedTuple):
+    """One task a worker is about to start."""
+
+    task_id: str
+    attempt: int
+    inbox_entry: str
+
+
+class StepReply(NamedTuple):
+    """Answer of `step`: a receipt per completion, an envelope (or `None`: refused) per start.
+
+    An envelope is 4 bytes of length (big endian), the encoded `TaskSpec`, the payload.
+    """
+
+    receipts: list[Receipt]
+    envelopes: list[bytes | None]
+
+
+class InboxItem(NamedTuple):
+    """One entry of an inbox. `control` is empty for a task, `"stop"` for a request to stop it."""
+
+    entry: str
+    control: str
+    task_id: str
+    attempt: int
+
+
+class WorkerStore(Protocol):
+    """A worker's side of one shard."""
+
+    async def open(self) -> None:
+        """Connect."""
+
+    async def close(self) -> None:
+        """Close all connections. Never raises."""
+
+    async def register(self, worker: str, offer: bytes) -> int:
+        """Announce a new incarnation and get its number. `offer` is an encoded `WorkerOffer`."""
+
+    async def step(
+        self,
+        worker: str,
+        incarnation: int,
+        report: bytes,
+        completions: Sequence[CompletionLine],
+        starts: Sequence[StartLine],
+    ) -> StepReply:
+        """Results, next starts and heartbeat in one call. `report` may be empty.
+
+        Raises `Fenced` if the incarnation is not the live one: register again.
+        """
+
+    async def leave(self, worker: str, incarnation: int) -> int:
+        """Say good-bye; what is still in the inbox is reclaimed. Gives how many. Raises `Fenced`."""
+
+    async def read_inbox(self, worker: str, after: str, count: int, block_ms: int) -> list[InboxItem]:
+        """Entries behind `after` ("0-0" for all). Waits up to `block_ms` for the first one."""
+
+
+class SubmitLine(NamedTuple):
+    """One task to submit. `spec` is the encoded `TaskSpec`."""
+
+    task_id: str
+    priority: int
+    spec: bytes
+    payload: bytes
+
+
+class TaskRecord(NamedTuple):
+    """Where a task stands. `state` is one of Q(ueued) R(unning) F(inished) D(ead) C(ancelled)."""
+
+    state: str
+    outcome: str  # the `Outcome` of a finished task, the `Reason` of a dead one, else empty
+    attempt: int
+    worker: str
+
+
+class Ended(NamedTuple):
+    """The announced end of a task. `result` is `None` if it is too large to travel along."""
+
+    task_id: str
+    outcome: str
+    result: bytes | None
+
+
+class SubmitterStore(Protocol):
+    """A submitter's side of one shard."""
+
+    async def open(self) -> None:
+        """Connect."""
+
+    async def close(self) -> None:
+        """Close all connections. Never raises."""
+
+    async def submit(self, lines: Sequence[SubmitLine], reply: str) -> list[Acceptance]:
+        """Submit up to `SUBMIT_TASKS_MAX` tasks. `reply` names the channel for their ends, or is empty."""
+
+    async def record(self, task_id: str) -> TaskRecord | None:
+        """Where a task stands, `None` if it is not known (any more)."""
+
+    async def result(self, task_id: str) -> bytes | None:
+        """The kept result, `None` if there is none (any more)."""
+
+    async def command(self, blob: bytes) -> None:
+        """Append an encoded command for the leader."""
+
+    async def frame(self) -> bytes | None:
+        """The newest picture of the state, `None` if no leader ever wrote one."""
+
+    def ended(self, reply: str) -> AsyncIterator[Ended]:
+        """Ends announced on `reply`, from now on. An announcement can be lost: `record` is the truth.
+
+        The first `__anext__` returns only once the subscription stands if nothing ended before;
+        implementations offer `subscribed(reply)` to wait for that.
+        """
+
+    async def subscribed(self, reply: str) -> None:
+        """Returns once `ended(reply)` will see everything announced from now on."""

@@ -1,0 +1,1 @@
+"""Conformance suites and servers for tests, for this package and for plug-ins."""
