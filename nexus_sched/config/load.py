@@ -1,0 +1,168 @@
+"""All sources -> one valid `Config`, or one `ConfigInvalid` with everything that is wrong.
+
+File < environment < flags. Every value of every source is checked, also one that a stronger source
+replaces: a mistake that waits until a variable is unset is worse than one that is told now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from msgspec import Struct, inspect
+
+from nexus_sched.config.describe import Key, keys, sections
+from nexus_sched.config.schema import Config
+from nexus_sched.config.sources import Given, Layer, empty_layer, read_environment, read_file, read_flags
+from nexus_sched.config.values import read_plain_ms, read_url, read_value
+from nexus_sched.errors import ConfigInvalid, InvalidInput
+
+DEFAULT_FILE = Path("nexus.toml")
+DEFAULT_ORIGIN = "default"
+
+
+class Loaded(Struct, frozen=True):
+    """A valid configuration, and where each value comes from (path of the key -> place)."""
+
+    config: Config
+    origins: dict[str, str]
+
+
+def load(
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Sequence[tuple[str, str, str]] = (),
+) -> Loaded:
+    """Read all sources.
+
+    `file` must exist if it is given; otherwise `nexus.toml` of the working directory is read if it is
+    there. `flags` are `(flag as typed, key or alias, text)`. Raises `ConfigInvalid`.
+    """
+    if file is None and DEFAULT_FILE.exists():
+        file = DEFAULT_FILE
+    layers = [
+        empty_layer() if file is None else read_file(file),
+        read_environment(environment or {}),
+        read_flags(flags),
+    ]
+    reader = _Reader(layers)
+    config = reader.config()
+    if reader.problems:
+        raise ConfigInvalid(reader.problems)
+    return Loaded(config, reader.origins)
+
+
+class _Reader:
+    """Collects values, origins and problems over all layers."""
+
+    def __init__(self, layers: list[Layer]) -> None:
+        self._layers = layers
+        self.problems = [problem for layer in layers for problem in layer.problems]
+        self.origins: dict[str, str] = {}
+        self._values: dict[str, object] = {}
+
+    def config(self) -> Config:
+        """The configuration; worth nothing if there are problems."""
+        for key in keys().values():
+            if "[]" not in key.path:
+                self._values[key.path] = key.default
+                self.origins[key.path] = DEFAULT_ORIGIN
+        for layer in self._layers:
+            for given in layer.given.values():
+                self._take(given)
+        self._read_url_file()
+        for check in _CHECKS:
+            self._check(check)
+        build: Callable[..., Config] = Config
+        return build(**{section.name: self._section(section.name) for section in sections()})
+
+    def _take(self, given: Given) -> None:
+        value = self._value(given)
+        if value is not _UNREADABLE:
+            self._values[given.key.path] = value
+            self.origins[given.key.path] = given.where
+
+    def _value(self, given: Given) -> object:
+        try:
+            raw = read_plain_ms(given.raw) if given.plain_ms else given.raw
+            return read_value(given.key, raw, given.textual)
+        except InvalidInput as error:
+            self.problems.append(f"{given.where}: `{given.name}`: {error}")
+            return _UNREADABLE
+
+    def _section(self, name: str) -> object:
+        section = next(section for section in sections() if section.name == name)
+        struct = _struct_of(name)
+        if not section.repeated:
+            return struct(**{key.attribute: self._values[key.path] for key in section.keys})
+        tables = [table for layer in self._layers for table in layer.repeated.get(name, [])]
+        return [self._table(struct, section.keys, place, given) for place, given in tables]
+
+    def _table(
+        self, struct: Callable[..., object], expected: tuple[Key, ...], place: str, given: dict[str, Given]
+    ) -> object:
+        before = len(self.problems)
+        values = {one.key.attribute: self._value(one) for one in given.values()}
+        for key in expected:
+            if key.required and key.path not in given:
+                self.problems.append(f"{place}: `{key.name}` is missing: {key.description or key.expects()}")
+        if len(self.problems) > before:
+            return None
+        try:
+            return struct(**values)
+        except (InvalidInput, ValueError) as error:
+            self.problems.append(f"{place}: {error}")
+            return None
+
+    def _read_url_file(self) -> None:
+        path, key = self._values["redis.url_file"], keys()["redis.url"]
+        if path is None:
+            return
+        where = self.origins["redis.url_file"]
+        try:
+            url = Path(str(path)).read_text().split("\n", 1)[0].strip()
+            self._values["redis.url"] = read_url(key, url)
+            self.origins["redis.url"] = f"file {path}, named by {where}"
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            self.problems.append(f"{where}: `redis.url_file`: {path} cannot be read: {reason}")
+        except (InvalidInput, UnicodeDecodeError) as error:
+            reason = str(error) if isinstance(error, InvalidInput) else "not UTF-8"
+            self.problems.append(f"{where}: `redis.url_file`: in {path}: {reason}")
+
+    def _check(self, check: tuple[str, str, float, str]) -> None:
+        smaller, larger, factor, why = check
+        low, high = self._values[smaller], self._values[larger]
+        assert isinstance(low, int)
+        assert isinstance(high, int)
+        if low * factor <= high:
+            return
+        known = keys()
+        places = {self.origins[path] for path in (smaller, larger)} - {DEFAULT_ORIGIN}
+        self.problems.append(
+            f"{' and '.join(sorted(places)) or DEFAULT_ORIGIN}: `{smaller}` is {known[smaller].write(low)} and "
+            f"`{larger}` is {known[larger].write(high)}: {why}"
+        )
+
+
+_UNREADABLE = object()
+
+# (smaller key, larger key, factor, why): smaller * factor <= larger.
+_CHECKS = (
+    (
+        "scheduler.suspect",
+        "scheduler.dead",
+        1.0,
+        "a worker is suspected before it is declared lost",
+    ),
+    ("worker.heartbeat", "scheduler.suspect", 2.0, "one late sign of life must not be enough to suspect a worker"),
+)
+
+
+def _struct_of(section: str) -> Callable[..., object]:
+    info = inspect.type_info(Config)
+    assert isinstance(info, inspect.StructType)
+    kind = next(field.type for field in info.fields if field.encode_name == section)
+    table = kind.item_type if isinstance(kind, inspect.ListType) else kind
+    return cast("inspect.StructType", table).cls
