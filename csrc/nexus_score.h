@@ -1,0 +1,26 @@
+/* Score every row for one task, then pick one. Lower is better; milliseconds; all floats are float32.
+ *
+ * Columns are padded to whole blocks. The caller keeps every row that is not open (padding included) at
+ * closed_ms = +inf and all else finite and bounded, so a closed row scores exactly +inf and an open one is finite.
+ */
+#ifndef NEXUS_SCORE_H
+#define NEXUS_SCORE_H
+
+#include <stddef.h>
+
+/* Rows a column is padded to, and rows per block minimum: four 16-lane vectors. */
+#define NEXUS_BLOCK_ROWS 64
+
+/* scores[i] = ((wait_weight * wait_ms[i] + run_ms * factor[i]) + bias_ms[i]) + closed_ms[i] for `blocks` whole
+ * blocks; minima[b] = least score of block b. Returns the least score of all, +inf for blocks = 0.
+ * Reads four columns once, writes one. */
+float nexus_score(const float *restrict wait_ms, const float *restrict factor, const float *restrict bias_ms,
+                  const float *restrict closed_ms, ptrdiff_t blocks, float run_ms, float wait_weight,
+                  float *restrict scores, float *restrict minima);
+
+/* Among rows with score <= threshold (finite) those of least load, and of these the first at or behind `rotation`
+ * (0 <= rotation < rows), cyclic. -1 if no row is at or below the threshold. Blocks above it are skipped. */
+ptrdiff_t nexus_select(const float *restrict scores, const float *restrict minima, const float *restrict load,
+                       ptrdiff_t rows, ptrdiff_t rotation, float threshold);
+
+#endif
