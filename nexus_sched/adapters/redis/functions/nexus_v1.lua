@@ -67,7 +67,11 @@ end
 -- -> count * (1 accepted | 0 known already | -1 busy)
 local function submit(keys, a)
   local P, length_max, bytes_max, reply, count = a[1], tonumber(a[2]), tonumber(a[3]), a[4], tonumber(a[5])
-  if #a ~= 5 + 4 * count then return redis.error_reply('NXARGS submit') end
+  if not count or #a ~= 5 + 4 * count then return redis.error_reply('NXARGS submit: wrong count') end
+  for at = 6, #a, 4 do
+    if #a[at] > 128 or not a[at]:find('^[%w._:-]+$') then return redis.error_reply('NXARGS submit: task id') end
+    if not a[at + 1]:find('^%d$') then return redis.error_reply('NXARGS submit: priority') end
+  end
   local bytes = tonumber(redis.call('HGET', keys[1], 'bytes') or '0')
   local added, lengths, answers = 0, {}, {}
   for k = 1, count do
@@ -126,7 +130,7 @@ local function end_task(P, id, state, outcome, ttl)
   local task = P .. ':t:' .. id
   local t = redis.call('HMGET', task, 's', 'y', 'b')
   if not (t[1] == QUEUED or t[1] == RUNNING) then return end
-  local bytes = tonumber(t[3])
+  local bytes = tonumber(t[3] or '0')
   if bytes > 0 then redis.call('HINCRBY', P .. ':meta', 'bytes', -bytes) end
   redis.call('HSET', task, 's', state, 'o', outcome)
   if state == CANCELLED then -- a dead letter keeps its payload, so that it can be sent again
@@ -164,7 +168,7 @@ local function commit(keys, a)
   end
   for _ = 1, tonumber(take()) do
     local stream, count = take(), tonumber(take())
-    redis.call('XDEL', P .. ':' .. stream, unpack(a, at, at + count - 1))
+    if count > 0 then redis.call('XDEL', P .. ':' .. stream, unpack(a, at, at + count - 1)) end
     at = at + count
   end
   for _ = 1, tonumber(take()) do
@@ -252,6 +256,12 @@ local function reap(keys, a)
   return {'OK', moved, redis.call('XLEN', P .. ':i:' .. worker)}
 end
 
+-- `drop` tolerates what is no entry id: a worker's mistake must not stop the results behind it.
+local function drop(P, worker, entry)
+  local gone = redis.pcall('XDEL', P .. ':i:' .. worker, entry)
+  return type(gone) == 'number' and gone or 0
+end
+
 -- One completion of a live worker -> the code of `model.outcome.Receipt`, payload bytes set free.
 local function complete(P, worker, ttl, id, attempt, entry, final, outcome, fact, result)
   local task = P .. ':t:' .. id
@@ -259,14 +269,14 @@ local function complete(P, worker, ttl, id, attempt, entry, final, outcome, fact
   local state = t[1]
   if state == FINISHED and t[2] == worker and t[3] == attempt then return 2, 0 end
   if not (state == QUEUED or state == RUNNING) then
-    redis.call('XDEL', P .. ':i:' .. worker, entry)
+    drop(P, worker, entry)
     return 0, 0
   end
   local mine = state == RUNNING and t[2] == worker and t[3] == attempt
-  local there = redis.call('XDEL', P .. ':i:' .. worker, entry)
+  local there = drop(P, worker, entry)
   if final == '0' then
     -- another attempt is wanted; only the run that owns the task may send it back
-    if there == 0 or not (mine or state == QUEUED) then return 0, 0 end
+    if not (mine or (state == QUEUED and there == 1)) then return 0, 0 end
     redis.call('HSET', task, 's', QUEUED, 'm', tostring(tonumber(attempt) + 1))
     redis.call('XADD', P .. ':q:r', '*', 'i', id, 'a', attempt, 'w', worker, 'y', 'run-failed', 'n', '1')
     return 4, 0
@@ -286,13 +296,21 @@ end
 -- -> {'OK', count * receipt, n * (envelope | false)} | {'FENCED'}
 -- The one call a worker makes: results, next starts and heartbeat together.
 local function step(keys, a)
-  local P, worker = a[1], a[2]
+  local P, worker, count, at = a[1], a[2], tonumber(a[6]), 7
+  if not count or count < 0 or #a < 6 + 7 * count or (#a - 6 - 7 * count) % 3 ~= 0 then
+    return redis.error_reply('NXARGS step: wrong count')
+  end
+  for k = 1, count do
+    if not a[7 * k + 1]:find('^%d+$') then return redis.error_reply('NXARGS step: attempt') end
+  end
+  for k = 7 + 7 * count, #a, 3 do
+    if not a[k + 1]:find('^%d+$') then return redis.error_reply('NXARGS step: attempt') end
+  end
   local w = redis.call('HMGET', P .. ':w:' .. worker, 'inc', 's')
   if w[1] ~= a[3] or w[2] ~= 'UP' then return {'FENCED'} end
   redis.call('ZINCRBY', P .. ':wk', 1, worker)
   if a[5] ~= '' then redis.call('XADD', P .. ':rep', '*', 'k', 'report', 'w', worker, 'n', a[3], 'f', a[5]) end
   local receipts, starts, freed = {}, {}, 0
-  local count, at = tonumber(a[6]), 7
   for k = 1, count do
     local bytes
     receipts[k], bytes = complete(
@@ -311,12 +329,25 @@ local function step(keys, a)
       if fresh then redis.call('HSET', task, 's', RUNNING, 'w', worker, 'a', attempt) end
       starts[#starts + 1] = redis.call('GET', P .. ':p:' .. id)
     else
-      redis.call('XDEL', P .. ':i:' .. worker, a[at + 2])
+      drop(P, worker, a[at + 2])
       starts[#starts + 1] = false
     end
     at = at + 3
   end
   return {'OK', receipts, starts}
+end
+
+-- intake: P, epoch, nonce, stream, cursor, n * (reason, entry, detail) -> {'OK'} | {'FENCED'}
+-- Remembers how far a foreign stream was taken in; what could not be understood becomes a dead letter.
+local function intake(keys, a)
+  if not fence(keys[1], a[2], a[3]) then return {'FENCED'} end
+  if (#a - 5) % 3 ~= 0 then return redis.error_reply('NXARGS intake: wrong count') end
+  for at = 6, #a, 3 do
+    redis.call('XADD', a[1] .. ':dead', '*',
+      'i', '', 'a', '0', 'y', a[at], 'w', '', 'd', a[4] .. ' ' .. a[at + 1] .. ': ' .. a[at + 2])
+  end
+  redis.call('HSET', keys[1], 'intake:' .. a[4], a[5])
+  return {'OK'}
 end
 
 -- snapshot: P, epoch, nonce, seq, blob -> {'OK'} | {'FENCED'}
@@ -348,4 +379,5 @@ redis.register_function{function_name = 'nx_register', callback = register, flag
 redis.register_function{function_name = 'nx_leave', callback = leave, flags = draining}
 redis.register_function{function_name = 'nx_reap', callback = reap, flags = draining}
 redis.register_function{function_name = 'nx_step', callback = step, flags = draining}
+redis.register_function{function_name = 'nx_intake', callback = intake, flags = draining}
 redis.register_function{function_name = 'nx_snapshot', callback = snapshot, flags = draining}

@@ -1,0 +1,56 @@
+"""The names of a shard's keys: all of them share one hash tag, so one server holds them together.
+
+Source: docs/reference/protocol.md. `FUNCTIONS` are the names of the library `nexus_v1`.
+"""
+
+from __future__ import annotations
+
+from nexus_sched.errors import InvalidInput
+from nexus_sched.model.ids import check_pool
+from nexus_sched.runtime.ports import INPUT_STREAMS
+
+SHARD_MAX = 65_535
+
+
+class ShardKeys:
+    """All keys of one shard, as bytes, built once."""
+
+    __slots__ = ("commands", "dead", "frame", "heartbeats", "inputs", "journal", "meta", "prefix", "suffixes")
+
+    def __init__(self, pool: str, shard: int) -> None:
+        if not 0 <= shard <= SHARD_MAX:
+            raise InvalidInput(f"shard {shard} is not in 0..{SHARD_MAX}")
+        self.prefix = b"{nx:%s:%d}" % (check_pool(pool).encode(), shard)
+        self.meta = self.key(b"meta")
+        self.heartbeats = self.key(b"wk")
+        self.journal = self.key(b"ev")
+        self.commands = self.key(b"cmd")
+        self.frame = self.key(b"frame")
+        self.dead = self.key(b"dead")
+        self.inputs = {stream: self.key(stream.encode()) for stream in INPUT_STREAMS}
+        self.suffixes = {key: stream for stream, key in self.inputs.items()}
+
+    def key(self, suffix: bytes) -> bytes:
+        """The key of any suffix."""
+        return self.prefix + b":" + suffix
+
+    def task(self, task_id: str) -> bytes:
+        """The record of a task."""
+        return b"%b:t:%b" % (self.prefix, task_id.encode())
+
+    def result(self, task_id: str) -> bytes:
+        """The kept result of a task."""
+        return b"%b:r:%b" % (self.prefix, task_id.encode())
+
+    def inbox(self, worker: str) -> bytes:
+        """The inbox of a worker."""
+        return b"%b:i:%b" % (self.prefix, worker.encode())
+
+    def snapshot(self, seq: bytes) -> bytes:
+        """The snapshot of the state after turn `seq`."""
+        return b"%b:snap:%b" % (self.prefix, seq)
+
+
+def done_channel(reply: str) -> bytes:
+    """The pub/sub channel on which a submitter hears of its tasks' ends."""
+    return b"nexus:done:" + reply.encode()

@@ -1,0 +1,75 @@
+"""Calls of the shard's functions, and the function library itself.
+
+Laws: a call is packed and sent in one go, so callers may pipeline. A call that is answered "function not
+found" was not executed; the library is loaded and that one call repeated, once. Only the leader replaces a
+library of another text (an older worker must not take a newer one back); others load it if it is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable
+from importlib.resources import files
+from typing import cast
+
+from nexus_sched.adapters.redis.keys import ShardKeys
+from nexus_sched.adapters.redis.replies import FunctionMissing, Reply
+from nexus_sched.adapters.redis.resp import Argument, RespClient, pack
+from nexus_sched.errors import StoreAuthRefused, StoreError
+
+LIBRARY = "nexus_v1"
+LIBRARY_TEXT = (files("nexus_sched.adapters.redis") / "functions" / f"{LIBRARY}.lua").read_bytes()
+
+
+class ShardFunctions:
+    """The functions of one shard, called over one connection."""
+
+    def __init__(self, client: RespClient, keys: ShardKeys) -> None:
+        self._client = client
+        self._head: tuple[Argument, ...] = (b"1", keys.meta, keys.prefix)
+        self._loading: asyncio.Task[None] | None = None
+
+    async def install(self, *, replace: bool) -> None:
+        """Load the library if it is missing, or (`replace`) if its text is not this version's."""
+        with contextlib.suppress(StoreAuthRefused):  # without the right to ask: calls will tell
+            listed = await self._client.call("FUNCTION", "LIST", "LIBRARYNAME", LIBRARY, "WITHCODE")
+            if not listed or (replace and _code_of(listed[0]) != LIBRARY_TEXT):
+                await self._load()
+
+    def call(self, function: bytes, *arguments: object) -> Awaitable[Reply]:
+        """Send one call at once. The awaitable gives its reply or raises its `StoreError`.
+
+        Arguments are `Argument`s; they come flattened out of mixed rows, which has no better type than object.
+        """
+        packed = pack(cast("tuple[Argument, ...]", (b"FCALL", function, *self._head, *arguments)))
+        return self._answer(packed, self._client.send(packed))
+
+    async def _answer(self, packed: bytes, sent: asyncio.Future[Reply]) -> Reply:
+        reply = await sent
+        if isinstance(reply, FunctionMissing):
+            await self._load_once()
+            reply = await self._client.send(packed)
+        if isinstance(reply, StoreError):
+            raise reply
+        return reply
+
+    async def _load_once(self) -> None:
+        """Calls that miss the library together share one load and go on in their order."""
+        if self._loading is None:
+            self._loading = asyncio.ensure_future(self._load())
+            self._loading.add_done_callback(self._loaded)
+        await asyncio.shield(self._loading)
+
+    def _loaded(self, task: asyncio.Task[None]) -> None:
+        self._loading = None
+        if not task.cancelled():
+            task.exception()  # retrieved here too: whoever waited may have been cancelled
+
+    async def _load(self) -> None:
+        await self._client.call("FUNCTION", "LOAD", "REPLACE", LIBRARY_TEXT)
+
+
+def _code_of(listed: list[bytes]) -> bytes:
+    """The code in one row of FUNCTION LIST: field, value, field, value."""
+    return dict(zip(listed[::2], listed[1::2], strict=True)).get(b"library_code", b"")

@@ -1,0 +1,114 @@
+"""A submitter's side of a shard on Redis: submissions in one call a batch, ends by pub/sub."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from itertools import chain
+
+from nexus_sched.adapters.redis.address import parse_address
+from nexus_sched.adapters.redis.keys import ShardKeys
+from nexus_sched.adapters.redis.library import ShardFunctions
+from nexus_sched.adapters.redis.resp import CONNECT_TIMEOUT_MS_DEFAULT, TIMEOUT_MS_DEFAULT, RespClient
+from nexus_sched.adapters.redis.subscription import Subscription
+from nexus_sched.errors import InvalidInput
+from nexus_sched.model.outcome import Acceptance
+from nexus_sched.runtime.ports import SUBMIT_TASKS_MAX, Ended, SubmitLine, TaskRecord
+from nexus_sched.units import MS_PER_S
+
+LENGTH_MAX_DEFAULT = 100_000  # queued tasks of one priority
+BYTES_MAX_DEFAULT = 2**30  # payloads of all tasks that have not ended
+
+_ACCEPTANCES = {1: Acceptance.ACCEPTED, 0: Acceptance.DUPLICATE, -1: Acceptance.BUSY}
+
+
+class RedisSubmitterStore:
+    """`SubmitterStore` on Redis or Valkey."""
+
+    def __init__(
+        self,
+        url: str,
+        pool: str = "default",
+        shard: int = 0,
+        *,
+        length_max: int = LENGTH_MAX_DEFAULT,
+        bytes_max: int = BYTES_MAX_DEFAULT,
+        timeout_ms: int = TIMEOUT_MS_DEFAULT,
+        connect_timeout_ms: int = CONNECT_TIMEOUT_MS_DEFAULT,
+    ) -> None:
+        self._address = parse_address(url)
+        self.keys = ShardKeys(pool, shard)
+        self._client = RespClient(self._address, timeout_ms=timeout_ms, connect_timeout_ms=connect_timeout_ms)
+        self._functions = ShardFunctions(self._client, self.keys)
+        self._length_max = length_max
+        self._bytes_max = bytes_max
+        self._timeout_s = timeout_ms / MS_PER_S
+        self._subscriptions: dict[str, Subscription] = {}
+
+    async def open(self) -> None:
+        """Connect, and load the function library if the server has none."""
+        await self._client.open()
+        await self._functions.install(replace=False)
+
+    async def close(self) -> None:
+        """Close all connections. Never raises."""
+        subscriptions, self._subscriptions = self._subscriptions, {}
+        for subscription in subscriptions.values():
+            await subscription.close()
+        await self._client.close()
+
+    async def submit(self, lines: Sequence[SubmitLine], reply: str) -> list[Acceptance]:
+        """Submit up to `SUBMIT_TASKS_MAX` tasks. `reply` names the channel for their ends, or is empty."""
+        if len(lines) > SUBMIT_TASKS_MAX:
+            raise InvalidInput(f"{len(lines)} tasks in one submission; at most {SUBMIT_TASKS_MAX} are possible")
+        codes = await self._functions.call(
+            b"nx_submit", self._length_max, self._bytes_max, reply, len(lines), *chain.from_iterable(lines)
+        )
+        return [_ACCEPTANCES[code] for code in codes]
+
+    async def record(self, task_id: str) -> TaskRecord | None:
+        """Where a task stands, `None` if it is not known (any more)."""
+        state, outcome, attempt, worker = await self._client.call(
+            b"HMGET", self.keys.task(task_id), b"s", b"o", b"a", b"w"
+        )
+        if state is None:
+            return None
+        return TaskRecord(state.decode(), (outcome or b"").decode(), int(attempt or 0), (worker or b"").decode())
+
+    async def result(self, task_id: str) -> bytes | None:
+        """The kept result, `None` if there is none (any more)."""
+        result: bytes | None = await self._client.call(b"GET", self.keys.result(task_id))
+        return result
+
+    async def command(self, blob: bytes) -> None:
+        """Append an encoded command for the leader."""
+        await self._client.call(b"XADD", self.keys.commands, b"*", b"f", blob)
+
+    async def frame(self) -> bytes | None:
+        """The newest picture of the state, `None` if no leader ever wrote one."""
+        frame: bytes | None = await self._client.call(b"GET", self.keys.frame)
+        return frame
+
+    async def ended(self, reply: str) -> AsyncIterator[Ended]:
+        """Ends announced on `reply` since `subscribed(reply)` returned, or from the first `__anext__` on.
+
+        Raises `StoreUnreachable` when the subscription is lost: ask `record` for what is still open, then
+        call `ended` again. One reader per channel.
+        """
+        await self.subscribed(reply)
+        subscription = self._subscriptions[reply]
+        try:
+            while True:
+                yield await subscription.next()
+        finally:
+            if self._subscriptions.get(reply) is subscription:
+                del self._subscriptions[reply]
+            await subscription.close()
+
+    async def subscribed(self, reply: str) -> None:
+        """Returns once `ended(reply)` will see everything announced from now on."""
+        standing = self._subscriptions.get(reply)
+        if standing is not None and not standing.lost:
+            return
+        subscription = Subscription(self._address, reply, self._timeout_s)
+        await subscription.open()
+        self._subscriptions[reply] = subscription
