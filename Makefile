@@ -1,0 +1,88 @@
+# One entry for everything. `make demo` and `make test` need Python 3.11 or newer with pip, gcc and make,
+# and nothing that is running; both make .venv, once, and are quick from then on.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+LOG := $(VENV)/install.log
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+COMPILED := $(wildcard csrc/*.c csrc/*.h nexus_sched/_kernel/*.pyx nexus_sched/_kernel/*.pxd)
+STUBBED = $(patsubst nexus_sched/_kernel/%.pyx,nexus_sched._kernel.%,$(wildcard nexus_sched/_kernel/*.pyx))
+
+# $(call watched,COMMAND): runs it, names each package as it is fetched, and shows all it said if it fails.
+define watched
+$(1) 2>&1 | tee -a $(LOG) | awk '/^Collecting /{print "   " $$2; fflush()}' \
+	|| { tail -n 60 $(LOG) >&2; echo "The step above failed; its output is in $(LOG)." >&2; exit 1; }
+endef
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo '  ARGS="..." is passed on by demo, test and bench.'
+
+.PHONY: demo
+demo: $(VENV)/.installed ## run the same arrivals round robin and predictive, 30 s each, and compare
+	@$(BIN)/nexus-sched demo $(ARGS)
+
+.PHONY: test
+test: $(VENV)/.tools ## run all tests
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.tools ## style, types, stubs, import rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy --strict nexus_sched
+	@$(BIN)/cython-lint nexus_sched/_kernel
+	@$(BIN)/python -m mypy.stubtest $(STUBBED)
+	@$(BIN)/python -m pytest tests/structure $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.tools ## run the benchmarks and hold them against their budgets
+	@mkdir -p .benchmarks
+	@$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-json=.benchmarks/result.json $(ARGS)
+	@$(BIN)/python -m benchmarks.gate .benchmarks/result.json
+
+.PHONY: build
+build: $(VENV)/.installed ## a wheel in dist/
+	@$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist
+
+.PHONY: docs
+docs: $(VENV)/.installed ## write the generated pages of docs/reference
+	@$(BIN)/python -m nexus_sched.config.reference > docs/reference/configuration.md
+	@$(BIN)/python -m nexus_sched.cli.reference cli > docs/reference/cli.md
+	@$(BIN)/python -m nexus_sched.cli.reference errors > docs/reference/errors.md
+
+.PHONY: clean
+clean: ## remove .venv and everything that was built
+	@rm -rf $(VENV) build dist .benchmarks .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@rm -f nexus_sched/_kernel/*.so nexus_sched/_kernel/*.c
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Creating $(VENV) with $$($(PYTHON) --version)"
+	@rm -rf $(VENV) && $(PYTHON) -m venv --without-pip $(VENV) && : > $(LOG)
+	@$(PYTHON) -m pip --python $(BIN)/python install --quiet -c constraints.txt pip >> $(LOG) 2>&1 \
+		|| $(PYTHON) -m venv $(VENV) \
+		|| { cat $(LOG) >&2; echo "pip could not be installed into $(VENV)." >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt setup.py $(COMPILED)
+	@echo "Installing packages and compiling the core (about a minute the first time)"
+	@$(call watched,$(PIP) install -c constraints.txt --group build)
+	@$(call watched,$(PIP) install -c constraints.txt --no-build-isolation -e '.[demo]')
+	@touch $@
+
+$(VENV)/.tools: $(VENV)/.installed
+	@echo "Installing the tools that tests need"
+	@$(call watched,$(PIP) install -c constraints.txt --group dev)
+	@touch $@
