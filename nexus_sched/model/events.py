@@ -66,6 +66,14 @@ class TaskFinished(Event, frozen=True, tag="finished"):
     result_bytes: int
 
 
+class TaskVanished(Event, frozen=True, tag="vanished"):
+    """A worker was refused a start because the store knows no such task: only its pointer was left."""
+
+    task_id: str
+    attempt: int
+    worker: str
+
+
 class CancelRequested(Event, frozen=True, tag="cancel"):
     """Somebody wants the task not to run, or to stop."""
 
@@ -131,6 +139,7 @@ AnyEvent = (
     | TaskReclaimed
     | TaskRefused
     | TaskFinished
+    | TaskVanished
     | CancelRequested
     | WorkerJoined
     | WorkerReported

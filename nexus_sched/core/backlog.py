@@ -1,0 +1,73 @@
+"""The central queue of a pool: one order over all waiting tasks.
+
+Order key K = arrival + c * predicted - priority credit, in milliseconds; the smallest goes first, ties in
+order of entry. The key is static, so ageing is built in: every task is overtaken only by tasks that arrive
+within a bounded time after it, and nothing starves (placement.md, fact 2).
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+
+from nexus_sched.core.records import TaskRecord
+from nexus_sched.model.task import PRIORITY_DEFAULT
+
+
+class Backlog:
+    """A heap of `(key, ticket, record)`. Removed tasks stay as stale tickets until they surface."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, TaskRecord]] = []
+        self._tickets = 0
+        self._waiting: dict[str, tuple[float, int]] = {}
+        self.predicted_ms = 0.0  # sum over waiting tasks with a prediction
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def push(self, record: TaskRecord, order_weight: float, priority_credit_ms: float) -> None:
+        """Let a waiting task take its place."""
+        task = record.task
+        key = task.arrived_at_ms - priority_credit_ms * (task.priority - PRIORITY_DEFAULT)
+        if record.mean_ms > 0.0:
+            key += order_weight * record.mean_ms
+            self.predicted_ms += record.mean_ms
+        self._tickets += 1
+        self._enter(record, key, self._tickets)
+
+    def _enter(self, record: TaskRecord, key: float, ticket: int) -> None:
+        record.ticket = ticket
+        self._waiting[record.task.id] = (key, ticket)
+        heappush(self._heap, (key, ticket, record))
+
+    def pop(self) -> TaskRecord | None:
+        """Take the first task out, `None` if nothing waits."""
+        heap = self._heap
+        while heap:
+            _, ticket, record = heappop(heap)
+            if record.ticket == ticket:
+                self._forget(record)
+                return record
+        return None
+
+    def remove(self, record: TaskRecord) -> None:
+        """Take a waiting task out, wherever it stands."""
+        self._forget(record)
+
+    def _forget(self, record: TaskRecord) -> None:
+        record.ticket = 0
+        del self._waiting[record.task.id]
+        if record.mean_ms > 0.0:
+            self.predicted_ms = max(0.0, self.predicted_ms - record.mean_ms) if self._waiting else 0.0
+
+    def snapshot(self) -> tuple[int, float, dict[str, tuple[float, int]]]:
+        """`(tickets given, predicted_ms, task id -> (key, ticket))`."""
+        return self._tickets, self.predicted_ms, dict(self._waiting)
+
+    def restore(self, state: tuple[int, float, dict[str, tuple[float, int]]], records: dict[str, TaskRecord]) -> None:
+        """The opposite of `snapshot`; `records` holds every waiting task."""
+        tickets, predicted_ms, waiting = state
+        for task_id, (key, ticket) in waiting.items():
+            self._enter(records[task_id], key, ticket)
+        self._tickets = tickets
+        self.predicted_ms = predicted_ms

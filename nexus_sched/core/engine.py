@@ -1,0 +1,473 @@
+"""The engine: `handle(events, at_ns) -> effects`, one call a turn, deterministic to the bit.
+
+Laws
+* State changes only in `handle`, only by the events given to it and the instant of the turn.
+* One call is one turn is one journal sequence number; the inbox entry of the k-th dispatch of turn s is
+  `<s>-<k>`, so nothing has to be read back from the store.
+* A live task is in exactly one place. Each handler below moves it along one edge of that graph:
+
+      submitted -> WAITING --dispatch--> PLACED --finished--> ended
+                     ^  |                  |  |
+                     |  +--cancel--> ended |  +--vanished--> ended
+                     +-----reclaimed-------+
+                           (or dead letter, if it may not run again)
+
+* Facts that do not fit (a repeat, a late completion, a stale report) are expected: they are counted,
+  tidied up, and change nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+from nexus_sched._kernel.digest import digest64
+from nexus_sched.core.backlog import Backlog
+from nexus_sched.core.placement import Choice, Placement
+from nexus_sched.core.predictors.base import CompletedRun, Predictor, PredictorFactory
+from nexus_sched.core.records import TaskRecord, WorkerRecord
+from nexus_sched.core.roster import Roster
+from nexus_sched.errors import InvalidInput
+from nexus_sched.model.decision import SchedulingDecision
+from nexus_sched.model.effects import (
+    AnyEffect,
+    CancelQueued,
+    CancelRunning,
+    DeadLetter,
+    Discard,
+    Dispatch,
+    Retract,
+)
+from nexus_sched.model.events import (
+    AnyEvent,
+    CancelRequested,
+    EpochBegan,
+    Event,
+    ModeChanged,
+    PredictorOverran,
+    TaskFinished,
+    TaskReclaimed,
+    TaskRefused,
+    TaskSubmitted,
+    TaskVanished,
+    WorkerJoined,
+    WorkerLeft,
+    WorkerReported,
+    WorkerSuspected,
+    WorkerTrusted,
+)
+from nexus_sched.model.outcome import Outcome, Reason
+from nexus_sched.model.settings import PREDICTIVE, EngineSettings
+from nexus_sched.model.task import Retry
+from nexus_sched.units import NS_PER_MS
+
+DECISIONS_MAX = 256  # in one turn; the store moves at most this many in one commit
+RETRACTS_MAX = 256
+TOLERANCE = 0.25  # a prediction is right if the run took at most this share more or less
+
+COUNTERS = (
+    "submitted",
+    "dispatched",
+    "finished",
+    "failed",
+    "dead",
+    "cancelled",
+    "reclaimed",
+    "refused",
+    "vanished",
+    "late",
+    "repeated",
+    "predictive",
+    "fallback",
+    "predictions",
+    "predictions_within",
+    "workers_lost",
+)
+
+
+class Engine:
+    """One pool's decisions. Knows neither clock nor store; `seq` counts its turns."""
+
+    def __init__(self, predictors: Mapping[str, PredictorFactory], settings: EngineSettings | None = None) -> None:
+        self.settings = settings or EngineSettings()
+        self._predictors = predictors
+        self.seq = 0
+        self.epoch = 0
+        self.roster = Roster()
+        self.backlog = Backlog()
+        self.tasks: dict[str, TaskRecord] = {}
+        self.placement = Placement(self.roster, self.settings, self._make_predictor(self.settings))
+        self.counters = dict.fromkeys(COUNTERS, 0)
+        self.retracts: deque[tuple[str, int]] = deque()  # (task id, attempt) still to be taken back
+        self.more = False  # the last turn left work undone
+        self.now_ms = 0  # instant of the current turn
+        self._effects: list[AnyEffect] = []
+        self._dispatches = 0
+        self._stops: list[TaskRecord] = []
+        self._handlers: dict[type[Event], Callable[..., None]] = {
+            EpochBegan: self._epoch_began,
+            TaskSubmitted: self._task_submitted,
+            TaskReclaimed: self._task_reclaimed,
+            TaskRefused: self._task_refused,
+            TaskFinished: self._task_finished,
+            TaskVanished: self._task_vanished,
+            CancelRequested: self._cancel_requested,
+            WorkerJoined: self._worker_joined,
+            WorkerReported: self._worker_reported,
+            WorkerLeft: self._worker_left,
+            WorkerSuspected: self._worker_suspected,
+            WorkerTrusted: self._worker_trusted,
+            ModeChanged: self._mode_changed,
+            PredictorOverran: self._predictor_overran,
+        }
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next turn has work to do even without new events."""
+        return self.more
+
+    def handle(self, events: Sequence[AnyEvent], at_ns: int) -> list[AnyEffect]:
+        """Take one turn: apply `events` in order, then place what can be placed.
+
+        `at_ns` is the instant of the turn in nanoseconds since the epoch; it must never go back.
+        """
+        self.seq += 1
+        self.now_ms = at_ns // NS_PER_MS
+        effects: list[AnyEffect] = []
+        self._effects = effects
+        self._dispatches = 0
+        self._stops = []
+        handlers = self._handlers
+        for event in events:
+            handlers[type(event)](event)
+        self._place_waiting()
+        self._take_back()
+        for index, record in enumerate(self._stops, start=self._dispatches):
+            record.stop_entry = f"{self.seq}-{index}"
+            effects.append(CancelRunning(record.task.id, record.attempt, record.worker, record.stop_entry))
+        return effects
+
+    # -- placing -----------------------------------------------------------------------------------
+
+    def _place_waiting(self) -> None:
+        backlog, table = self.backlog, self.roster.table
+        left = DECISIONS_MAX
+        while left and table.open_count and len(backlog):
+            record = backlog.pop()
+            if record is None:
+                break
+            choice = self.placement.place(record.task, self.now_ms)
+            if choice is None:
+                self._queue(record)
+                break
+            self._dispatch(record, choice)
+            left -= 1
+        self.more = left == 0 and table.open_count > 0 and len(backlog) > 0
+
+    def _dispatch(self, record: TaskRecord, choice: Choice) -> None:
+        worker, policy, prediction, score_ms = choice
+        task = record.task
+        record.attempt += 1
+        if prediction is None:
+            record.mean_ms = record.p50_ms = -1.0
+            record.booked_ms = 0.0
+            decision = SchedulingDecision(
+                task.id, task.type, worker.name, record.attempt, policy, wait_ms=self._waited_ms(record)
+            )
+        else:
+            factor = worker.factor
+            record.mean_ms = prediction.mean_ms
+            record.booked_ms = prediction.mean_ms * factor
+            record.p50_ms = prediction.p50_ms * factor
+            decision = SchedulingDecision(
+                task.id,
+                task.type,
+                worker.name,
+                record.attempt,
+                policy,
+                record.booked_ms,
+                record.p50_ms,
+                score_ms,
+                self._waited_ms(record),
+                prediction.basis,
+            )
+        self._effects.append(Dispatch(decision, record.place, record.entry))
+        record.place = "i:" + worker.name
+        record.entry = f"{self.seq}-{self._dispatches}"
+        self._dispatches += 1
+        self.roster.book(worker, record)
+        self.counters["dispatched"] += 1
+        self.counters["predictive" if policy == PREDICTIVE else "fallback"] += 1
+
+    def _waited_ms(self, record: TaskRecord) -> float:
+        return float(max(0, self.now_ms - record.task.arrived_at_ms))
+
+    def _queue(self, record: TaskRecord) -> None:
+        """Let a task that is in a queue stream wait for its turn."""
+        prediction = self.placement.predict(record.task, self.now_ms)
+        record.mean_ms = -1.0 if prediction is None else prediction.mean_ms
+        by_length = self.placement.mode == PREDICTIVE
+        self.backlog.push(record, self.settings.order_weight if by_length else 0.0, self.settings.priority_credit_ms)
+
+    # -- tasks -------------------------------------------------------------------------------------
+
+    def _task_submitted(self, event: TaskSubmitted) -> None:
+        task = event.task
+        stream = f"q:{task.priority}"
+        known = self.tasks.get(task.id)
+        if known is not None:
+            self.counters["repeated"] += 1
+            if (known.place, known.entry) != (stream, event.entry):
+                self._effects.append(Discard(stream, event.entry))
+            return
+        record = TaskRecord(task, stream, event.entry)
+        self.tasks[task.id] = record
+        self.counters["submitted"] += 1
+        self._queue(record)
+
+    def _task_reclaimed(self, event: TaskReclaimed) -> None:
+        record = self.tasks.get(event.task_id)
+        if record is None:
+            # Its end overtook this pointer, or it is nobody's: the commit ends it only if it still lives.
+            self._end_dead(
+                event.task_id,
+                Reason.ENGINE_ERROR,
+                event.attempt,
+                event.worker,
+                "reclaimed but unknown",
+                "q:r",
+                event.entry,
+            )
+            return
+        if record.waiting or record.attempt != event.attempt:
+            self.counters["repeated"] += 1
+            if (record.place, record.entry) != ("q:r", event.entry):
+                self._effects.append(Discard("q:r", event.entry))
+            return
+        self._unplace(record)
+        record.place, record.entry = "q:r", event.entry
+        self.counters["reclaimed"] += 1
+        if event.started:
+            record.starts += 1
+            if event.reason in (Reason.WORKER_LOST, Reason.WORKER_RESTARTED):
+                record.deaths += 1
+        if record.cancelled:
+            self._end_cancelled(record)
+            return
+        reason = self._why_not_again(record)
+        if reason is None:
+            self._queue(record)
+        else:
+            self._bury(record, reason, event.worker, f"taken back: {event.reason.value}")
+
+    def _why_not_again(self, record: TaskRecord) -> Reason | None:
+        if record.starts == 0:
+            return None
+        if record.task.retry is Retry.NEVER:
+            return Reason.NOT_REPEATABLE
+        if record.deaths >= self.settings.worker_killer_deaths:
+            return Reason.WORKER_KILLER
+        if record.starts >= record.task.max_attempts:
+            return Reason.ATTEMPTS_EXHAUSTED
+        return None
+
+    def _task_finished(self, event: TaskFinished) -> None:
+        record = self.tasks.get(event.task_id)
+        if record is None:
+            self.counters["repeated"] += 1
+            return
+        on_time = record.place == "i:" + event.worker and record.attempt == event.attempt
+        if not on_time:
+            self.counters["late"] += 1
+            self._effects.append(Discard(record.place, record.entry))
+        worker = self.roster.by_name.get(event.worker)
+        if worker is not None:
+            self.roster.heard(worker, self.now_ms)
+        if event.outcome is Outcome.SUCCEEDED:
+            self.counters["finished"] += 1
+            self._learn(record, event, worker, on_time=on_time)
+        elif event.outcome is Outcome.CANCELLED:
+            self.counters["cancelled"] += 1
+        else:
+            self.counters["failed"] += 1
+        self._forget(record)
+
+    def _learn(self, record: TaskRecord, event: TaskFinished, worker: WorkerRecord | None, *, on_time: bool) -> None:
+        run_ms = event.run_ms
+        if not self.placement.learnable(run_ms):
+            return
+        if on_time and record.p50_ms >= 0.0:
+            self.counters["predictions"] += 1
+            if abs(record.p50_ms - run_ms) <= TOLERANCE * run_ms:
+                self.counters["predictions_within"] += 1
+            if worker is not None:
+                self.roster.learn_factor(worker, run_ms, record.mean_ms)
+        worker_class = "" if worker is None else worker.worker_class
+        try:
+            self.placement.predictor.learn(CompletedRun(record.task, event.worker, worker_class, run_ms, self.now_ms))
+        except Exception:
+            # Anybody's code: a predictor that cannot learn is failing, the task has finished all the same.
+            self.placement.failed(self.now_ms)
+
+    def _task_vanished(self, event: TaskVanished) -> None:
+        record = self.tasks.get(event.task_id)
+        if record is None or record.place != "i:" + event.worker or record.attempt != event.attempt:
+            return
+        self.counters["vanished"] += 1
+        self._forget(record)
+
+    def _task_refused(self, event: TaskRefused) -> None:
+        self.counters["refused"] += 1
+        self._end_dead(event.task_id, event.reason, 0, "", event.detail, event.stream, event.entry)
+
+    def _cancel_requested(self, event: CancelRequested) -> None:
+        record = self.tasks.get(event.task_id)
+        if record is None or record.cancelled:
+            return
+        if record.waiting:
+            self.backlog.remove(record)
+            self._end_cancelled(record)
+            return
+        record.cancelled = True
+        self.retracts.append((event.task_id, record.attempt))
+        self._stops.append(record)
+
+    def _end_cancelled(self, record: TaskRecord) -> None:
+        self.counters["cancelled"] += 1
+        self._effects.append(CancelQueued(record.task.id, record.place, record.entry))
+        del self.tasks[record.task.id]
+
+    def _bury(self, record: TaskRecord, reason: Reason, worker: str, detail: str) -> None:
+        self._end_dead(record.task.id, reason, record.attempt, worker, detail, record.place, record.entry)
+        del self.tasks[record.task.id]
+
+    def _end_dead(
+        self, task_id: str, reason: Reason, attempt: int, worker: str, detail: str, stream: str, entry: str
+    ) -> None:
+        self.counters["dead"] += 1
+        self._effects.append(DeadLetter(task_id, reason, attempt, worker, detail, stream, entry))
+
+    def _forget(self, record: TaskRecord) -> None:
+        if record.waiting:
+            self.backlog.remove(record)
+        else:
+            self._unplace(record)
+        del self.tasks[record.task.id]
+
+    def _unplace(self, record: TaskRecord) -> None:
+        if record.stop_entry:
+            self._effects.append(Discard(record.place, record.stop_entry))
+            record.stop_entry = ""
+        self.roster.settle(record)
+
+    # -- taking back -------------------------------------------------------------------------------
+
+    def _recall(self, worker: WorkerRecord, keep: int = 0) -> None:
+        """Ask for everything back that a worker has not started, except the oldest `keep`."""
+        for task_id in list(worker.placed)[keep:]:
+            self.retracts.append((task_id, worker.placed[task_id].attempt))
+
+    def _take_back(self) -> None:
+        left = RETRACTS_MAX
+        while self.retracts and left:
+            task_id, attempt = self.retracts.popleft()
+            record = self.tasks.get(task_id)
+            if record is not None and not record.waiting and record.attempt == attempt:
+                self._effects.append(Retract(task_id, attempt, record.worker, record.entry))
+                left -= 1
+        self.more = self.more or bool(self.retracts)
+
+    # -- workers -----------------------------------------------------------------------------------
+
+    def _worker_joined(self, event: WorkerJoined) -> None:
+        self.roster.join(event, self.settings, self.placement.mode, self.now_ms)
+
+    def _worker_reported(self, event: WorkerReported) -> None:
+        worker = self._live(event.worker, event.incarnation)
+        if worker is None:
+            return
+        self.roster.heard(worker, self.now_ms)
+        if event.draining and not worker.draining:
+            worker.draining = True
+            self.roster.refresh(worker)
+            self._recall(worker)
+
+    def _worker_left(self, event: WorkerLeft) -> None:
+        worker = self._live(event.worker, event.incarnation)
+        if worker is None:
+            return
+        if event.lost:
+            self.counters["workers_lost"] += 1
+        # What it held returns by way of q:r. A dispatch that crossed its leaving lies in an inbox that
+        # nobody reads: asking for all of it back is harmless for what has been reclaimed already.
+        self._recall(worker)
+        self.roster.leave(worker)
+
+    def _worker_suspected(self, event: WorkerSuspected) -> None:
+        worker = self.roster.by_name.get(event.worker)
+        if worker is not None:
+            worker.suspect = True
+            self.roster.refresh(worker)
+
+    def _worker_trusted(self, event: WorkerTrusted) -> None:
+        worker = self.roster.by_name.get(event.worker)
+        if worker is not None:
+            worker.suspect = False
+            self.roster.refresh(worker)
+
+    def _live(self, name: str, incarnation: int) -> WorkerRecord | None:
+        worker = self.roster.by_name.get(name)
+        return worker if worker is not None and worker.incarnation == incarnation else None
+
+    # -- configuration -----------------------------------------------------------------------------
+
+    def _epoch_began(self, event: EpochBegan) -> None:
+        self.epoch = event.epoch
+        changed = event.settings != self.settings
+        self.settings = event.settings
+        if changed:
+            predictor = self.placement.predictor
+            if event.settings.predictor != predictor.name:
+                predictor = self._make_predictor(event.settings)
+            self.placement.configure(event.settings, predictor)
+            self._grant_credit()
+
+    def _make_predictor(self, settings: EngineSettings) -> Predictor:
+        factory = self._predictors.get(settings.predictor)
+        if factory is None:
+            raise InvalidInput(f"no predictor is called {settings.predictor!r}: {', '.join(sorted(self._predictors))}")
+        return factory(settings)
+
+    def _mode_changed(self, event: ModeChanged) -> None:
+        self.placement.set_mode(event.mode)
+        self._grant_credit()
+
+    def _grant_credit(self) -> None:
+        for worker in self.roster.ring:
+            self.roster.grant_credit(worker, self.settings, self.placement.mode)
+            if worker.in_flight > worker.credit:
+                self._recall(worker, keep=worker.credit)
+
+    def _predictor_overran(self, event: PredictorOverran) -> None:  # noqa: ARG002 - its coming is the fact
+        self.placement.failed(self.now_ms)
+
+    # -- comparing ---------------------------------------------------------------------------------
+
+    def digest(self) -> int:
+        """64 bit over what decisions depend on: tables, learned state, queue, breaker, rotation."""
+        placement = self.placement
+        scalars = (
+            self.seq,
+            self.epoch,
+            len(self.tasks),
+            len(self.backlog),
+            self.backlog.predicted_ms,
+            placement.mode,
+            placement.rotation,
+            placement.round_robin.position,
+            placement.least_outstanding.position,
+            placement.breaker.snapshot(),
+            sorted(self.counters.items()),
+        )
+        seed = digest64(repr(scalars).encode(), placement.predictor.digest())
+        return self.roster.table.digest(seed)

@@ -1,0 +1,54 @@
+"""The contract of a predictor: pure functions of what it was given, with explicit time.
+
+A predictor may answer `None`: no data is an honest answer, and the fallback places the task.
+An exception or a non-finite number counts as a failure for the breaker in `core.breaker`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from nexus_sched.model.prediction import TaskPrediction
+from nexus_sched.model.settings import EngineSettings
+from nexus_sched.model.task import Task
+
+
+class CompletedRun(Struct, frozen=True, gc=False):
+    """A successful run to learn from. Only service time trains, never queueing."""
+
+    task: Task
+    worker: str
+    worker_class: str
+    run_ms: float
+    at_ms: int
+
+
+class Predictor(Protocol):
+    """How long will this task run? Deterministic: the same calls in the same order give the same bits."""
+
+    name: str
+    version: int
+
+    def predict(self, task: Task, worker: str | None = None) -> TaskPrediction | None:
+        """Predicted service time, on `worker` if it is named; `None` without data. Budget: 1 ms."""
+
+    def learn(self, run: CompletedRun) -> None:
+        """Take in one successful run."""
+
+    def snapshot(self) -> bytes:
+        """Everything learned."""
+
+    def restore(self, blob: bytes) -> None:
+        """Become exactly what `snapshot` saw. Raises `SnapshotUnreadable`."""
+
+    def digest(self) -> int:
+        """64-bit digest of everything learned; equal state, equal digest."""
+
+
+class PredictorFactory(Protocol):
+    """Makes a predictor for a configuration; what an entry point `nexus_sched.predictors` names."""
+
+    def __call__(self, settings: EngineSettings) -> Predictor:
+        """A predictor that has learned nothing yet."""

@@ -1,0 +1,100 @@
+"""Who can be given work: worker records in the order of the ring, mirrored into the columns that are scored.
+
+Law: a record and its row of the `WorkerTable` always agree on slots, credit, acceptance and what is in
+flight. The records alone are enough for the fallback; the table alone is enough for the scorer.
+"""
+
+from __future__ import annotations
+
+from nexus_sched._kernel.worker_table import WorkerTable
+from nexus_sched.core.records import TaskRecord, WorkerRecord
+from nexus_sched.model.events import WorkerJoined
+from nexus_sched.model.settings import PREDICTIVE, EngineSettings
+
+# How fast a worker's factor follows, how far it may go, and how many average completions it starts with.
+FACTOR_ALPHA = 0.05
+FACTOR_MIN, FACTOR_MAX = 0.05, 20.0
+FACTOR_PRIOR_SAMPLES = 4.0  # shrinkage n / (n + k) toward 1 (prediction.md, fact 2)
+FACTOR_DEAD_BAND = 0.1  # the choice ignores smaller differences, else it chases noise (placement.md, fact 3)
+RATIO_MAX = 4.0  # one run counts as at most this much slower (or faster) than predicted
+
+
+class Roster:
+    """The live workers of a pool."""
+
+    def __init__(self) -> None:
+        self.table = WorkerTable()
+        self.ring: list[WorkerRecord] = []  # in order of joining
+        self.by_name: dict[str, WorkerRecord] = {}
+        self.by_row: dict[int, WorkerRecord] = {}
+
+    def join(self, event: WorkerJoined, settings: EngineSettings, mode: str, now_ms: int) -> WorkerRecord:
+        """A new worker, or a new incarnation of a known one, which keeps what it has not started."""
+        worker = self.by_name.get(event.worker)
+        row = self.table.join(event.worker, event.slots, event.slots, float(now_ms))
+        if worker is None:
+            worker = WorkerRecord(event.worker, row, event.slots, event.worker_class, event.incarnation)
+            self.ring.append(worker)
+            self.by_name[event.worker] = worker
+            self.by_row[row] = worker
+        else:
+            worker.slots = event.slots
+            worker.worker_class = event.worker_class
+            worker.incarnation = event.incarnation
+        worker.draining = worker.suspect = False
+        worker.heard_at_ms = now_ms
+        self.grant_credit(worker, settings, mode)
+        self.refresh(worker)
+        return worker
+
+    def leave(self, worker: WorkerRecord) -> None:
+        """Strike a worker off. Its records must have been unplaced before."""
+        self.table.leave(worker.row)
+        self.ring.remove(worker)
+        del self.by_name[worker.name], self.by_row[worker.row]
+
+    def grant_credit(self, worker: WorkerRecord, settings: EngineSettings, mode: str) -> None:
+        """How many tasks it may hold: its slots and a little, or a whole inbox where round robin binds early."""
+        extra = settings.prefetch if mode == PREDICTIVE else settings.early_inbox_max
+        worker.credit = worker.slots + extra
+        self.table.set_credit(worker.row, worker.credit)
+
+    def refresh(self, worker: WorkerRecord) -> None:
+        """Let the standing of a worker take effect."""
+        worker.accepting = not (worker.draining or worker.suspect)
+        self.table.set_accepting(worker.row, worker.accepting)
+
+    def heard(self, worker: WorkerRecord, now_ms: int) -> None:
+        """A fact about this worker arrived."""
+        worker.heard_at_ms = now_ms
+        self.table.heard(worker.row, float(now_ms))
+
+    def book(self, worker: WorkerRecord, record: TaskRecord) -> None:
+        """A task goes into the worker's inbox."""
+        worker.in_flight += 1
+        worker.placed[record.task.id] = record
+        record.row = worker.row
+        self.table.book(worker.row, record.booked_ms)
+
+    def settle(self, record: TaskRecord) -> None:
+        """A placed task is no longer with its worker (if that is still there)."""
+        worker = self.by_name.get(record.worker)
+        if worker is None or worker.placed.pop(record.task.id, None) is None:
+            return
+        worker.in_flight -= 1
+        self.table.settle(worker.row, record.booked_ms)
+
+    def learn_factor(self, worker: WorkerRecord, run_ms: float, type_ms: float) -> None:
+        """Move the worker's factor towards measured / predicted-for-its-type, robustly.
+
+        One run moves it by at most a clipped ratio, so one wild measurement cannot bend it.
+        """
+        if type_ms <= 0.0 or run_ms <= 0.0:
+            return
+        ratio = min(max(run_ms / type_ms, worker.factor / RATIO_MAX), worker.factor * RATIO_MAX)
+        worker.samples += 1
+        step = max(FACTOR_ALPHA, 1.0 / (worker.samples + FACTOR_PRIOR_SAMPLES))
+        factor = worker.factor + step * (ratio - worker.factor)
+        worker.factor = min(max(factor, FACTOR_MIN), FACTOR_MAX)
+        near = abs(worker.factor - 1.0) <= FACTOR_DEAD_BAND
+        self.table.set_factor(worker.row, 1.0 if near else worker.factor)

@@ -1,0 +1,212 @@
+"""From raw stream entries to events: the border where everything from outside is checked.
+
+Law: no entry, however hostile, raises here or is dropped in silence. What cannot be understood becomes a
+`TaskRefused` with a reason, so that it is dead-lettered, counted and removed; nothing else is lost.
+Sizes are checked before anything is decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import msgspec
+
+from nexus_sched.errors import InvalidInput
+from nexus_sched.model.command import CancelTask, Command
+from nexus_sched.model.events import (
+    AnyEvent,
+    CancelRequested,
+    ModeChanged,
+    TaskFinished,
+    TaskReclaimed,
+    TaskRefused,
+    TaskSubmitted,
+    TaskVanished,
+    WorkerJoined,
+    WorkerLeft,
+    WorkerReported,
+)
+from nexus_sched.model.ids import check_task_id, check_task_type, check_worker_class, check_worker_id
+from nexus_sched.model.outcome import Completion, Outcome, Reason
+from nexus_sched.model.settings import MODES
+from nexus_sched.model.task import PAYLOAD_BYTES_MAX, Task, TaskSpec
+from nexus_sched.model.worker import WorkerOffer, WorkerReport
+from nexus_sched.runtime.ports import RawEntry
+
+BLOB_BYTES_MAX = 16_384  # of a spec, fact, offer, report or command
+ATTEMPT_MAX = 1_000_000
+DETAIL_LENGTH_MAX = 300
+
+_decode_spec = msgspec.msgpack.Decoder(TaskSpec).decode
+_decode_completion = msgspec.msgpack.Decoder(Completion).decode
+_decode_offer = msgspec.msgpack.Decoder(WorkerOffer).decode
+_decode_report = msgspec.msgpack.Decoder(WorkerReport).decode
+_decode_command = msgspec.msgpack.Decoder(Command).decode
+
+# What decoding or checking foreign bytes may raise; msgspec lets the last two through.
+HOSTILE = (InvalidInput, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+_known_types: set[str] = set()  # names that have passed `check_task_type`; a cache, bounded below
+_KNOWN_TYPES_MAX = 10_000
+
+
+def events_of(stream: str, entries: Sequence[RawEntry]) -> list[AnyEvent]:
+    """The events of one stream's new entries, in order. Never raises."""
+    events: list[AnyEvent] = []
+    decode = _submitted if stream.startswith("q:") else _decoders[stream]
+    for entry in entries:
+        entry_id = _entry_id(entry)
+        fields: dict[bytes, bytes] = {}
+        try:
+            fields = _fields(entry)
+            events.extend(decode(stream, entry_id, fields))
+        except HOSTILE as error:
+            events.append(_refusal(stream, entry_id, fields, error))
+    return events
+
+
+def _entry_id(entry: RawEntry) -> str:
+    return cast(bytes, entry[0]).decode("ascii")
+
+
+def _fields(entry: RawEntry) -> dict[bytes, bytes]:
+    pairs = entry[1]
+    if not isinstance(pairs, list) or len(pairs) > 64:
+        raise InvalidInput("an entry holds at most 32 fields")
+    fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    if 2 * len(fields) != len(pairs):
+        raise InvalidInput("a field stands twice in the entry")
+    return fields
+
+
+def _refusal(stream: str, entry_id: str, fields: dict[bytes, bytes], error: Exception) -> TaskRefused:
+    task_id = ""
+    if stream.startswith("q:"):
+        try:
+            task_id = check_task_id(_text(fields, b"i"))
+        except HOSTILE:
+            task_id = ""
+    too_large = isinstance(error, _TooLarge)
+    return TaskRefused(
+        stream,
+        entry_id,
+        task_id,
+        Reason.TOO_LARGE if too_large else Reason.MALFORMED,
+        f"{type(error).__name__}: {error}"[:DETAIL_LENGTH_MAX],
+    )
+
+
+class _TooLarge(InvalidInput):
+    """A field is larger than its bound."""
+
+
+def _blob(fields: dict[bytes, bytes], name: bytes) -> bytes:
+    blob = fields.get(name)
+    if blob is None:
+        raise InvalidInput(f"field {name.decode()} is missing")
+    if len(blob) > BLOB_BYTES_MAX:
+        raise _TooLarge(f"field {name.decode()} has {len(blob)} bytes, at most {BLOB_BYTES_MAX} are read")
+    return blob
+
+
+def _text(fields: dict[bytes, bytes], name: bytes) -> str:
+    return _blob(fields, name).decode("utf-8")
+
+
+def _integer(fields: dict[bytes, bytes], name: bytes, highest: int) -> int:
+    text = _blob(fields, name)
+    # bytes.isdigit is ASCII only: no sign, no blank, no other script's digits
+    if not text.isdigit() or len(text) > 18 or int(text) > highest:
+        raise InvalidInput(f"field {name.decode()} is not a number of 0 to {highest}")
+    return int(text)
+
+
+def _submitted(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[AnyEvent]:
+    if stream == "q:r":
+        return [
+            TaskReclaimed(
+                check_task_id(_text(fields, b"i")),
+                _integer(fields, b"a", ATTEMPT_MAX),
+                check_worker_id(_text(fields, b"w")),
+                _reason(_text(fields, b"y")),
+                fields.get(b"n") == b"1",
+                entry_id,
+            )
+        ]
+    spec = _decode_spec(_blob(fields, b"m"))
+    task_type = spec.type
+    if task_type not in _known_types:
+        check_task_type(task_type)
+        if len(_known_types) >= _KNOWN_TYPES_MAX:
+            _known_types.clear()
+        _known_types.add(task_type)
+    task = Task(
+        check_task_id(_text(fields, b"i")),
+        task_type,
+        int(stream[2:]),
+        _integer(fields, b"b", PAYLOAD_BYTES_MAX),
+        int(entry_id.partition("-")[0]),
+        spec.hint_ms,
+        spec.max_attempts,
+        spec.retry,
+    )
+    return [TaskSubmitted(task, entry_id)]
+
+
+def _reason(text: str) -> Reason:
+    try:
+        return Reason(text)
+    except ValueError:
+        raise InvalidInput(f"{text[:40]!r} is no reason") from None
+
+
+def _finished(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[AnyEvent]:
+    task_id = check_task_id(_text(fields, b"i"))
+    worker = check_worker_id(_text(fields, b"w"))
+    attempt = _integer(fields, b"a", ATTEMPT_MAX)
+    blob = fields.get(b"f", b"")
+    if not blob:
+        return [TaskVanished(task_id, attempt, worker)]
+    try:
+        fact = _decode_completion(_blob(fields, b"f"))
+    except HOSTILE as error:
+        # The store has accepted the run; only its measurements are garbage. They must not train anything.
+        ended = TaskFinished(task_id, attempt, worker, Outcome.FAILED, 0.0, 0.0, 0)
+        return [ended, _refusal(stream, entry_id, {}, error)]
+    return [TaskFinished(task_id, attempt, worker, fact.outcome, fact.run_ms, fact.queue_ms, fact.result_bytes)]
+
+
+def _reported(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[AnyEvent]:  # noqa: ARG001 - one shape for all
+    kind = fields.get(b"k")
+    worker = check_worker_id(_text(fields, b"w"))
+    incarnation = _integer(fields, b"n", 2**31)
+    if kind == b"join":
+        offer = _decode_offer(_blob(fields, b"f"))
+        return [WorkerJoined(worker, incarnation, offer.slots, check_worker_class(offer.worker_class))]
+    if kind == b"report":
+        report = _decode_report(_blob(fields, b"f"))
+        return [
+            WorkerReported(
+                worker, incarnation, report.draining, report.running, report.queued, report.cpu, report.memory
+            )
+        ]
+    if kind in (b"left", b"lost"):
+        return [WorkerLeft(worker, incarnation, kind == b"lost")]
+    raise InvalidInput("field k is none of join, report, left, lost")
+
+
+def _commanded(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[AnyEvent]:  # noqa: ARG001 - one shape for all
+    command = _decode_command(_blob(fields, b"f"))
+    if isinstance(command, CancelTask):
+        return [CancelRequested(check_task_id(command.task_id))]
+    if command.mode not in MODES:
+        raise InvalidInput(f"{command.mode[:40]!r} is no mode: one of {', '.join(MODES)}")
+    return [ModeChanged(command.mode)]
+
+
+_decoders: dict[str, Callable[[str, str, dict[bytes, bytes]], list[AnyEvent]]] = {
+    "res": _finished,
+    "rep": _reported,
+    "cmd": _commanded,
+}

@@ -1,0 +1,88 @@
+"""Which workers live: heartbeat counters watched on our own monotonic clock.
+
+Only a *change* of a counter means anything; what the store's clock or a worker's clock says does not.
+Silence for `suspect_ms` -> no new tasks; for `dead_ms` -> reaped, unless a heartbeat came in between.
+Timers start anew when this watch starts and after every gap in watching, because a worker cannot be blamed
+for what we did not look at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from nexus_sched.errors import Fenced, StoreError
+from nexus_sched.model.events import AnyEvent, WorkerSuspected, WorkerTrusted
+from nexus_sched.runtime.clock import Clock
+from nexus_sched.runtime.ports import REAP_TASKS_MAX, LeaderStore, Lease
+
+LOOKS_PER_SUSPECT = 4  # how often the counters are read within `suspect_ms`
+
+
+class Heartbeats:
+    """The bookkeeping, free of I/O: counters in, changes of standing out."""
+
+    def __init__(self, suspect_s: float, dead_s: float) -> None:
+        self._suspect_s = suspect_s
+        self._dead_s = dead_s
+        self._seen: dict[str, tuple[int, float]] = {}  # worker -> counter, when it last changed
+        self._suspects: set[str] = set()
+        self._looked_at_s: float | None = None
+
+    def look(self, counters: dict[str, int], now_s: float) -> tuple[list[AnyEvent], list[tuple[str, int]]]:
+        """Events for the engine, and `(worker, counter)` of those that count as dead."""
+        if self._looked_at_s is not None and now_s - self._looked_at_s > self._suspect_s:
+            self._seen = {worker: (beat, now_s) for worker, (beat, _) in self._seen.items()}
+        self._looked_at_s = now_s
+        events: list[AnyEvent] = []
+        dead: list[tuple[str, int]] = []
+        for worker in self._seen.keys() - counters.keys():
+            del self._seen[worker]
+            self._suspects.discard(worker)
+        for worker, counter in counters.items():
+            beat, since_s = self._seen.get(worker, (None, now_s))
+            if beat != counter:
+                self._seen[worker] = (counter, now_s)
+                if worker in self._suspects:
+                    self._suspects.discard(worker)
+                    events.append(WorkerTrusted(worker))
+            elif now_s - since_s >= self._dead_s:
+                dead.append((worker, counter))
+            elif now_s - since_s >= self._suspect_s and worker not in self._suspects:
+                self._suspects.add(worker)
+                events.append(WorkerSuspected(worker))
+        return events, dead
+
+
+async def watch(
+    store: LeaderStore,
+    lease: Lease,
+    clock: Clock,
+    heartbeats: Heartbeats,
+    suspect_ms: int,
+    feed: Callable[[list[AnyEvent]], None],
+) -> None:
+    """Look until cancelled. Store errors only delay the next look. Raises `Fenced`."""
+    while True:
+        await asyncio.sleep(suspect_ms / 1_000 / LOOKS_PER_SUSPECT)
+        try:
+            counters = await store.heartbeats()
+        except StoreError:
+            continue
+        events, dead = heartbeats.look(counters, clock.monotonic_s())
+        if events:
+            feed(events)
+        try:
+            for worker, counter in dead:
+                await _reap(store, lease, worker, counter)
+        except Fenced:
+            raise
+        except StoreError:
+            continue
+
+
+async def _reap(store: LeaderStore, lease: Lease, worker: str, counter: int) -> None:
+    left = 1
+    while left:
+        reaped = await store.reap(lease, worker, counter, REAP_TASKS_MAX)
+        left = 0 if reaped.alive else reaped.left

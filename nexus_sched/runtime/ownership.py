@@ -1,0 +1,67 @@
+"""Who leads: taking a lease, keeping it, and knowing when it can no longer be trusted.
+
+No wall clock decides anything. Somebody else's lease is free when it has not changed for a whole lease time
+on *our* monotonic clock; our own is trusted until the start of its last successful renewal plus the lease
+time, less a margin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+from nexus_sched.errors import Fenced, StoreError
+from nexus_sched.runtime.clock import Clock
+from nexus_sched.runtime.ports import LeaderStore, Lease, LeaseSeen
+
+MARGIN_SHARE = 0.25  # of the lease time: what a pause between the check and the write may last
+POLLS_PER_LEASE = 12
+
+
+class Ownership:
+    """The lease of one shard, from this process's side. `lease_ms` must be the same for all replicas."""
+
+    def __init__(self, store: LeaderStore, clock: Clock, owner: str, lease_ms: int) -> None:
+        self._store = store
+        self._clock = clock
+        self._owner = owner
+        self._lease_s = lease_ms / 1_000
+        self._trusted_until_s = 0.0
+
+    async def acquire(self) -> Lease:
+        """Wait until the lease is ours. Raises `StoreError` if the store fails."""
+        nonce = secrets.token_hex(8)
+        seen: LeaseSeen | None = None
+        seen_since_s = 0.0
+        while True:
+            asked_at_s = self._clock.monotonic_s()
+            stale = seen if seen is not None and asked_at_s - seen_since_s >= self._lease_s else None
+            answer = await self._store.acquire(self._owner, nonce, stale)
+            if isinstance(answer, Lease):
+                self._trust(asked_at_s)
+                return answer
+            if answer != seen:
+                seen, seen_since_s = answer, self._clock.monotonic_s()
+            await asyncio.sleep(self._lease_s / POLLS_PER_LEASE)
+
+    async def keep(self, lease: Lease) -> None:
+        """Renew until cancelled. Raises `Fenced` when the lease is lost or can no longer be trusted."""
+        while True:
+            await asyncio.sleep(self._lease_s / 4)
+            asked_at_s = self._clock.monotonic_s()
+            try:
+                await self._store.renew(lease)
+            except Fenced:
+                raise
+            except StoreError:
+                self.check()
+                continue
+            self._trust(asked_at_s)
+
+    def check(self) -> None:
+        """Raises `Fenced` if the lease may have run out."""
+        if self._clock.monotonic_s() >= self._trusted_until_s:
+            raise Fenced("the lease could not be renewed in time")
+
+    def _trust(self, asked_at_s: float) -> None:
+        self._trusted_until_s = asked_at_s + self._lease_s * (1 - MARGIN_SHARE)

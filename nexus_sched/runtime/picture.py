@@ -1,0 +1,61 @@
+"""Paints the frame: the picture of the state for everyone who only looks."""
+
+from __future__ import annotations
+
+from nexus_sched.core.records import WorkerRecord
+from nexus_sched.model.frame import FRAME_WORKERS_MAX, Frame
+from nexus_sched.model.worker import WorkerStanding, WorkerState
+from nexus_sched.runtime.ports import Lease
+from nexus_sched.runtime.turn import TurnLoop
+
+
+def paint(pool: str, shard: int, lease: Lease, loop: TurnLoop, now_ms: int) -> Frame:
+    """The frame of this instant. O(workers), at most `FRAME_WORKERS_MAX` of them in detail."""
+    engine = loop.engine
+    table = engine.roster.table
+    placement, ring = engine.placement, engine.roster.ring
+    counters = engine.counters
+    predictions = counters["predictions"]
+    return Frame(
+        pool=pool,
+        shard=shard,
+        owner=lease.owner,
+        epoch=lease.epoch,
+        seq=engine.seq,
+        at_ms=now_ms,
+        mode=placement.mode,
+        predictor=placement.predictor.name,
+        breaker=placement.breaker.state(now_ms).value,
+        queued=len(engine.backlog),
+        in_flight=len(engine.tasks) - len(engine.backlog),
+        queued_predicted_ms=engine.backlog.predicted_ms,
+        workers_live=len(ring),
+        workers_accepting=sum(worker.accepting for worker in ring),
+        counters=dict(counters),
+        decision_us=loop.decision_ns.spread(1e-3),
+        turn_us=loop.turn_ns.spread(1e-3),
+        predictions=predictions,
+        predictions_within_25=counters["predictions_within"] / predictions if predictions else None,
+        workers=[
+            _state(worker, engine.roster.table.booked_ms(worker.row), now_ms) for worker in ring[:FRAME_WORKERS_MAX]
+        ],
+    )
+
+
+def _state(worker: WorkerRecord, booked_ms: float, now_ms: int) -> WorkerState:
+    if worker.draining:
+        standing = WorkerStanding.DRAINING
+    elif worker.suspect:
+        standing = WorkerStanding.SUSPECT
+    else:
+        standing = WorkerStanding.ACCEPTING
+    return WorkerState(
+        worker=worker.name,
+        standing=standing,
+        worker_class=worker.worker_class,
+        slots=worker.slots,
+        in_flight=worker.in_flight,
+        booked_ms=booked_ms,
+        incarnation=worker.incarnation,
+        heard_age_ms=float(max(0, now_ms - worker.heard_at_ms)),
+    )

@@ -1,0 +1,102 @@
+"""How a leader comes to its state: the newest readable snapshot, then the journal behind it.
+
+Law: the journal is the truth. Every recorded turn is handled again by the very code that handled it, and
+its effects must come out the same; a difference means that the recorded ones are no longer reproducible,
+and is refused instead of silently going on with another state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Struct
+
+from nexus_sched.core import snapshot
+from nexus_sched.core.engine import Engine
+from nexus_sched.core.predictors.base import PredictorFactory
+from nexus_sched.errors import SnapshotUnreadable, StateLost
+from nexus_sched.model.journal import Turn, decode_turn
+from nexus_sched.runtime.ports import INPUT_STREAMS, LeaderStore
+
+JOURNAL_PAGE = 512
+START = "0-0"
+
+
+class Checkpoint(Struct, array_like=True):
+    """A snapshot as it is stored: the engine, and where reading continues."""
+
+    seq: int
+    at_ns: int
+    cursors: dict[str, str]
+    engine: bytes
+    digest: int
+
+
+class Recovered(Struct):
+    """A state to go on from."""
+
+    engine: Engine
+    cursors: dict[str, str]
+    at_ns: int
+    replayed: int  # turns since the snapshot
+
+
+_encode_checkpoint = msgspec.msgpack.Encoder().encode
+_decode_checkpoint = msgspec.msgpack.Decoder(Checkpoint).decode
+
+
+def encode_checkpoint(engine: Engine, cursors: Mapping[str, str], at_ns: int) -> bytes:
+    """The blob `recover` starts from."""
+    return _encode_checkpoint(Checkpoint(engine.seq, at_ns, dict(cursors), snapshot.take(engine), engine.digest()))
+
+
+def restore_checkpoint(blob: bytes, predictors: Mapping[str, PredictorFactory]) -> Recovered:
+    """Engine and cursors of a checkpoint. Raises `SnapshotUnreadable`, also if its digest differs."""
+    try:
+        checkpoint = _decode_checkpoint(blob)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SnapshotUnreadable(f"checkpoint cannot be read: {error}") from error
+    engine = snapshot.restore(checkpoint.engine, predictors)
+    if engine.digest() != checkpoint.digest:
+        raise SnapshotUnreadable(f"checkpoint {checkpoint.seq} restores to another state than it was taken from")
+    return Recovered(engine, dict(checkpoint.cursors), checkpoint.at_ns, 0)
+
+
+async def recover(store: LeaderStore, predictors: Mapping[str, PredictorFactory], seq: int) -> Recovered:
+    """The state after turn `seq`. Raises `StateLost` if the store no longer holds what is needed."""
+    state = await _newest_checkpoint(store, predictors)
+    engine = state.engine
+    while engine.seq < seq:
+        page = await store.journal(engine.seq, JOURNAL_PAGE)
+        for number, blob in page:
+            if number != engine.seq + 1:
+                raise StateLost(f"the journal has a gap: turn {engine.seq + 1} is missing, {number} is there")
+            apply(state, decode_turn(blob))
+        if not page:
+            raise StateLost(f"the journal ends at turn {engine.seq}, the shard is at {seq}")
+    return state
+
+
+def apply(state: Recovered, turn: Turn) -> None:
+    """Take one recorded turn again. Raises `StateLost` if it does not come out as recorded."""
+    effects = state.engine.handle(turn.events, turn.at_ns)
+    if effects != turn.effects:
+        raise StateLost(f"turn {turn.seq} does not come out as recorded: the journal and this version disagree")
+    if turn.digest is not None and turn.digest != state.engine.digest():
+        raise StateLost(f"the state after turn {turn.seq} differs from the recorded digest")
+    state.cursors.update(turn.cursors)
+    state.at_ns = turn.at_ns
+    state.replayed += 1
+
+
+async def _newest_checkpoint(store: LeaderStore, predictors: Mapping[str, PredictorFactory]) -> Recovered:
+    unreadable: SnapshotUnreadable | None = None
+    for _, blob in await store.snapshots():
+        try:
+            return restore_checkpoint(blob, predictors)
+        except SnapshotUnreadable as error:
+            unreadable = error  # the one before it may still be readable, and the journal reaches back to it
+    if unreadable is not None:
+        raise unreadable
+    return Recovered(Engine(predictors), dict.fromkeys(INPUT_STREAMS, START), 0, 0)

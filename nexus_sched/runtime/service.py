@@ -1,0 +1,166 @@
+"""The scheduler as a service: take the lease, recover, lead, hand over; and again after every fault.
+
+One path for all faults: whatever goes wrong while leading (a lost reply, a fenced write, a restarted server,
+an engine that raised), the engine is dropped, and the next leadership starts from the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import structlog
+from msgspec import Struct
+
+from nexus_sched.core.predictors.base import PredictorFactory
+from nexus_sched.errors import StateLost, StoreError, StoreUnsuitable
+from nexus_sched.model.frame import encode_frame
+from nexus_sched.model.settings import EngineSettings
+from nexus_sched.runtime.clock import Clock, SystemClock
+from nexus_sched.runtime.guard import EngineFault, Guard
+from nexus_sched.runtime.intake import Inputs
+from nexus_sched.runtime.liveness import Heartbeats, watch
+from nexus_sched.runtime.ownership import Ownership
+from nexus_sched.runtime.picture import paint
+from nexus_sched.runtime.ports import LeaderStore, Lease
+from nexus_sched.runtime.recovery import recover
+from nexus_sched.runtime.turn import TurnLoop
+from nexus_sched.units import NS_PER_MS
+
+FRAME_EVERY_S = 0.5
+RETRY_FIRST_S, RETRY_MAX_S = 0.05, 1.0
+HANDOVER_S = 0.4  # the last commits and the checkpoint must fit; the journal covers what does not
+
+log = structlog.get_logger("nexus_sched.scheduler")
+
+Follower = Callable[[Lease], Awaitable[None]]  # runs beside the turn loop until it is cancelled
+
+
+class ServiceSettings(Struct, frozen=True, kw_only=True):
+    """What the service needs to know besides the engine's settings."""
+
+    pool: str = "default"
+    shard: int = 0
+    owner: str
+    lease_ms: int = 3_000
+    suspect_ms: int = 2_000
+    dead_ms: int = 5_000
+
+
+class Service:
+    """One shard's scheduler in this process."""
+
+    def __init__(
+        self,
+        store: LeaderStore,
+        settings: ServiceSettings,
+        engine_settings: EngineSettings,
+        predictors: Mapping[str, PredictorFactory],
+        followers: Sequence[Follower] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._engine_settings = engine_settings
+        self._predictors = predictors
+        self._followers = followers
+        self._clock = clock or SystemClock()
+        self._guard = Guard()
+        self._stop = asyncio.Event()
+        self._loop: TurnLoop | None = None
+        self.leading = asyncio.Event()
+
+    def stop(self) -> None:
+        """Hand over gracefully: finish the turns in flight, write a checkpoint, release the lease."""
+        self._stop.set()
+        if self._loop is not None:
+            self._loop.stop()
+
+    async def run(self) -> None:
+        """Serve until `stop`. Raises what no retry can mend: `StateLost`, `StoreUnsuitable`, a defect."""
+        delay_s = RETRY_FIRST_S
+        while not self._stop.is_set():
+            try:
+                await self._lead_once()
+                delay_s = RETRY_FIRST_S
+            except (StateLost, StoreUnsuitable):
+                raise
+            except (StoreError, EngineFault) as error:
+                if self._loop is not None:
+                    delay_s = RETRY_FIRST_S  # it had been leading: the fault is new
+                self._loop = None
+                log.warning("leadership ended", code=error.code, error=str(error), retry_ms=round(delay_s * 1_000))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), delay_s)
+                delay_s = min(2 * delay_s, RETRY_MAX_S)
+
+    async def _lead_once(self) -> None:
+        ownership = Ownership(self._store, self._clock, self._settings.owner, self._settings.lease_ms)
+        lease = await self._unless_stopped(ownership.acquire())
+        if lease is None:
+            return
+        keeper = asyncio.ensure_future(ownership.keep(lease))
+        try:
+            state = await recover(self._store, self._predictors, lease.seq)
+            log.info(
+                "leading",
+                epoch=lease.epoch,
+                seq=lease.seq,
+                replayed_turns=state.replayed,
+                live_tasks=len(state.engine.tasks),
+            )
+            inputs = Inputs(self._store, state.cursors, one_by_one=self._guard.careful)
+            loop = TurnLoop(self._store, lease, state, inputs, self._guard, self._clock, ownership.check)
+            self._loop = loop
+            if self._stop.is_set():
+                loop.stop()
+            await self._run_beside(loop, lease, inputs, keeper)
+        finally:
+            self.leading.clear()
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+        self._loop = None
+        await self._store.release(lease)
+        log.info("handed over", epoch=lease.epoch, seq=loop.engine.seq)
+
+    async def _run_beside(self, loop: TurnLoop, lease: Lease, inputs: Inputs, keeper: asyncio.Future[None]) -> None:
+        """Run the turn loop; the first of the tasks beside it that fails ends it."""
+        settings = self._settings
+        turns = asyncio.ensure_future(loop.run(self._engine_settings))
+        heartbeats = Heartbeats(settings.suspect_ms / 1_000, settings.dead_ms / 1_000)
+        beside = [
+            asyncio.ensure_future(inputs.read()),
+            asyncio.ensure_future(watch(self._store, lease, self._clock, heartbeats, settings.suspect_ms, inputs.feed)),
+            asyncio.ensure_future(self._show(loop, lease)),
+            *(asyncio.ensure_future(follower(lease)) for follower in self._followers),
+        ]
+        self.leading.set()
+        try:
+            await asyncio.wait((turns, keeper, *beside), return_when=asyncio.FIRST_COMPLETED)
+            for task in (keeper, *beside):
+                if task.done() and not self._stop.is_set():
+                    task.result()
+            await turns
+        finally:
+            for task in (turns, *beside):
+                task.cancel()
+            await asyncio.gather(turns, *beside, return_exceptions=True)
+
+    async def _show(self, loop: TurnLoop, lease: Lease) -> None:
+        while True:
+            frame = paint(self._settings.pool, self._settings.shard, lease, loop, self._clock.wall_ns() // NS_PER_MS)
+            with contextlib.suppress(StoreError):
+                await self._store.write_frame(encode_frame(frame))
+            await asyncio.sleep(FRAME_EVERY_S)
+
+    async def _unless_stopped(self, acquiring: Awaitable[Lease]) -> Lease | None:
+        task = asyncio.ensure_future(acquiring)
+        stopped = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
+            return task.result() if task.done() else None
+        finally:
+            for future in (task, stopped):
+                future.cancel()
+            await asyncio.gather(task, stopped, return_exceptions=True)

@@ -1,0 +1,131 @@
+"""The turn loop: inputs -> engine -> one atomic commit, two commits in flight.
+
+A turn is as long as the inputs that wait: immediate when idle, batched under load. The engine runs ahead of
+the store by at most `IN_FLIGHT_MAX` turns. Whatever a commit answers but success ends the leadership: the
+journal says what was applied, and recovery starts from there, so no other path has to know about lost
+replies, restarts or roll-backs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from nexus_sched.core.engine import Engine
+from nexus_sched.model.events import AnyEvent, EpochBegan, ModeChanged
+from nexus_sched.model.journal import FORMAT, Turn, encode_turn
+from nexus_sched.model.settings import EngineSettings
+from nexus_sched.runtime.clock import Clock, TurnClock
+from nexus_sched.runtime.gauges import LogHistogram
+from nexus_sched.runtime.guard import Guard
+from nexus_sched.runtime.intake import Inputs
+from nexus_sched.runtime.plan import plan_commit
+from nexus_sched.runtime.ports import LeaderStore, Lease
+from nexus_sched.runtime.recovery import Recovered, encode_checkpoint
+
+IN_FLIGHT_MAX = 2
+DIGEST_EVERY = 1_024
+CHECKPOINT_EVENTS = 100_000  # journaled since the last one: what a recovery replays at most, about a second
+CHECKPOINT_IDLE_EVENTS = 2_000  # enough to write one when nothing else is to do
+
+
+class TurnLoop:
+    """Drives one engine through one epoch."""
+
+    def __init__(
+        self,
+        store: LeaderStore,
+        lease: Lease,
+        state: Recovered,
+        inputs: Inputs,
+        guard: Guard,
+        clock: Clock,
+        check_lease: Callable[[], None],
+    ) -> None:
+        self.engine: Engine = state.engine
+        self.decision_ns = LogHistogram()
+        self.turn_ns = LogHistogram()
+        self._store = store
+        self._lease = lease
+        self._cursors = state.cursors
+        self._inputs = inputs
+        self._guard = guard
+        self._turn_clock = TurnClock(clock, state.at_ns)
+        self._check_lease = check_lease
+        self._in_flight: deque[Awaitable[int]] = deque()
+        self._stopping = False
+        self._uncovered_events = state.replayed  # journaled since the last checkpoint, at least
+        self._at_ns = state.at_ns
+
+    def stop(self) -> None:
+        """Take no more turns; `run` returns once everything decided is written."""
+        self._stopping = True
+        self._inputs.arrived.set()
+
+    async def run(self, settings: EngineSettings) -> None:
+        """Lead until `stop`. Raises `Fenced`, `SequenceMismatch`, another `StoreError`, or `EngineFault`."""
+        self._take_turn([EpochBegan(self._lease.epoch, self._lease.owner, settings)], {})
+        await self._settle(0)
+        while not self._stopping:
+            await self._wait_for_work()
+            if len(self._in_flight) >= IN_FLIGHT_MAX:
+                await self._settle(IN_FLIGHT_MAX - 1)
+            if self._stopping:
+                break
+            self._check_lease()
+            events, cursors = self._inputs.take()
+            if events or cursors or self.engine.ready:
+                self._take_turn(self._guard.screen(events), cursors)
+            # the commit has been handed to the socket; let it, the reader and the replies have the loop
+            await asyncio.sleep(0)
+            if self._uncovered_events >= CHECKPOINT_EVENTS:
+                await self.checkpoint()
+        await self.checkpoint()
+
+    async def _wait_for_work(self) -> None:
+        while not (self._inputs or self.engine.ready or self._stopping):
+            self._inputs.arrived.clear()
+            if self._in_flight:
+                await self._settle(0)
+                continue
+            if self._uncovered_events >= CHECKPOINT_IDLE_EVENTS:
+                await self.checkpoint()
+                continue
+            await self._inputs.arrived.wait()
+
+    def _take_turn(self, events: list[AnyEvent], cursors: dict[str, str]) -> None:
+        engine = self.engine
+        at_ns = self._turn_clock.next_ns()
+        before = engine.counters["dispatched"]
+        started_ns = time.perf_counter_ns()
+        effects = self._guard.handle(engine, events, at_ns)
+        spent_ns = time.perf_counter_ns() - started_ns
+        self.turn_ns.observe(spent_ns)
+        decisions = engine.counters["dispatched"] - before
+        if decisions:
+            self.decision_ns.observe(spent_ns / decisions, decisions)
+        for event in events:
+            if type(event) is ModeChanged:
+                self.decision_ns.clear()
+                self.turn_ns.clear()
+        digest = engine.digest() if engine.seq % DIGEST_EVERY == 0 else None
+        turn = encode_turn(Turn(FORMAT, engine.seq, engine.epoch, at_ns, events, effects, cursors, digest))
+        self._in_flight.append(self._store.commit(self._lease, engine.seq - 1, plan_commit(turn, effects, cursors)))
+        self._cursors.update(cursors)
+        self._at_ns = at_ns
+        self._uncovered_events += len(events) + decisions
+
+    async def _settle(self, left: int) -> None:
+        """Wait until at most `left` commits are in flight. Raises what a commit raises."""
+        while len(self._in_flight) > left:
+            await self._in_flight.popleft()
+
+    async def checkpoint(self) -> None:
+        """Write everything down, so that a successor need not replay what led here."""
+        await self._settle(0)
+        if self._uncovered_events:
+            blob = encode_checkpoint(self.engine, self._cursors, self._at_ns)
+            await self._store.save_snapshot(self._lease, self.engine.seq, blob)
+            self._uncovered_events = 0
