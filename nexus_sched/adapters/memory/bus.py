@@ -1,0 +1,49 @@
+"""Who waits for what: blocking reads of streams, and listeners of channels. One event loop only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from nexus_sched.units import MS_PER_S
+
+
+class Bus:
+    """Wakes readers when a stream has grown, and hands published messages to listeners."""
+
+    def __init__(self) -> None:
+        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._listeners: defaultdict[str, list[Callable[[bytes], None]]] = defaultdict(list)
+
+    def wake(self, stream: str) -> None:
+        """Tell whoever waits for the stream that it has grown."""
+        for event in self._waiting.get(stream, ()):
+            event.set()
+
+    async def wait(self, streams: Sequence[str], timeout_ms: int) -> None:
+        """Returns when one of the streams has grown, or after `timeout_ms`."""
+        event = asyncio.Event()
+        for stream in streams:
+            self._waiting[stream].add(event)
+        try:
+            async with asyncio.timeout(timeout_ms / MS_PER_S):
+                await event.wait()
+        except TimeoutError:
+            pass
+        finally:
+            for stream in streams:
+                self._waiting[stream].discard(event)
+
+    def subscribe(self, channel: str, listener: Callable[[bytes], None]) -> None:
+        """Call `listener` with every message published on `channel` from now on."""
+        self._listeners[channel].append(listener)
+
+    def unsubscribe(self, channel: str, listener: Callable[[bytes], None]) -> None:
+        """Undo `subscribe`."""
+        self._listeners[channel].remove(listener)
+
+    def publish(self, channel: str, message: bytes) -> None:
+        """Hand a message to the channel's listeners; without any it is lost."""
+        for listener in tuple(self._listeners.get(channel, ())):
+            listener(message)

@@ -1,0 +1,85 @@
+"""A submitter's side of a shard in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from nexus_sched.adapters.memory.shard import MemoryShard
+from nexus_sched.errors import InvalidInput
+from nexus_sched.model.outcome import Acceptance
+from nexus_sched.runtime.ports import SUBMIT_TASKS_MAX, Ended, SubmitLine, TaskRecord
+
+LENGTH_MAX_DEFAULT = 100_000
+BYTES_MAX_DEFAULT = 2**30
+
+
+class MemorySubmitterStore:
+    """`SubmitterStore` on a `MemoryShard`."""
+
+    def __init__(
+        self, shard: MemoryShard, *, length_max: int = LENGTH_MAX_DEFAULT, bytes_max: int = BYTES_MAX_DEFAULT
+    ) -> None:
+        self.shard = shard
+        self._length_max = length_max
+        self._bytes_max = bytes_max
+        self._messages: dict[str, asyncio.Queue[bytes]] = {}
+
+    async def open(self) -> None:
+        """Nothing to connect."""
+
+    async def close(self) -> None:
+        """Drop the subscriptions."""
+        for reply in tuple(self._messages):
+            self._unsubscribe(reply)
+
+    async def submit(self, lines: Sequence[SubmitLine], reply: str) -> list[Acceptance]:
+        """Submit up to `SUBMIT_TASKS_MAX` tasks. `reply` names the channel for their ends, or is empty."""
+        if len(lines) > SUBMIT_TASKS_MAX:
+            raise InvalidInput(f"{len(lines)} tasks in one submission; at most {SUBMIT_TASKS_MAX} are possible")
+        await asyncio.sleep(0)
+        return self.shard.submit(lines, reply, self._length_max, self._bytes_max)
+
+    async def record(self, task_id: str) -> TaskRecord | None:
+        """Where a task stands, `None` if it is not known."""
+        await asyncio.sleep(0)
+        task = self.shard.tasks.get(task_id)
+        return None if task is None else TaskRecord(task.state, task.outcome, task.attempt, task.worker)
+
+    async def result(self, task_id: str) -> bytes | None:
+        """The kept result, `None` if there is none."""
+        await asyncio.sleep(0)
+        return self.shard.results.get(task_id)
+
+    async def command(self, blob: bytes) -> None:
+        """Append an encoded command for the leader."""
+        await asyncio.sleep(0)
+        self.shard.append("cmd", b"f", blob)
+
+    async def frame(self) -> bytes | None:
+        """The newest picture of the state, `None` if no leader ever wrote one."""
+        await asyncio.sleep(0)
+        return self.shard.frame
+
+    async def ended(self, reply: str) -> AsyncIterator[Ended]:
+        """Ends announced on `reply` since `subscribed(reply)` returned, or from the first `__anext__` on."""
+        await self.subscribed(reply)
+        messages = self._messages[reply]
+        try:
+            while True:
+                task_id, outcome, tail = (await messages.get()).split(b" ", 2)
+                yield Ended(task_id.decode(), outcome.decode(), tail[1:] if tail[:1] == b"1" else None)
+        finally:
+            self._unsubscribe(reply)
+
+    async def subscribed(self, reply: str) -> None:
+        """Returns once `ended(reply)` will see everything announced from now on."""
+        await asyncio.sleep(0)
+        if reply not in self._messages:
+            messages = self._messages[reply] = asyncio.Queue()
+            self.shard.bus.subscribe(f"nexus:done:{reply}", messages.put_nowait)
+
+    def _unsubscribe(self, reply: str) -> None:
+        messages = self._messages.pop(reply, None)
+        if messages is not None:
+            self.shard.bus.unsubscribe(f"nexus:done:{reply}", messages.put_nowait)
