@@ -2,8 +2,8 @@
 
 An exception from `Engine.handle` leaves the engine in an unknown state, so the leader throws it away and
 recovers from the journal (nothing of the failed turn was committed). The next leadership is *careful*: it
-reads one entry at a time, so a turn holds one event. If the same thing happens again, the event in hand is to blame; it is put under quarantine
-and takes its turn as a `TaskRefused`, which dead-letters it.
+reads one entry at a time, so a turn holds one event. If the same thing happens again, the event in hand is
+to blame; it is put under quarantine and takes its turn as a `TaskRefused`, which dead-letters it.
 """
 
 from __future__ import annotations

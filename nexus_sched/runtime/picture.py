@@ -36,9 +36,7 @@ def paint(pool: str, shard: int, lease: Lease, loop: TurnLoop, now_ms: int) -> F
         turn_us=loop.turn_ns.spread(1e-3),
         predictions=predictions,
         predictions_within_25=counters["predictions_within"] / predictions if predictions else None,
-        workers=[
-            _state(worker, engine.roster.table.booked_ms(worker.row), now_ms) for worker in ring[:FRAME_WORKERS_MAX]
-        ],
+        workers=[_state(worker, table.booked_ms(worker.row), now_ms) for worker in ring[:FRAME_WORKERS_MAX]],
     )
 
 
