@@ -236,7 +236,9 @@ class QueueSection(Struct, frozen=True, kw_only=True):
 class WorkerSection(Struct, frozen=True, kw_only=True):
     """Defaults of `nexus-sched worker`."""
 
-    slots: Annotated[int, Meta(description="Tasks a worker runs at once.", ge=1, le=4096)] = 1
+    slots: Annotated[
+        int | None, Meta(description="Tasks a worker runs at once; one for each processor if unset.", ge=1, le=4096)
+    ] = None
     drain_timeout_ms: Annotated[
         int,
         Meta(

@@ -1,0 +1,45 @@
+"""The tree of commands. Each is imported when it is used, so that help costs next to nothing.
+
+No module that `--help` touches may import redis, numpy or the scheduler itself; a test checks it.
+"""
+
+from __future__ import annotations
+
+from cyclopts import App, Parameter
+
+from nexus_sched.version import VERSION
+
+# name -> (module:function, one line)
+COMMANDS = {
+    "demo": ("nexus_sched.cli.demo:demo", "Run one workload twice, round robin and predictive, and compare."),
+    "run": ("nexus_sched.cli.run:run", "Run the scheduler of a pool."),
+    "worker": ("nexus_sched.cli.worker:worker", "Run tasks with the functions of an application."),
+    "submit": ("nexus_sched.cli.submit:submit", "Submit a task, and wait for its result if asked to."),
+    "status": ("nexus_sched.cli.status:status", "Show where a pool stands."),
+    "version": ("nexus_sched.cli.version:version", "Print the version."),
+}
+CONFIG_COMMANDS = {
+    "check": ("nexus_sched.cli.config:check", "Check the configuration and report everything that is wrong."),
+    "show": ("nexus_sched.cli.config:show", "Print the configuration in force."),
+    "schema": ("nexus_sched.cli.config:schema", "Print the JSON Schema of nexus.toml."),
+    "explain": ("nexus_sched.cli.config:explain", "Say what a key means and takes."),
+}
+
+
+def build_app() -> App:
+    """The application with all commands, none of them imported."""
+    default = Parameter(negative=())
+    app = App(
+        name="nexus-sched",
+        help="Send every task to the worker that will finish it first, and say why.",
+        version=VERSION,
+        default_parameter=default,
+        help_format="plaintext",
+    )
+    config = App(name="config", help="Check, show and explain the configuration.", default_parameter=default)
+    for name, (place, line) in COMMANDS.items():
+        app.command(place, name=name, help=line)
+    for name, (place, line) in CONFIG_COMMANDS.items():
+        config.command(place, name=name, help=line)
+    app.command(config)
+    return app

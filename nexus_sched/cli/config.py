@@ -1,0 +1,118 @@
+"""`nexus-sched config check|show|schema|explain`. Passwords are never printed."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
+from nexus_sched.cli.output import note, print_json
+from nexus_sched.config.describe import Key, json_schema, keys, resolve
+from nexus_sched.config.load import DEFAULT_ORIGIN, Loaded
+from nexus_sched.config.schema import ALIASES
+from nexus_sched.config.sources import variable_of
+from nexus_sched.config.suggest import hint
+from nexus_sched.config.values import mask_url
+from nexus_sched.errors import NexusError
+
+
+class KeyUnknown(NexusError):
+    """There is no such key."""
+
+    code = "KEY_UNKNOWN"
+    exit_code = 5
+
+
+def check(*, flags: ConfigFlags = NO_FLAGS) -> int:
+    """Check the configuration and report everything that is wrong, each finding with its place.
+
+    Exits with code 3 if something is wrong.
+    """
+    loaded = flags.load()
+    given = sum(origin != DEFAULT_ORIGIN for origin in loaded.origins.values())
+    if flags.json:
+        print_json({"valid": True, "keys_given": given})
+    else:
+        note(f"The configuration is valid; {given} of {len(loaded.origins)} keys are set, the others have defaults.")
+    return 0
+
+
+def show(*, origin: bool = False, flags: ConfigFlags = NO_FLAGS) -> int:
+    """Print the configuration in force.
+
+    Parameters
+    ----------
+    origin
+        Also say where each value comes from.
+    """
+    loaded = flags.load()
+    if flags.json:
+        values = {path: _masked(key, value) for path, (key, value) in _values(loaded).items()}
+        print_json({"config": values, **({"origins": loaded.origins} if origin else {})})
+        return 0
+    section = ""
+    for path, (key, value) in _values(loaded).items():
+        if path.partition(".")[0] != section:
+            sys.stdout.write(("\n" if section else "") + f"[{path.partition('.')[0]}]\n")
+            section = path.partition(".")[0]
+        line = f"{key.name} = {key.write(_masked(key, value))}" if value is not None else f"# {key.name} is unset"
+        sys.stdout.write(line + (f"  # {loaded.origins[path]}" if origin else "") + "\n")
+    return 0
+
+
+def schema() -> int:
+    """Print the JSON Schema of nexus.toml, for editors."""
+    print_json(json_schema())
+    return 0
+
+
+def explain(key: str, /, *, json: Annotated[bool, Parameter(name="--json", show_default=False)] = False) -> int:
+    """Say what a key means and takes.
+
+    Parameters
+    ----------
+    key
+        Path of the key, such as scheduler.mode, or one of the short names, such as redis_url.
+    json
+        Print one JSON object on standard output.
+    """
+    path = resolve(key)
+    found = keys().get(path)
+    if found is None:
+        raise KeyUnknown(f"there is no key `{key}`{hint(key, [*keys(), *ALIASES])}")
+    aliases = [alias for alias, (target, _) in ALIASES.items() if target == path]
+    facts = {
+        "key": path,
+        "description": found.description,
+        "takes": found.expects(),
+        "default": found.write(found.default),
+        "variable": variable_of(path) if "[]" not in path else "",
+        "aliases": aliases,
+    }
+    if json:
+        print_json(facts)
+        return 0
+    lines = [
+        f"{path}: {found.description}",
+        f"  takes     {facts['takes']}",
+        f"  default   {facts['default']}",
+        f"  variable  {facts['variable']}" if facts["variable"] else "",
+        f"  also      {', '.join(aliases)} at the top level" if aliases else "",
+    ]
+    sys.stdout.write("".join(f"{line}\n" for line in lines if line))
+    return 0
+
+
+def _values(loaded: Loaded) -> dict[str, tuple[Key, object]]:
+    found = {}
+    for path, key in keys().items():
+        if "[]" not in path:
+            section = getattr(loaded.config, path.partition(".")[0])
+            found[path] = (key, getattr(section, key.attribute))
+    return found
+
+
+def _masked(key: Key, value: object) -> object:
+    return mask_url(value) if key.secret and isinstance(value, str) else value

@@ -1,0 +1,140 @@
+"""`nexus-sched run`: composes the scheduler of one pool and serves until it is told to stop.
+
+A server that cannot be reached at the start is a mistake of whoever starts, so after
+`redis.connect_timeout` it ends with code 4; one that vanishes later is retried for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from nexus_sched.cli import exit_codes
+from nexus_sched.cli.logs import set_up_logs
+from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
+from nexus_sched.cli.output import note, print_json
+from nexus_sched.cli.stores import leader_store
+from nexus_sched.config.engine import engine_settings
+from nexus_sched.config.suggest import hint
+from nexus_sched.core.predictors.ema import EmaPredictor
+from nexus_sched.errors import ConfigInvalid, StoreLoading, StoreUnreachable
+from nexus_sched.runtime.service import Service, ServiceSettings
+
+if TYPE_CHECKING:
+    from nexus_sched.config.schema import Config
+    from nexus_sched.core.predictors.base import PredictorFactory
+    from nexus_sched.runtime.ports import LeaderStore
+
+PREDICTORS_GROUP = "nexus_sched.predictors"
+CONNECT_RETRY_S = 0.2
+
+
+def run(
+    *,
+    mode: Annotated[
+        Literal["predictive", "shadow", "round-robin"] | None,
+        Parameter(help="How workers are picked, instead of `scheduler.mode`.", show_default=False),
+    ] = None,
+    flags: ConfigFlags = NO_FLAGS,
+) -> int:
+    """Run the scheduler of a pool until SIGTERM or Ctrl-C, which hand over without losing anything.
+
+    Further instances stand by and take over when the first one stops or dies.
+    """
+    config = flags.load_with(("--mode", "scheduler.mode", mode)).config
+    set_up_logs(config.logging)
+    asyncio.run(_serve(config))
+    if flags.json:
+        print_json({"stopped": True})
+    return exit_codes.OK
+
+
+async def _serve(config: Config) -> None:
+    predictors = predictor_factories(config.predictor.name)
+    store = leader_store(config)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stopping.set)
+    try:
+        if not await open_within(store, config.redis.connect_timeout_ms, stopping):
+            return
+        service = Service(store, service_settings(config), engine_settings(config), predictors)
+        note(f"Scheduling pool {config.pool.name}; stop with Ctrl-C.")
+        await _until_stopped(service, stopping)
+    finally:
+        await store.close()
+
+
+async def _until_stopped(service: Service, stopping: asyncio.Event) -> None:
+    """Serve; pass the request to stop on, and whatever ends the service on its own."""
+    serving = asyncio.ensure_future(service.run())
+    stopped = asyncio.ensure_future(stopping.wait())
+    try:
+        await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
+        service.stop()
+        await serving
+    finally:
+        stopped.cancel()
+
+
+async def open_within(store: LeaderStore, timeout_ms: int, stopping: asyncio.Event) -> bool:
+    """Open the store, trying again while the server is not there or loading.
+
+    Gives `False` if it was told to stop first; raises the last error when the time is up, and any other
+    error at once.
+    """
+    deadline = time.monotonic() + timeout_ms / 1_000
+    told = False
+    while not stopping.is_set():
+        try:
+            await store.open()
+        except (StoreUnreachable, StoreLoading) as error:
+            if time.monotonic() >= deadline:
+                raise
+            if not told:
+                note(f"{error}; trying for {timeout_ms / 1_000:g} s")
+                told = True
+            await asyncio.sleep(CONNECT_RETRY_S)
+        else:
+            return True
+    return False
+
+
+def service_settings(config: Config) -> ServiceSettings:
+    """What the service needs besides the engine's settings."""
+    return ServiceSettings(
+        pool=config.pool.name,
+        shard=config.pool.shard,
+        owner=f"{socket.gethostname()}:{os.getpid()}",
+        lease_ms=config.scheduler.lease_ms,
+        suspect_ms=config.scheduler.suspect_ms,
+        dead_ms=config.scheduler.dead_ms,
+    )
+
+
+def predictor_factories(wanted: str) -> Mapping[str, PredictorFactory]:
+    """The predictors that may be used: `ema`, and the one that is wanted from the entry points.
+
+    Raises `ConfigInvalid` if that one is unknown or cannot be loaded.
+    """
+    found: dict[str, PredictorFactory] = {"ema": EmaPredictor}
+    if wanted in found:
+        return found
+    plugins: dict[str, EntryPoint] = {point.name: point for point in entry_points(group=PREDICTORS_GROUP)}
+    if wanted not in plugins:
+        known = [*found, *plugins]
+        raise ConfigInvalid([f"`predictor.name`: no predictor is called {wanted!r}{hint(wanted, known)}"])
+    try:
+        found[wanted] = plugins[wanted].load()
+    except Exception as error:  # whatever a plug-in does wrong, the operator must read which one it was
+        raise ConfigInvalid([f"`predictor.name`: {wanted!r} cannot be loaded: {error!r}"]) from error
+    return found

@@ -1,0 +1,106 @@
+"""`nexus-sched status`: the newest picture of a pool that its scheduler wrote."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from nexus_sched.cli import exit_codes
+from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
+from nexus_sched.cli.output import console, note, print_json
+from nexus_sched.cli.stores import submitter_store
+from nexus_sched.errors import NexusError
+from nexus_sched.model.frame import Frame, decode_frame
+
+if TYPE_CHECKING:
+    from nexus_sched.config.schema import Config
+
+STALE_AFTER_MS = 5_000  # a leader writes one twice a second; clocks of machines differ by less
+WORKERS_SHOWN = 40
+
+
+class PoolUnknown(NexusError):
+    """No scheduler has ever served this pool here."""
+
+    code = "POOL_UNKNOWN"
+    exit_code = exit_codes.NOT_FOUND
+
+
+def status(*, flags: ConfigFlags = NO_FLAGS) -> int:
+    """Show where a pool stands.
+
+    Exits with code 8 if the pool is degraded: no scheduler, no worker that takes tasks, or prediction off.
+    """
+    config = flags.read()
+    blob = asyncio.run(_read(config))
+    if blob is None:
+        raise PoolUnknown(
+            f"no scheduler has ever served pool {config.pool.name!r} on this server; start one with `nexus-sched run`"
+        )
+    frame = decode_frame(blob)
+    findings = find_faults(frame, time.time_ns() // 1_000_000)
+    if flags.json:
+        print_json({"frame": frame, "degraded": findings})
+    else:
+        _print(frame)
+    for finding in findings:
+        note(f"degraded: {finding}")
+    return exit_codes.DEGRADED if findings else exit_codes.OK
+
+
+def find_faults(frame: Frame, now_ms: int) -> list[str]:
+    """What is not as it should be, one sentence each."""
+    findings = []
+    if now_ms - frame.at_ms > STALE_AFTER_MS:
+        age_s = (now_ms - frame.at_ms) / 1_000
+        findings.append(f"no scheduler has written for {age_s:.0f} s; start one with `nexus-sched run`")
+    if frame.workers_accepting == 0:
+        findings.append("no worker takes tasks; start one with `nexus-sched worker module:app`")
+    if frame.breaker != "closed":
+        findings.append(f"the breaker of prediction is {frame.breaker}; the fallback places tasks")
+    return findings
+
+
+async def _read(config: Config) -> bytes | None:
+    store = submitter_store(config)
+    try:
+        await store.open()
+        return await store.frame()
+    finally:
+        await store.close()
+
+
+def _print(frame: Frame) -> None:
+    from rich.table import Table
+
+    out = console()
+    share = frame.predictions_within_25
+    quality = "none finished yet" if share is None else f"{share:.0%} of {frame.predictions} within 25 %"
+    facts = [
+        ("pool", f"{frame.pool}, shard {frame.shard}, led by {frame.owner} (epoch {frame.epoch}, turn {frame.seq})"),
+        ("mode", f"{frame.mode}, predictor {frame.predictor}, breaker {frame.breaker}"),
+        ("tasks", f"{frame.queued} queued ({frame.queued_predicted_ms / 1_000:.1f} s of work), {frame.in_flight} out"),
+        ("workers", f"{frame.workers_live} live, {frame.workers_accepting} take tasks"),
+        ("decision", f"p50 {frame.decision_us.p50:.0f} us, p99 {frame.decision_us.p99:.0f} us"),
+        ("predictions", quality),
+    ]
+    for name, text in facts:
+        out.print(f"{name:<12}{text}", markup=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
+    for title in ("worker", "standing", "class", "slots", "out", "booked", "heard"):
+        table.add_column(title, justify="left" if title in ("worker", "standing", "class") else "right")
+    for worker in frame.workers[:WORKERS_SHOWN]:
+        table.add_row(
+            worker.worker,
+            worker.standing.value,
+            worker.worker_class,
+            str(worker.slots),
+            str(worker.in_flight),
+            f"{worker.booked_ms / 1_000:.2f} s",
+            f"{worker.heard_age_ms / 1_000:.1f} s ago",
+        )
+    if frame.workers:
+        out.print(table)
+    if frame.workers_live > WORKERS_SHOWN:
+        out.print(f"... and {frame.workers_live - WORKERS_SHOWN} more; --json has up to {len(frame.workers)}.")

@@ -1,0 +1,30 @@
+"""From the configuration to the store of each party: the one place where an adapter is chosen."""
+
+from __future__ import annotations
+
+from nexus_sched.adapters.redis import RedisLeaderStore, RedisSubmitterStore
+from nexus_sched.config.schema import Config
+
+MS_PER_S = 1_000
+
+
+def leader_store(config: Config) -> RedisLeaderStore:
+    """The scheduler's store, not opened yet."""
+    return RedisLeaderStore(
+        config.redis.url,
+        config.pool.name,
+        config.pool.shard,
+        publish=config.dispatch.publish,
+        result_ttl_s=max(1, config.queue.result_ttl_ms // MS_PER_S),
+    )
+
+
+def submitter_store(config: Config) -> RedisSubmitterStore:
+    """A submitter's store, not opened yet."""
+    return RedisSubmitterStore(
+        config.redis.url,
+        config.pool.name,
+        config.pool.shard,
+        length_max=config.queue.length_max,
+        bytes_max=config.queue.bytes_max,
+    )
