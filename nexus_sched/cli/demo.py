@@ -11,8 +11,6 @@ from cyclopts import Parameter
 from nexus_sched.cli import exit_codes
 from nexus_sched.cli.output import console, note, print_json
 from nexus_sched.demo.options import DemoOptions
-from nexus_sched.demo.run import run_demo
-from nexus_sched.demo.table import render
 
 _DEFAULTS = DemoOptions()
 
@@ -49,6 +47,9 @@ def demo(
     json
         Print one JSON object on standard output.
     """
+    from nexus_sched.demo.run import run_demo
+    from nexus_sched.demo.table import render
+
     options = DemoOptions(
         workers=workers, slots=slots, rate=rate, duration_s=duration, load=load, seed=seed, trace=trace
     )

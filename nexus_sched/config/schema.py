@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from nexus_sched.model.settings import EngineSettings
+from nexus_sched.model.worker import SLOTS_MAX
 
 DURATION = {"unit": "duration"}
 SIZE = {"unit": "size"}
@@ -237,7 +238,8 @@ class WorkerSection(Struct, frozen=True, kw_only=True):
     """Defaults of `nexus-sched worker`."""
 
     slots: Annotated[
-        int | None, Meta(description="Tasks a worker runs at once; one for each processor if unset.", ge=1, le=4096)
+        Annotated[int, Meta(ge=1, le=SLOTS_MAX)] | None,
+        Meta(description="Tasks a worker runs at once; one for each processor if unset."),
     ] = None
     drain_timeout_ms: Annotated[
         int,
