@@ -318,7 +318,9 @@ class Engine:
 
     def _task_refused(self, event: TaskRefused) -> None:
         self.counters["refused"] += 1
-        self._end_dead(event.task_id, event.reason, 0, "", event.detail, event.stream, event.entry)
+        # a hostile entry that borrows the id of a live task must not end that task
+        task_id = "" if event.task_id in self.tasks else event.task_id
+        self._end_dead(task_id, event.reason, 0, "", event.detail, event.stream, event.entry)
 
     def _cancel_requested(self, event: CancelRequested) -> None:
         record = self.tasks.get(event.task_id)

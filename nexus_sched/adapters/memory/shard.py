@@ -181,14 +181,16 @@ class MemoryShard:
         return after
 
     def _end(self, end: EndLine) -> None:
+        task = self.tasks.get(end.task_id)
+        if task is not None and task.state not in (QUEUED, RUNNING):
+            return
         if end.dead:
             self.append(
                 "dead",
                 *(b"i", end.task_id.encode(), b"a", b"%d" % end.attempt, b"y", end.reason.value.encode()),
                 *(b"w", end.worker.encode(), b"d", end.detail.encode()),
             )
-        task = self.tasks.get(end.task_id)
-        if task is None or task.state not in (QUEUED, RUNNING):
+        if task is None:
             return
         self.queued_bytes -= task.payload_bytes
         task.state = DEAD if end.dead else CANCELLED
@@ -231,10 +233,15 @@ class MemoryShard:
         if started and not started_too:
             return False
         there = self.drop(worker, entry)
+        if there and task is None:
+            self._vanish(worker, task_id, attempt)
         if not there or task is None or not (task.state == QUEUED or started):
             return False
         self._return(task, task_id, attempt, worker, why, started=started)
         return True
+
+    def _vanish(self, worker: str, task_id: str, attempt: int) -> None:
+        self.append("res", b"i", task_id.encode(), b"w", worker.encode(), b"a", b"%d" % attempt, b"f", b"")
 
     def _return(self, task: TaskState, task_id: str, attempt: int, worker: str, why: bytes, *, started: bool) -> None:
         task.state, task.attempt_min = QUEUED, attempt + 1
@@ -337,6 +344,8 @@ class MemoryShard:
             if (task.state, task.worker, task.attempt) == (RUNNING, worker, line.attempt):
                 return task.envelope
         self.drop(worker, line.inbox_entry)
+        if task is None:
+            self._vanish(worker, line.task_id, line.attempt)
         return None
 
     def _complete(self, worker: str, line: CompletionLine) -> Receipt:

@@ -28,6 +28,11 @@ local function announce(reply, id, outcome, result)
   redis.call('PUBLISH', 'nexus:done:' .. reply, message)
 end
 
+-- Tells the leader that only the pointer of a task was left: a fact without measurements.
+local function vanish(P, worker, id, attempt)
+  redis.call('XADD', P .. ':res', '*', 'i', id, 'w', worker, 'a', attempt, 'f', '')
+end
+
 -- Takes a task back from an inbox into q:r, unless it has ended. Returns 1 if it was taken back.
 -- The next attempt number becomes the lowest that may start, so a delayed start is refused.
 local function reclaim(P, worker, entry, id, attempt, why, started_too)
@@ -36,6 +41,7 @@ local function reclaim(P, worker, entry, id, attempt, why, started_too)
   local started = t[1] == RUNNING and t[2] == worker and t[3] == attempt
   if started and not started_too then return 0 end
   local there = redis.call('XDEL', P .. ':i:' .. worker, entry)
+  if there == 1 and not t[1] then vanish(P, worker, id, attempt) end
   if there == 0 or not (t[1] == QUEUED or started) then return 0 end
   redis.call('HSET', task, 's', QUEUED, 'm', tostring(tonumber(attempt) + 1))
   redis.call('XADD', P .. ':q:r', '*', 'i', id, 'a', attempt, 'w', worker, 'y', why, 'n', started and '1' or '0')
@@ -126,10 +132,12 @@ local function release(keys, a)
   return 1
 end
 
+-- Ends a task without a result. Returns false if it has ended before, by whatever overtook this.
 local function end_task(P, id, state, outcome, ttl)
   local task = P .. ':t:' .. id
   local t = redis.call('HMGET', task, 's', 'y', 'b')
-  if not (t[1] == QUEUED or t[1] == RUNNING) then return end
+  if not t[1] then return true end
+  if not (t[1] == QUEUED or t[1] == RUNNING) then return false end
   local bytes = tonumber(t[3] or '0')
   if bytes > 0 then redis.call('HINCRBY', P .. ':meta', 'bytes', -bytes) end
   redis.call('HSET', task, 's', state, 'o', outcome)
@@ -138,6 +146,7 @@ local function end_task(P, id, state, outcome, ttl)
     redis.call('EXPIRE', task, ttl)
   end
   announce(t[2], id, outcome, '')
+  return true
 end
 
 -- commit: P, epoch, nonce, seq, turn, publish, ttl, then counted sections:
@@ -183,10 +192,10 @@ local function commit(keys, a)
   for _ = 1, tonumber(take()) do
     local state, id, attempt, reason, worker, detail = a[at], a[at + 1], a[at + 2], a[at + 3], a[at + 4], a[at + 5]
     at = at + 6
-    if state == DEAD then
+    local ended = id == '' or end_task(P, id, state, reason, ttl)
+    if ended and state == DEAD then
       redis.call('XADD', P .. ':dead', '*', 'i', id, 'a', attempt, 'y', reason, 'w', worker, 'd', detail)
     end
-    if id ~= '' then end_task(P, id, state, reason, ttl) end
   end
   for _ = 1, tonumber(take()) do
     reclaim(P, a[at], a[at + 1], a[at + 2], a[at + 3], 'retracted', false)
@@ -325,13 +334,15 @@ local function step(keys, a)
     local t = redis.call('HMGET', task, 's', 'w', 'a', 'm')
     local fresh = t[1] == QUEUED and tonumber(attempt) >= tonumber(t[4] or '0')
     local again = t[1] == RUNNING and t[2] == worker and t[3] == attempt
-    if fresh or again then
+    local envelope = (fresh or again) and redis.call('GET', P .. ':p:' .. id)
+    if envelope then
       if fresh then redis.call('HSET', task, 's', RUNNING, 'w', worker, 'a', attempt) end
-      starts[#starts + 1] = redis.call('GET', P .. ':p:' .. id)
     else
       drop(P, worker, a[at + 2])
-      starts[#starts + 1] = false
+      if fresh or again then end_task(P, id, DEAD, 'payload-lost', '0') end
+      if fresh or again or not t[1] then vanish(P, worker, id, attempt) end
     end
+    starts[#starts + 1] = envelope
     at = at + 3
   end
   return {'OK', receipts, starts}
