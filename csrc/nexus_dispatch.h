@@ -8,8 +8,10 @@
 #ifndef NEXUS_DISPATCH_H
 #define NEXUS_DISPATCH_H
 
-#if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && \
-    !defined(__SANITIZE_ADDRESS__) && !defined(NEXUS_NO_CLONES) && __GNUC__ >= 12
+#include <limits.h> /* the C library's: only its headers tell whether it is glibc */
+
+#if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && __GNUC__ >= 12 && \
+    !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(NEXUS_NO_CLONES)
 #define NEXUS_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define NEXUS_CLONES

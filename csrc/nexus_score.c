@@ -1,12 +1,14 @@
+/* Why it looks as it does: gcc turns `for lane < LANES` loops over local arrays into vector registers, and vector
+ * minima without -ffast-math, as long as the accumulators are fixed lanes. 32 lanes are two AVX-512 registers (enough
+ * to hide the latency of one minimum) and too many for the compiler to unroll away before it vectorises: 16 lanes
+ * were five times slower in a neighbouring shape of the same loop. Measured in docs/decisions/0002. */
 #include "nexus_score.h"
 
 #include "nexus_dispatch.h"
 
 #include <math.h>
 
-/* Accumulators side by side: as many as the widest vector has lanes, so that the order of comparisons, and with it
- * the result, is the same for every instruction set. */
-#define LANES 16
+#define LANES NEXUS_LANES
 
 static inline float lesser(float left, float right) { return right < left ? right : left; }
 
@@ -16,14 +18,26 @@ static inline float least_of_lanes(float *lanes) {
     return lanes[0];
 }
 
+static inline void fill_lanes(float *lanes, float value) {
+    for (ptrdiff_t lane = 0; lane < LANES; lane++) lanes[lane] = value;
+}
+
+/* Whether any lane of this block minimum is at or below the limit. */
+static inline int reaches(const float *lanes, float limit) {
+    int reached = 0;
+    for (ptrdiff_t lane = 0; lane < LANES; lane++) reached |= lanes[lane] <= limit;
+    return reached;
+}
+
 NEXUS_CLONES
 float nexus_score(const float *restrict wait_ms, const float *restrict factor, const float *restrict bias_ms,
                   const float *restrict closed_ms, ptrdiff_t blocks, float run_ms, float wait_weight,
                   float *restrict scores, float *restrict minima) {
-    float least = INFINITY;
+    float least[LANES];
+    fill_lanes(least, INFINITY);
     for (ptrdiff_t block = 0; block < blocks; block++) {
         float lanes[LANES];
-        for (ptrdiff_t lane = 0; lane < LANES; lane++) lanes[lane] = INFINITY;
+        fill_lanes(lanes, INFINITY);
         for (ptrdiff_t first = block * NEXUS_BLOCK_ROWS; first < (block + 1) * NEXUS_BLOCK_ROWS; first += LANES)
             for (ptrdiff_t lane = 0; lane < LANES; lane++) {
                 const ptrdiff_t row = first + lane;
@@ -32,49 +46,69 @@ float nexus_score(const float *restrict wait_ms, const float *restrict factor, c
                 scores[row] = score;
                 lanes[lane] = lesser(lanes[lane], score);
             }
-        minima[block] = least_of_lanes(lanes);
-        least = lesser(least, minima[block]);
+        for (ptrdiff_t lane = 0; lane < LANES; lane++) {
+            minima[block * LANES + lane] = lanes[lane];
+            least[lane] = lesser(least[lane], lanes[lane]);
+        }
     }
-    return least;
+    return least_of_lanes(least);
 }
 
+/* Least load among rows with score <= threshold, +inf if there is none; the lanes of each block go to load_minima. */
 NEXUS_CLONES
 static float least_load(const float *restrict scores, const float *restrict minima, const float *restrict load,
-                        ptrdiff_t blocks, float threshold) {
-    float lanes[LANES];
-    for (ptrdiff_t lane = 0; lane < LANES; lane++) lanes[lane] = INFINITY;
+                        ptrdiff_t blocks, float threshold, float *restrict load_minima) {
+    float least[LANES];
+    fill_lanes(least, INFINITY);
     for (ptrdiff_t block = 0; block < blocks; block++) {
-        if (minima[block] > threshold) continue;
-        for (ptrdiff_t first = block * NEXUS_BLOCK_ROWS; first < (block + 1) * NEXUS_BLOCK_ROWS; first += LANES)
-            for (ptrdiff_t lane = 0; lane < LANES; lane++) {
-                const float candidate = scores[first + lane] <= threshold ? load[first + lane] : INFINITY;
-                lanes[lane] = lesser(lanes[lane], candidate);
-            }
+        float lanes[LANES];
+        fill_lanes(lanes, INFINITY);
+        if (reaches(minima + block * LANES, threshold))
+            for (ptrdiff_t first = block * NEXUS_BLOCK_ROWS; first < (block + 1) * NEXUS_BLOCK_ROWS; first += LANES)
+                for (ptrdiff_t lane = 0; lane < LANES; lane++) {
+                    const float row_load = load[first + lane];
+                    const float candidate = scores[first + lane] <= threshold ? row_load : INFINITY;
+                    lanes[lane] = lesser(lanes[lane], candidate);
+                }
+        for (ptrdiff_t lane = 0; lane < LANES; lane++) {
+            load_minima[block * LANES + lane] = lanes[lane];
+            least[lane] = lesser(least[lane], lanes[lane]);
+        }
     }
-    return least_of_lanes(lanes);
+    return least_of_lanes(least);
 }
 
-/* First row in [from, until) with score <= threshold and this load, -1 if there is none. */
-static ptrdiff_t first_match(const float *restrict scores, const float *restrict minima, const float *restrict load,
-                             ptrdiff_t from, ptrdiff_t until, float threshold, float wanted_load) {
+/* First row in [from, until) with score <= threshold and load <= wanted_load, -1 if there is none. */
+NEXUS_CLONES
+static ptrdiff_t first_match(const float *restrict scores, const float *restrict load, ptrdiff_t from, ptrdiff_t until,
+                             float threshold, float wanted_load, const float *restrict load_minima) {
     ptrdiff_t row = from;
     while (row < until) {
         const ptrdiff_t block = row / NEXUS_BLOCK_ROWS;
         const ptrdiff_t block_end = (block + 1) * NEXUS_BLOCK_ROWS;
         const ptrdiff_t end = block_end < until ? block_end : until;
-        if (minima[block] <= threshold)
-            for (; row < end; row++)
-                if (scores[row] <= threshold && load[row] == wanted_load) return row;
+        if (reaches(load_minima + block * LANES, wanted_load))
+            while (row < end) {
+                const ptrdiff_t chunk = row / LANES * LANES;
+                const ptrdiff_t chunk_end = chunk + LANES < end ? chunk + LANES : end;
+                int found = 0;
+                for (ptrdiff_t lane = 0; lane < LANES; lane++)
+                    found |= (scores[chunk + lane] <= threshold) & (load[chunk + lane] <= wanted_load);
+                for (; found && row < chunk_end; row++)
+                    if (scores[row] <= threshold && load[row] <= wanted_load) return row;
+                row = chunk_end;
+            }
         row = end;
     }
     return -1;
 }
 
 ptrdiff_t nexus_select(const float *restrict scores, const float *restrict minima, const float *restrict load,
-                       ptrdiff_t rows, ptrdiff_t rotation, float threshold) {
+                       ptrdiff_t rows, ptrdiff_t rotation, float threshold, float *restrict load_minima) {
     const ptrdiff_t blocks = (rows + NEXUS_BLOCK_ROWS - 1) / NEXUS_BLOCK_ROWS;
-    const float wanted_load = least_load(scores, minima, load, blocks, threshold);
-    const ptrdiff_t behind = first_match(scores, minima, load, rotation, rows, threshold, wanted_load);
+    const float wanted_load = least_load(scores, minima, load, blocks, threshold, load_minima);
+    if (wanted_load == INFINITY) return -1;
+    const ptrdiff_t behind = first_match(scores, load, rotation, rows, threshold, wanted_load, load_minima);
     if (behind >= 0) return behind;
-    return first_match(scores, minima, load, 0, rotation, threshold, wanted_load);
+    return first_match(scores, load, 0, rotation, threshold, wanted_load, load_minima);
 }

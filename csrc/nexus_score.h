@@ -8,19 +8,24 @@
 
 #include <stddef.h>
 
-/* Rows a column is padded to, and rows per block minimum: four 16-lane vectors. */
-#define NEXUS_BLOCK_ROWS 64
+/* Rows a column is padded to, and rows per block minimum. */
+#define NEXUS_BLOCK_ROWS 256
+
+/* A block minimum is kept as this many lanes, lane k over the rows k, k + NEXUS_LANES, ... of the block: folding them
+ * into one number would cost more than reading them. */
+#define NEXUS_LANES 32
 
 /* scores[i] = ((wait_weight * wait_ms[i] + run_ms * factor[i]) + bias_ms[i]) + closed_ms[i] for `blocks` whole
- * blocks; minima[b] = least score of block b. Returns the least score of all, +inf for blocks = 0.
- * Reads four columns once, writes one. */
+ * blocks; minima (blocks, NEXUS_LANES) takes the least scores of each block. Returns the least score of all, +inf
+ * for blocks = 0. Reads four columns once, writes one. */
 float nexus_score(const float *restrict wait_ms, const float *restrict factor, const float *restrict bias_ms,
                   const float *restrict closed_ms, ptrdiff_t blocks, float run_ms, float wait_weight,
                   float *restrict scores, float *restrict minima);
 
 /* Among rows with score <= threshold (finite) those of least load, and of these the first at or behind `rotation`
- * (0 <= rotation < rows), cyclic. -1 if no row is at or below the threshold. Blocks above it are skipped. */
+ * (0 <= rotation < rows), cyclic. -1 if no row is at or below the threshold. `load_minima` is scratch of the shape
+ * of `minima`. Reads two columns of the blocks that reach the threshold; the others are skipped. */
 ptrdiff_t nexus_select(const float *restrict scores, const float *restrict minima, const float *restrict load,
-                       ptrdiff_t rows, ptrdiff_t rotation, float threshold);
+                       ptrdiff_t rows, ptrdiff_t rotation, float threshold, float *restrict load_minima);
 
 #endif

@@ -36,6 +36,7 @@ cdef uint64_t SAMPLES_MAX = <uint64_t>1 << 53  # the integers float64 holds exac
 
 
 Estimate = namedtuple("Estimate", ("mean_ms", "deviation_ms", "samples"), module=__name__)
+cdef object new_tuple = tuple.__new__  # three times faster than the constructor that namedtuple writes
 Estimate.__doc__ = "What is known of a type. Milliseconds, except `samples`."
 
 
@@ -77,7 +78,7 @@ cdef class EstimatorTable:
         if found is None:
             return None
         cdef Py_ssize_t row = found
-        return Estimate(self.mean[row], sqrt(self.variance[row]), self.samples[row])
+        return new_tuple(Estimate, (self.mean[row], sqrt(self.variance[row]), self.samples[row]))
 
     def mean_ms(self, str task_type not None):
         """The bare average, -1.0 if the type was never seen; the cheapest read."""

@@ -244,11 +244,11 @@ cdef class WorkerTable:
         """A copy of a column over all rows, float32. Free rows read 0, factor and slots 1, closed +inf."""
         import numpy  # here, not above: a scheduler that never asks for columns does not pay for numpy
 
+        if name not in COLUMN_NAMES:
+            raise KernelError(f"no column {name!r}, only {', '.join(COLUMN_NAMES)}")
         values = numpy.empty(self.row_count, numpy.float32)
         cdef float[::1] target = values
         cdef Py_ssize_t row
-        if name not in COLUMN_NAMES:
-            raise KernelError(f"no column {name!r}, only {', '.join(COLUMN_NAMES)}")
         for row in range(self.row_count):
             if name == "wait_ms":
                 target[row] = self.columns.wait_ms[row]
