@@ -17,12 +17,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from nexus_sched.demo.options import DemoFailed
 
-POLL_S = 0.05
+POLL_S = 0.01
 LAST_WORDS_BYTES = 4_000
 PR_SET_PDEATHSIG = 1
 
@@ -45,7 +46,7 @@ class Child:
 
 
 class Children:
-    """All processes of one demonstration, in the order of their start."""
+    """Some processes that are started one by one and stopped together."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -80,26 +81,19 @@ class Children:
             if failure is not None:
                 raise failure
 
-    async def watch(self) -> None:
-        """Run until a child ends by itself, then raise `DemoFailed`."""
-        while True:
-            self.check()
-            await asyncio.sleep(POLL_S)
-
     async def stop(self, grace_s: float) -> None:
-        """End all children, the youngest first: asked politely, killed after `grace_s`. Never raises."""
-        remaining = list(reversed(self._children))
-        self._children.clear()
+        """End all children: asked politely at once, killed after `grace_s` or when this is cancelled."""
+        remaining, self._children = self._children, []
         for child in remaining:
             signal_group(child.process, signal.SIGTERM)
-        deadline = asyncio.get_running_loop().time() + grace_s
-        while any(child.process.poll() is None for child in remaining):
-            if asyncio.get_running_loop().time() >= deadline:
-                break
-            await asyncio.sleep(POLL_S / 5)
-        for child in remaining:
-            signal_group(child.process, signal.SIGKILL)  # also what the child itself has started
-            child.process.wait()
+        deadline_s = time.monotonic() + grace_s
+        try:
+            while any(child.process.poll() is None for child in remaining) and time.monotonic() < deadline_s:
+                await asyncio.sleep(POLL_S)
+        finally:
+            for child in remaining:
+                signal_group(child.process, signal.SIGKILL)  # also what the child itself has started
+                child.process.wait()
 
 
 def signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

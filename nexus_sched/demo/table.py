@@ -14,7 +14,7 @@ def render(report: DemoReport) -> Table:
     """Both halves side by side, with what changed from the first to the second."""
     table = Table(
         title=f"{report.workload} workload: {report.rate:g} tasks/s for {report.duration_s:g} s, "
-        f"{report.workers} workers x {report.slots} slots, seed {report.seed}, {report.server}",
+        f"seed {report.seed}\n{report.workers} workers x {report.slots} slots, {report.server}",
         caption="change: round robin -> predictive; utilisation while tasks arrived",
     )
     table.add_column("")
