@@ -39,7 +39,7 @@ lint: $(VENV)/.tools ## style, types, stubs, import rules
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy --strict nexus_sched
-	@$(BIN)/cython-lint nexus_sched/_kernel
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint nexus_sched/_kernel
 	@$(BIN)/python -m mypy.stubtest $(STUBBED)
 	@$(BIN)/python -m pytest tests/structure $(ARGS)
 

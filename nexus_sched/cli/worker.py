@@ -1,0 +1,97 @@
+"""`nexus-sched worker module:app`: imports an application and serves its tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
+from nexus_sched.cli.output import print_json
+from nexus_sched.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from nexus_sched.worker import App
+
+MS_PER_S = 1_000
+
+
+def worker(
+    application: str,
+    /,
+    *,
+    slots: Annotated[str | None, Parameter(help="Tasks to run at once; one for each processor by default.")] = None,
+    worker_class: Annotated[str, Parameter(name="--class", help="Kind of machine, such as c5.large.")] = "",
+    labels: Annotated[list[str], Parameter(help="name=value; may be repeated.", show_default=False)] = [],  # noqa: B006 - never changed
+    name: Annotated[
+        str | None, Parameter(name=["--id", "--name"], help="Unique in the pool; made of host and process by default.")
+    ] = None,
+    flags: ConfigFlags = NO_FLAGS,
+) -> int:
+    """Run tasks with the functions of an application until SIGTERM or Ctrl-C.
+
+    The first signal lets running tasks finish, the second stops at once.
+
+    Parameters
+    ----------
+    application
+        Where the App is: module:name, found from the working directory.
+    """
+    from nexus_sched.worker import serve
+
+    config = flags.load_with(("--slots", "worker.slots", slots)).config
+    app = load_application(application)
+    code = asyncio.run(
+        serve(
+            app,
+            url=config.redis.url,
+            pool=config.pool.name,
+            shard=config.pool.shard,
+            worker_id=name,
+            slots=config.worker.slots,
+            worker_class=worker_class,
+            labels=read_labels(labels),
+            drain_timeout_s=config.worker.drain_timeout_ms / MS_PER_S,
+            result_ttl_s=max(1, config.queue.result_ttl_ms // MS_PER_S),
+            log_level=config.logging.level,
+        )
+    )
+    if flags.json:
+        print_json({"stopped": True, "unfinished": code != 0})
+    return code
+
+
+def load_application(place: str) -> App:
+    """The App at `module:name`. Raises `InvalidInput` with what to do if there is none."""
+    from nexus_sched.worker import App
+
+    module_name, _, attribute = place.partition(":")
+    if not module_name or not attribute:
+        raise InvalidInput(f"{place!r} names no application: write module:name, such as tasks:app")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # like python -m: an application in the working directory is found
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the module is there; what it imports is not
+        raise InvalidInput(f"there is no module {module_name!r}; it is searched from the working directory") from error
+    found = getattr(module, attribute, None)
+    if not isinstance(found, App):
+        what = "nothing" if found is None else f"a {type(found).__name__}"
+        raise InvalidInput(f"{place!r} is {what}, not a nexus_sched.App")
+    return found
+
+
+def read_labels(texts: list[str]) -> dict[str, str]:
+    """`["gpu=1", "zone=a,rack=7"]` as a mapping. Raises `InvalidInput` for anything without a name."""
+    labels = {}
+    for pair in (pair for text in texts for pair in text.split(",")):
+        name, separator, value = pair.partition("=")
+        if not separator or not name.strip():
+            raise InvalidInput(f"label {pair!r} is not of the form name=value")
+        labels[name.strip()] = value.strip()
+    return labels
