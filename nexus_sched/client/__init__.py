@@ -1,1 +1,22 @@
-"""Submit tasks and await their results, with or without asyncio."""
+"""Submit tasks and await their results, with or without asyncio.
+
+`asynchronous` and `synchronous` are the two clients · `submission` one task, `batch` many ·
+`announcements` and `endings` how the end of a task becomes a value or an error · `connect`.
+"""
+
+from nexus_sched.client.asynchronous import AsyncClient, AsyncTaskHandle
+from nexus_sched.client.batch import BatchInterrupted, BatchRefused
+from nexus_sched.client.submission import Submission, submission
+from nexus_sched.client.synchronous import Client, ClientClosed, TaskHandle
+
+__all__ = [
+    "AsyncClient",
+    "AsyncTaskHandle",
+    "BatchInterrupted",
+    "BatchRefused",
+    "Client",
+    "ClientClosed",
+    "Submission",
+    "TaskHandle",
+    "submission",
+]

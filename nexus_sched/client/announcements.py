@@ -1,0 +1,69 @@
+"""Who waits for the end of which task. An announcement only saves time: the record stays the truth.
+
+The subscription stands from the first wait on, and is renewed with back-off when it is lost; meanwhile
+waiters poll.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterator
+
+from nexus_sched.errors import StoreError
+from nexus_sched.runtime.ports import Ended, SubmitterStore
+
+BACKOFF_S_MIN = 0.1
+BACKOFF_S_MAX = 5.0
+
+
+class Announcements:
+    """The ends announced on one reply channel, handed to those who wait for them."""
+
+    def __init__(self, store: SubmitterStore, reply: str) -> None:
+        self._store = store
+        self._reply = reply
+        self._waiters: defaultdict[str, list[asyncio.Future[Ended]]] = defaultdict(list)
+        self._listener: asyncio.Task[None] | None = None
+
+    async def listen(self) -> None:
+        """Returns once the subscription stands; or at once if it cannot, and then it is tried again."""
+        if self._listener is None:
+            self._listener = asyncio.create_task(self._listen())
+            with contextlib.suppress(StoreError):
+                await self._store.subscribed(self._reply)
+
+    @contextlib.contextmanager
+    def expect(self, task_id: str) -> Iterator[asyncio.Future[Ended]]:
+        """A future of the end of this task, while the context lasts."""
+        future: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+        self._waiters[task_id].append(future)
+        try:
+            yield future
+        finally:
+            waiters = self._waiters[task_id]
+            waiters.remove(future)
+            if not waiters:
+                del self._waiters[task_id]
+
+    async def close(self) -> None:
+        """Stop listening."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.cancel()
+            await asyncio.gather(listener, return_exceptions=True)
+
+    async def _listen(self) -> None:
+        pause_s = BACKOFF_S_MIN
+        while True:
+            ends = self._store.ended(self._reply)
+            try:
+                async for ended in ends:
+                    pause_s = BACKOFF_S_MIN
+                    for future in self._waiters.get(ended.task_id, ()):
+                        if not future.done():
+                            future.set_result(ended)
+            except StoreError:  # nobody is misled: who waits asks the record as well
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, BACKOFF_S_MAX)

@@ -1,0 +1,246 @@
+"""The client for asyncio programs.
+
+Submissions carry their ids, so after a lost reply they are sent again until the store has decided; a
+caller gets a handle only for what is in the queue. Ends are announced, and asked for at growing
+intervals besides, because an announcement can be lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from nexus_sched.client.announcements import Announcements
+from nexus_sched.client.batch import RETRY_AFTER_MS, BatchInterrupted, BatchRefused, chunks
+from nexus_sched.client.connect import connect
+from nexus_sched.client.endings import announced_value, is_open, state_of, value_of
+from nexus_sched.client.submission import Submission, submission
+from nexus_sched.errors import QueueFull, ResultPending, StoreLoading, StoreUnreachable, TaskUnknown
+from nexus_sched.model.choices import span_ms
+from nexus_sched.model.command import CancelTask, encode_command
+from nexus_sched.model.frame import Frame, decode_frame
+from nexus_sched.model.ids import check_task_id
+from nexus_sched.model.outcome import Acceptance
+from nexus_sched.runtime.ports import SubmitterStore, TaskRecord
+
+URL_DEFAULT = "redis://127.0.0.1:6379/0"
+PATIENCE_S_DEFAULT = 30.0
+CHUNKS_IN_FLIGHT = 4
+POLL_S_MIN = 0.1
+POLL_S_MAX = 1.0
+RETRY_S = 0.1  # the store's own dialling backs off; this only bounds an answer of "no" in a row
+
+
+class AsyncTaskHandle:
+    """One submitted task."""
+
+    __slots__ = ("_client", "id")
+
+    def __init__(self, client: AsyncClient, task_id: str) -> None:
+        self._client = client
+        self.id = task_id
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.id!r})"
+
+    async def result(self, timeout: str | float | None = None) -> Any:
+        """Wait for the end; see `AsyncClient.result`."""
+        return await self._client.result(self.id, timeout)
+
+    async def state(self) -> str:
+        """Where it stands; see `AsyncClient.state`."""
+        return await self._client.state(self.id)
+
+    async def cancel(self) -> None:
+        """Ask for its end; see `AsyncClient.cancel`."""
+        await self._client.cancel(self.id)
+
+
+class AsyncClient:
+    """Submits tasks to one shard and waits for their results. Connects when it is first used.
+
+    `patience_s` is how long a call goes on trying while the store cannot be reached. `store` replaces the
+    one that the URL means.
+    """
+
+    def __init__(
+        self,
+        url: str = URL_DEFAULT,
+        *,
+        pool: str = "default",
+        shard: int = 0,
+        patience_s: float = PATIENCE_S_DEFAULT,
+        store: SubmitterStore | None = None,
+    ) -> None:
+        self._store = connect(url, pool, shard) if store is None else store
+        self._patience_s = patience_s
+        self._reply = secrets.token_hex(8)
+        self._announcements = Announcements(self._store, self._reply)
+        self._opening = asyncio.Lock()
+        self._is_open = False
+
+    async def open(self) -> Self:
+        """Connect now. Raises the `StoreError` that prevents it."""
+        async with self._opening:
+            if not self._is_open:
+                await self._store.open()
+                self._is_open = True
+        return self
+
+    async def close(self) -> None:
+        """Let go of all connections; submitted tasks go on. Never raises."""
+        self._is_open = False
+        await self._announcements.close()
+        await self._store.close()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def submit(self, task_type: str, *args: object, **options: Any) -> AsyncTaskHandle:
+        """Submit one task; arguments and options are those of `submission`.
+
+        Raises `QueueFull` if a bound of the queue is reached, `InvalidInput` for bad values, and
+        `StoreUnreachable` after `patience_s`, when it is not known whether the task is in the queue:
+        submit it again with the same `task_id` to be sure.
+        """
+        one = submission(task_type, *args, **options)
+        acceptances = await self._send([one])
+        if acceptances[0] is Acceptance.BUSY:
+            raise QueueFull("the queue is full", RETRY_AFTER_MS)
+        return AsyncTaskHandle(self, one.id)
+
+    async def submit_many(self, submissions: Iterable[Submission]) -> list[AsyncTaskHandle]:
+        """Submit many tasks, several calls in flight; handles come in the order of the submissions.
+
+        Raises `BatchRefused` or `BatchInterrupted`, which say what became of each.
+        """
+        sent: list[tuple[list[Submission], list[Acceptance]]] = []
+        waiting = chunks(submissions)
+        flying: deque[tuple[list[Submission], asyncio.Task[list[Acceptance]]]] = deque()
+        lost: StoreUnreachable | None = None
+        uncertain: list[Submission] = []
+        full = False
+        while True:
+            while len(flying) < CHUNKS_IN_FLIGHT and not full and lost is None and (chunk := next(waiting, None)):
+                flying.append((chunk, asyncio.create_task(self._send(chunk))))
+            if not flying:
+                break
+            chunk, sending = flying.popleft()
+            try:
+                answers = await sending
+            except StoreUnreachable as error:
+                lost = error
+                uncertain += chunk
+            except BaseException:
+                for _, other in flying:
+                    other.cancel()
+                raise
+            else:
+                sent.append((chunk, answers))
+                full = full or Acceptance.BUSY in answers
+        return self._settle(sent, uncertain, [one for chunk in waiting for one in chunk], lost)
+
+    def _settle(
+        self,
+        sent: Sequence[tuple[list[Submission], list[Acceptance]]],
+        uncertain: list[Submission],
+        unsent: list[Submission],
+        lost: StoreUnreachable | None,
+    ) -> list[AsyncTaskHandle]:
+        accepted: list[str] = []
+        refused: list[Submission] = []
+        for chunk, answers in sent:
+            for one, answer in zip(chunk, answers, strict=True):
+                if answer is Acceptance.BUSY:
+                    refused.append(one)
+                else:
+                    accepted.append(one.id)
+        if lost is not None:
+            raise BatchInterrupted(accepted, [*uncertain, *refused, *unsent], lost)
+        if refused or unsent:
+            raise BatchRefused(accepted, [*refused, *unsent])
+        return [AsyncTaskHandle(self, task_id) for task_id in accepted]
+
+    async def result(self, task_id: str, timeout: str | float | None = None) -> Any:
+        """Wait for the end of a task and return its result.
+
+        Raises `TaskFailed` if it ended without one, `ResultPending` after `timeout` (`"30s"` or seconds),
+        `TaskUnknown` if no such task is known any more.
+        """
+        await self.open()
+        loop = asyncio.get_running_loop()
+        give_up_at_s = None if timeout is None else loop.time() + span_ms(timeout) / 1e3
+        pause_s = POLL_S_MIN
+        with self._announcements.expect(check_task_id(task_id)) as announced:
+            await self._announcements.listen()
+            while True:
+                record = await self._record(task_id)
+                if not is_open(record):
+                    return await value_of(self._store, task_id, record)
+                wait_s = pause_s if give_up_at_s is None else min(pause_s, give_up_at_s - loop.time())
+                if wait_s <= 0.0:
+                    raise ResultPending(f"task {task_id} has not ended yet, it is {state_of(record)}")
+                await asyncio.wait([announced], timeout=wait_s)
+                if announced.done():
+                    return await announced_value(self._store, announced.result())
+                pause_s = min(2 * pause_s, POLL_S_MAX)
+
+    async def state(self, task_id: str) -> str:
+        """`queued`, `running`, or how it ended: `succeeded`, `failed`, `timed-out`, `cancelled`, `rejected`, `dead`.
+
+        Raises `TaskUnknown` if no such task is known any more.
+        """
+        await self.open()
+        return state_of(await self._record(check_task_id(task_id)))
+
+    async def cancel(self, task_id: str) -> None:
+        """Ask for the end of a task: a waiting one is taken out, a running one is told to stop.
+
+        Returns when the request is in the queue. A task that ends by itself first has its own result.
+        """
+        await self.open()
+        await self._store.command(encode_command(CancelTask(check_task_id(task_id))))
+
+    async def status(self) -> Frame | None:
+        """The scheduler's newest picture of itself, `None` if there never was a scheduler."""
+        await self.open()
+        blob = await self._store.frame()
+        return None if blob is None else decode_frame(blob)
+
+    async def _send(self, submissions: list[Submission]) -> list[Acceptance]:
+        """Submit until the store has decided, at most `patience_s`."""
+        loop = asyncio.get_running_loop()
+        give_up_at_s = loop.time() + self._patience_s
+        lines = [one.line for one in submissions]
+        while True:
+            try:
+                await self.open()
+                return await self._store.submit(lines, self._reply)
+            except (StoreUnreachable, StoreLoading):
+                if loop.time() + RETRY_S > give_up_at_s:
+                    raise
+            await asyncio.sleep(RETRY_S)
+
+    async def _record(self, task_id: str) -> TaskRecord:
+        loop = asyncio.get_running_loop()
+        give_up_at_s = loop.time() + self._patience_s
+        while True:
+            try:
+                record = await self._store.record(task_id)
+            except (StoreUnreachable, StoreLoading):
+                if loop.time() + RETRY_S > give_up_at_s:
+                    raise
+            else:
+                if record is None:
+                    raise TaskUnknown(f"no task {task_id} is known, or it ended longer ago than results are kept")
+                return record
+            await asyncio.sleep(RETRY_S)

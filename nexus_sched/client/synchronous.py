@@ -1,0 +1,160 @@
+"""The client for programs without asyncio: the same calls, on an event loop in a thread of its own.
+
+Usable from any number of threads. The thread is a daemon and is ended at exit, closed or not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import threading
+import weakref
+from collections.abc import Coroutine, Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from nexus_sched.client.asynchronous import PATIENCE_S_DEFAULT, URL_DEFAULT, AsyncClient
+from nexus_sched.client.submission import Submission
+from nexus_sched.errors import NexusError
+from nexus_sched.model.frame import Frame
+from nexus_sched.runtime.ports import SubmitterStore
+
+Value = TypeVar("Value")
+
+CLOSE_TIMEOUT_S = 5.0
+
+
+class ClientClosed(NexusError):
+    """A call on a client that has been closed."""
+
+    code = "CLIENT_CLOSED"
+
+
+class TaskHandle:
+    """One submitted task."""
+
+    __slots__ = ("_client", "id")
+
+    def __init__(self, client: Client, task_id: str) -> None:
+        self._client = client
+        self.id = task_id
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.id!r})"
+
+    def result(self, timeout: str | float | None = None) -> Any:
+        """Wait for the end; see `Client.result`."""
+        return self._client.result(self.id, timeout)
+
+    def state(self) -> str:
+        """Where it stands; see `Client.state`."""
+        return self._client.state(self.id)
+
+    def cancel(self) -> None:
+        """Ask for its end; see `Client.cancel`."""
+        self._client.cancel(self.id)
+
+
+class _Loop:
+    """An event loop in a daemon thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="nexus-client", daemon=True)
+        self._thread.start()
+
+    def call(self, coroutine: Coroutine[Any, Any, Value], timeout_s: float | None = None) -> Value:
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return future.result(timeout_s)
+        except BaseException:
+            future.cancel()  # nothing happens if it is done; an interrupted wait must not go on alone
+            raise
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(CLOSE_TIMEOUT_S)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+
+class Client:
+    """Submits tasks to one shard and waits for their results, without asyncio.
+
+    `patience_s` is how long a call goes on trying while the store cannot be reached.
+    """
+
+    def __init__(
+        self,
+        url: str = URL_DEFAULT,
+        *,
+        pool: str = "default",
+        shard: int = 0,
+        patience_s: float = PATIENCE_S_DEFAULT,
+        store: SubmitterStore | None = None,
+    ) -> None:
+        self._loop = _Loop()
+        self._client = self._loop.call(_make(url, pool, shard, patience_s, store))
+        self._is_closed = False
+        # The registered function must not keep the client alive for ever.
+        this = weakref.ref(self)
+        self._at_exit = lambda: client.close() if (client := this()) is not None else None
+        atexit.register(self._at_exit)
+
+    def close(self) -> None:
+        """Let go of all connections; submitted tasks go on. Never raises."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        atexit.unregister(self._at_exit)
+        with contextlib.suppress(Exception):  # nothing that goes wrong now is of use to anybody
+            self._loop.call(self._client.close(), CLOSE_TIMEOUT_S)
+        self._loop.close()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_is_closed", True):
+            self.close()
+
+    def __enter__(self) -> Self:
+        self._call(self._client.open())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def submit(self, task_type: str, *args: object, **options: Any) -> TaskHandle:
+        """Submit one task; see `AsyncClient.submit`."""
+        return TaskHandle(self, self._call(self._client.submit(task_type, *args, **options)).id)
+
+    def submit_many(self, submissions: Iterable[Submission]) -> list[TaskHandle]:
+        """Submit many tasks; see `AsyncClient.submit_many`."""
+        return [TaskHandle(self, handle.id) for handle in self._call(self._client.submit_many(list(submissions)))]
+
+    def result(self, task_id: str, timeout: str | float | None = None) -> Any:
+        """Wait for the end of a task and return its result; see `AsyncClient.result`."""
+        return self._call(self._client.result(task_id, timeout))
+
+    def state(self, task_id: str) -> str:
+        """Where a task stands; see `AsyncClient.state`."""
+        return self._call(self._client.state(task_id))
+
+    def cancel(self, task_id: str) -> None:
+        """Ask for the end of a task; see `AsyncClient.cancel`."""
+        self._call(self._client.cancel(task_id))
+
+    def status(self) -> Frame | None:
+        """The scheduler's newest picture of itself; see `AsyncClient.status`."""
+        return self._call(self._client.status())
+
+    def _call(self, coroutine: Coroutine[Any, Any, Value]) -> Value:
+        if self._is_closed:
+            coroutine.close()
+            raise ClientClosed("this client is closed")
+        return self._loop.call(coroutine)
+
+
+async def _make(url: str, pool: str, shard: int, patience_s: float, store: SubmitterStore | None) -> AsyncClient:
+    return AsyncClient(url, pool=pool, shard=shard, patience_s=patience_s, store=store)

@@ -1,0 +1,90 @@
+"""The entry of a worker process: `await serve(app, url=...)` runs until it is told to stop.
+
+The first SIGTERM or SIGINT drains, the second stops at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Mapping
+
+from nexus_sched.worker.app import App
+from nexus_sched.worker.connect import connect
+from nexus_sched.worker.log import Log
+from nexus_sched.worker.service import Worker
+from nexus_sched.worker.settings import DRAIN_TIMEOUT_S_DEFAULT, WorkerSettings, default_slots, default_worker_id
+
+URL_DEFAULT = "redis://127.0.0.1:6379/0"
+RESULT_TTL_S_DEFAULT = 3_600
+
+
+async def serve(
+    app: App,
+    *,
+    url: str = URL_DEFAULT,
+    pool: str = "default",
+    shard: int = 0,
+    worker_id: str | None = None,
+    slots: int | None = None,
+    worker_class: str = "",
+    labels: Mapping[str, str] | None = None,
+    drain_timeout_s: float = DRAIN_TIMEOUT_S_DEFAULT,
+    result_ttl_s: int = RESULT_TTL_S_DEFAULT,
+    log_level: str = "info",
+    on_ready: Callable[[str], None] | None = None,
+) -> int:
+    """Serve `app` until SIGTERM or SIGINT; gives the exit code.
+
+    Parameters
+    ----------
+    worker_id
+        Unique in the pool; `<host>-<process>-<random>` if it is not given. A worker that comes back under
+        its old name gets back what it had not started.
+    slots
+        Tasks that run at the same time; one per processor if not given.
+    drain_timeout_s
+        How long running tasks may finish after the first signal; then they go back to the queue.
+    result_ttl_s
+        How long results and the records of ended tasks are kept.
+    log_level
+        `"info"` tells of readiness and draining, `"warning"` only of trouble.
+    on_ready
+        Called once with the worker's id when it is registered and can be given tasks.
+
+    Returns 0 after a clean drain and 1 if tasks were left unfinished. Raises `InvalidInput` for settings
+    out of bounds, a `StoreError` that waiting cannot cure (rights, configuration, lost state), and
+    `Fenced` if another process uses the same worker id; each error carries its exit code.
+    """
+    settings = WorkerSettings(
+        worker_id=default_worker_id() if worker_id is None else worker_id,
+        slots=default_slots() if slots is None else slots,
+        worker_class=worker_class,
+        labels=labels or {},
+        drain_timeout_s=drain_timeout_s,
+    )
+    store = connect(url, pool, shard, result_ttl_s=result_ttl_s)
+    worker = Worker(app, store, settings, Log(log_level, settings.worker_id))
+    loop = asyncio.get_running_loop()
+    asked = False
+
+    def on_signal() -> None:
+        nonlocal asked
+        (worker.stop if asked else worker.drain)()
+        asked = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    announcing = asyncio.create_task(_announce(worker, settings.worker_id, on_ready))
+    try:
+        return await worker.run()
+    finally:
+        announcing.cancel()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def _announce(worker: Worker, worker_id: str, on_ready: Callable[[str], None] | None) -> None:
+    await worker.ready.wait()
+    if on_ready is not None:
+        on_ready(worker_id)
