@@ -42,7 +42,7 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
     duration_s: float = 30.0  # of each half: how long tasks arrive
     seed: int = 1
     trace: Path | None = None  # a file in the trace format instead of the generator
-    load: float = 0.7
+    load: float = 0.8
 
     def __post_init__(self) -> None:
         within = (

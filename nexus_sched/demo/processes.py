@@ -26,6 +26,7 @@ from nexus_sched.demo.options import DemoFailed
 POLL_S = 0.01
 LAST_WORDS_BYTES = 4_000
 PR_SET_PDEATHSIG = 1
+SETTINGS_PREFIX = "NEXUS__"
 
 
 class Child:
@@ -63,7 +64,7 @@ class Children:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, **(environment or {})},
+                    env={**inherited_environment(), **(environment or {})},
                     cwd=self._directory,
                     start_new_session=True,
                     preexec_fn=self._die_with_parent,  # noqa: PLW1509 - one system call, safe after fork
@@ -94,6 +95,11 @@ class Children:
             for child in remaining:
                 signal_group(child.process, signal.SIGKILL)  # also what the child itself has started
                 child.process.wait()
+
+
+def inherited_environment() -> dict[str, str]:
+    """This process's environment without settings of the scheduler, which are not meant for the demonstration."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS_PREFIX)}
 
 
 def signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

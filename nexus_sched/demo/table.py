@@ -8,6 +8,7 @@ from nexus_sched.demo.report import DemoReport, HalfReport
 
 NOTHING = "-"
 CHANGE_MIN = 0.005  # relative change below which a cell says "same"
+TIMES_MIN = 5.0  # from here on a change reads better as a multiple
 
 
 def render(report: DemoReport) -> Table:
@@ -84,5 +85,9 @@ def changed(before: float | None, after: float | None) -> str:
     """How `after` differs from `before`, relative to it."""
     if before is None or after is None or before <= 0.0:
         return ""
-    ratio = after / before - 1.0
-    return "same" if abs(ratio) < CHANGE_MIN else f"{ratio * 100.0:+.0f} %"
+    ratio = after / before
+    if ratio >= TIMES_MIN:
+        return f"{ratio:.0f} x more"
+    if 0.0 < ratio <= 1.0 / TIMES_MIN:
+        return f"{1.0 / ratio:.0f} x less"
+    return "same" if abs(ratio - 1.0) < CHANGE_MIN else f"{(ratio - 1.0) * 100.0:+.0f} %"

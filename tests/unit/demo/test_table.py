@@ -88,8 +88,20 @@ def test_shown_value_has_its_unit(value: float | None, unit: str, text: str) -> 
     assert shown(value, unit) == text
 
 
-def test_changed_without_base_is_empty() -> None:
-    assert (changed(None, 1.0), changed(0.0, 1.0), changed(2.0, 3.0)) == ("", "", "+50 %")
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        (None, 1.0, ""),
+        (0.0, 1.0, ""),
+        (2.0, 3.0, "+50 %"),
+        (1_000.0, 1_001.0, "same"),
+        (2.0, 20.0, "10 x more"),
+        (17_000.0, 10.0, "1700 x less"),
+        (5.0, 0.0, "-100 %"),
+    ],
+)
+def test_changed_says_how_much(before: float | None, after: float | None, text: str) -> None:
+    assert changed(before, after) == text
 
 
 def test_report_is_one_json_object_with_the_documented_keys() -> None:
