@@ -11,7 +11,6 @@ from pathlib import Path
 
 from tests.structure.sources import ROOT, module_of, package_files
 
-
 SCRIPTS = sysconfig.get_path("scripts")
 
 
