@@ -1,6 +1,12 @@
 """Extension modules only; everything else is in pyproject.toml.
 
-`NEXUS_BUILD=debug` builds with -O0 -g, `NEXUS_BUILD=sanitize` adds the address and undefined sanitizers.
+`NEXUS_BUILD=debug` builds with -O0 -g; `NEXUS_BUILD=sanitize` adds the address and undefined sanitizers, whose run
+time must be loaded before Python's:
+
+    NEXUS_BUILD=sanitize python setup.py build_ext --inplace --force
+    LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc \
+        ASAN_OPTIONS=detect_leaks=0 python -m pytest tests/unit/kernel
+    python setup.py build_ext --inplace --force
 """
 
 from __future__ import annotations
@@ -14,7 +20,7 @@ from setuptools import Extension, setup
 FLAGS = {
     "release": ["-O3", "-g0"],
     "debug": ["-O0", "-g"],
-    "sanitize": ["-O1", "-g", "-fsanitize=address,undefined", "-fno-omit-frame-pointer"],
+    "sanitize": ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"],
 }[os.environ.get("NEXUS_BUILD", "release")]
 
 # -ffp-contract=off: no fused multiply-add, so every machine rounds alike. -fno-trapping-math lets gcc
@@ -29,10 +35,13 @@ DIRECTIVES = {
     "initializedcheck": False,
     "embedsignature": True,
     "binding": True,
+    "auto_pickle": False,  # arrays behind pointers: state travels by snapshot()
+    "autotestdict": False,
 }
 
 
 def kernel(module: Path) -> Extension:
+    """One compiled module with the C functions linked in; the linker shares nothing between modules."""
     sources = [str(path) for path in sorted(Path("csrc").glob("*.c"))]
     return Extension(
         f"nexus_sched._kernel.{module.stem}",

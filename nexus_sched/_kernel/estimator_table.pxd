@@ -1,8 +1,10 @@
 """Contract of the estimator table between compiled modules."""
 
+cimport cython
 from libc.stdint cimport int64_t
 
 
+@cython.final
 cdef class EstimatorTable:
     cdef double *mean  # moving average of service times, shape (row_capacity,), row = task type; ms
     cdef double *variance  # decayed variance, shape (row_capacity,); ms squared

@@ -1,6 +1,6 @@
 """Per-type moving averages of service times, in contiguous columns."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Self, final
 
 class Estimate(NamedTuple):
     """What is known of a type. Milliseconds, except `samples`."""
@@ -9,6 +9,7 @@ class Estimate(NamedTuple):
     deviation_ms: float  # standard deviation
     samples: int
 
+@final
 class EstimatorTable:
     """Warm-started exponential moving average and decayed variance per task type.
 
@@ -16,7 +17,7 @@ class EstimatorTable:
     float64, no libm transcendental (sqrt is exact in IEEE 754). Type -> row in O(1).
     """
 
-    def __init__(self, alpha: float = 0.1, capacity: int = 256) -> None: ...
+    def __new__(cls, alpha: float = 0.1, capacity: int = 256) -> Self: ...
     def __len__(self) -> int: ...
     def learn(self, task_type: str, run_ms: float) -> None:
         """Take in one service time. Raises `KernelError` if it is negative, NaN or infinite."""

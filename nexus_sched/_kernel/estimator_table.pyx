@@ -6,6 +6,7 @@ give equal bytes on every machine.
 
 from collections import namedtuple
 
+cimport cython
 from libc.math cimport sqrt
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -40,6 +41,7 @@ cdef object new_tuple = tuple.__new__  # three times faster than the constructor
 Estimate.__doc__ = "What is known of a type. Milliseconds, except `samples`."
 
 
+@cython.final
 cdef class EstimatorTable:
     """Warm-started exponential moving average and decayed variance per task type. The `.pyi` tells the formula."""
 

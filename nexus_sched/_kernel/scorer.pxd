@@ -1,8 +1,10 @@
 """Contract of the scorer between compiled modules."""
 
+cimport cython
 from nexus_sched._kernel.worker_table cimport WorkerTable
 
 
+@cython.final
 cdef class Scorer:
     cdef WorkerTable table  # whose rows are scored; not owned
     cdef float *score_column  # J of the last pass, shape (row_capacity,), 64-byte aligned; ms

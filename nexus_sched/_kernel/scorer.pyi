@@ -1,10 +1,13 @@
 """Scores all workers for one task and picks one."""
 
+from typing import Self, final
+
 import numpy as np
 from numpy.typing import NDArray
 
 from nexus_sched._kernel.worker_table import WorkerTable
 
+@final
 class Scorer:
     """J_w = wait_weight * wait_w + run_ms * factor_w + bias_w over all open rows of a table; lower is better.
 
@@ -14,7 +17,7 @@ class Scorer:
     `nexus_sched.testing.oracle` agrees bit for bit. Source: placement.md, facts 3.
     """
 
-    def __init__(self, table: WorkerTable) -> None: ...
+    def __new__(cls, table: WorkerTable) -> Self: ...
     def choose(
         self, run_ms: float, wait_weight: float, near_tie_share: float, near_tie_ms: float, rotation: int
     ) -> int:

@@ -3,11 +3,13 @@
 Law: a closed row scores +inf, an open one a finite number; anything else is a `KernelError`, never a choice.
 """
 
+cimport cython
 from libc.math cimport INFINITY, isfinite
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
-from nexus_sched._kernel.worker_table cimport FACTOR_MAX, MS_MAX, Columns, WorkerTable
+from nexus_sched._kernel.columns cimport FACTOR_MAX, MS_MAX, Columns
+from nexus_sched._kernel.worker_table cimport WorkerTable
 
 from nexus_sched.errors import KernelError
 
@@ -31,6 +33,7 @@ cdef extern from "<stdlib.h>" nogil:
 cdef Py_ssize_t ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 
+@cython.final
 cdef class Scorer:
     """J_w = wait_weight * wait_w + run_ms * factor_w + bias_w over all open rows of a table; lower is better."""
 

@@ -1,8 +1,11 @@
 """Workers as contiguous columns; the arrays that every decision reads."""
 
+from typing import Self, final
+
 import numpy as np
 from numpy.typing import NDArray
 
+@final
 class WorkerTable:
     """Name -> row in O(1), and one contiguous column per property (float32 unless said otherwise).
 
@@ -12,7 +15,7 @@ class WorkerTable:
     Capacity doubles when it is exceeded; nothing is allocated per event below it.
     """
 
-    def __init__(self, capacity: int = 1024) -> None: ...
+    def __new__(cls, capacity: int = 1024) -> Self: ...
     def __len__(self) -> int: ...  # live workers
     @property
     def rows(self) -> int: ...  # high-water mark of rows, live or free
@@ -44,7 +47,10 @@ class WorkerTable:
     def credit(self, row: int) -> int: ...
     def booked_ms(self, row: int) -> float: ...
     def column(self, name: str) -> NDArray[np.float32]:
-        """A copy of a column over all rows: wait_ms, factor, bias_ms, closed, load, booked_ms, in_flight, slots, credit."""
+        """A copy of a column over all rows, free ones included.
+
+        wait_ms, factor, bias_ms, closed, load, booked_ms, in_flight, slots or credit.
+        """
     def snapshot(self) -> bytes:
         """Everything, in a versioned little-endian layout that does not depend on the machine."""
     def restore(self, blob: bytes) -> None:

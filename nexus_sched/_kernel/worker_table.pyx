@@ -5,14 +5,19 @@ A row that is not open has closed_ms = +inf; all else stays finite and within th
 row scores a finite number and a closed one +inf. Rows up to the capacity that nobody used look like freed rows.
 """
 
+cimport cython
 from libc.math cimport INFINITY
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
+from nexus_sched._kernel.columns cimport (
+    FACTOR_MAX, MS_MAX, RECORD_BYTES, ROWS_MAX, Columns, bounded, bounded_count, carve_all, copy_columns, read_record,
+    recorded_name_bytes, write_record,
+)
 from nexus_sched._kernel.layout cimport (
-    body_of, checked_body, name_at, new_frame, nexus_digest, nexus_get_f32, nexus_get_f64, nexus_get_u32,
-    nexus_get_u64, nexus_put_f32, nexus_put_f64, nexus_put_u32, nexus_put_u64, seal,
+    body_of, checked_body, name_at, new_frame, nexus_digest, nexus_get_u32, nexus_get_u64, nexus_put_u32,
+    nexus_put_u64, seal,
 )
 
 from nexus_sched.errors import KernelError, SnapshotUnreadable
@@ -28,69 +33,13 @@ cdef extern from "<stdlib.h>" nogil:
 cdef Py_ssize_t ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 cdef bytes MAGIC = b"NXWT"
 cdef uint32_t VERSION = 1
+cdef tuple COLUMN_NAMES = (
+    "wait_ms", "factor", "bias_ms", "closed", "load", "booked_ms", "in_flight", "slots", "credit"
+)
 cdef Py_ssize_t BODY_HEADER_BYTES = 16
-cdef Py_ssize_t RECORD_BYTES = 52
-cdef uint32_t FLAG_LIVE = 1
-cdef uint32_t FLAG_ACCEPTING = 2
 
 
-cdef void *carve(char **cursor, Py_ssize_t bytes_per_row, Py_ssize_t capacity) noexcept:
-    """Next column of a slab, one cache line behind the last so that columns do not share an offset in their page."""
-    cdef void *column = cursor[0]
-    cursor[0] += bytes_per_row * capacity + ALIGNMENT
-    return column
-
-
-cdef Py_ssize_t carve_all(Columns *columns, char *base, Py_ssize_t capacity) noexcept:
-    """Point the columns into a slab at `base`; returns how many bytes they take."""
-    cdef char *cursor = base
-    columns.wait_ms = <float *>carve(&cursor, sizeof(float), capacity)
-    columns.factor = <float *>carve(&cursor, sizeof(float), capacity)
-    columns.bias_ms = <float *>carve(&cursor, sizeof(float), capacity)
-    columns.closed_ms = <float *>carve(&cursor, sizeof(float), capacity)
-    columns.load = <float *>carve(&cursor, sizeof(float), capacity)
-    columns.booked_ms = <double *>carve(&cursor, sizeof(double), capacity)
-    columns.heard_at_ms = <double *>carve(&cursor, sizeof(double), capacity)
-    columns.generation = <int64_t *>carve(&cursor, sizeof(int64_t), capacity)
-    columns.in_flight = <int32_t *>carve(&cursor, sizeof(int32_t), capacity)
-    columns.slots = <int32_t *>carve(&cursor, sizeof(int32_t), capacity)
-    columns.credit = <int32_t *>carve(&cursor, sizeof(int32_t), capacity)
-    columns.free_rows = <int32_t *>carve(&cursor, sizeof(int32_t), capacity)
-    columns.live = <uint8_t *>carve(&cursor, sizeof(uint8_t), capacity)
-    columns.accepting = <uint8_t *>carve(&cursor, sizeof(uint8_t), capacity)
-    return cursor - base
-
-
-cdef void copy_columns(Columns *target, Columns *source, Py_ssize_t rows, Py_ssize_t free_count) noexcept:
-    memcpy(target.wait_ms, source.wait_ms, rows * sizeof(float))
-    memcpy(target.factor, source.factor, rows * sizeof(float))
-    memcpy(target.bias_ms, source.bias_ms, rows * sizeof(float))
-    memcpy(target.closed_ms, source.closed_ms, rows * sizeof(float))
-    memcpy(target.load, source.load, rows * sizeof(float))
-    memcpy(target.booked_ms, source.booked_ms, rows * sizeof(double))
-    memcpy(target.heard_at_ms, source.heard_at_ms, rows * sizeof(double))
-    memcpy(target.generation, source.generation, rows * sizeof(int64_t))
-    memcpy(target.in_flight, source.in_flight, rows * sizeof(int32_t))
-    memcpy(target.slots, source.slots, rows * sizeof(int32_t))
-    memcpy(target.credit, source.credit, rows * sizeof(int32_t))
-    memcpy(target.live, source.live, rows * sizeof(uint8_t))
-    memcpy(target.accepting, source.accepting, rows * sizeof(uint8_t))
-    memcpy(target.free_rows, source.free_rows, free_count * sizeof(int32_t))
-
-
-cdef double bounded(double value, double least, double most, str what) except? -1.0:
-    """`value` if it lies in [least, most]; NaN lies nowhere. -0.0 becomes 0.0: equal state has equal bytes."""
-    if not least <= value <= most:
-        raise KernelError(f"{what} {value!r} is not within [{least!r}, {most!r}]")
-    return value + 0.0
-
-
-cdef int32_t bounded_count(Py_ssize_t value, Py_ssize_t least, str what) except -1:
-    if not least <= value <= COUNT_MAX:
-        raise KernelError(f"{what} {value} is not within [{least}, {COUNT_MAX}]")
-    return <int32_t>value
-
-
+@cython.final
 cdef class WorkerTable:
     """Name -> row in O(1), and one contiguous column per property. The `.pyi` tells people, the `.pxd` tells code."""
 
@@ -282,7 +231,9 @@ cdef class WorkerTable:
         nexus_put_u64(body, <uint64_t>self.row_count)
         nexus_put_u64(body + 8, <uint64_t>self.free_count)
         for row in range(self.row_count):
-            self.write_record(row, body + BODY_HEADER_BYTES + RECORD_BYTES * row, len(<bytes>encoded[row]))
+            write_record(
+                &self.columns, row, body + BODY_HEADER_BYTES + RECORD_BYTES * row, len(<bytes>encoded[row])
+            )
         for index in range(self.free_count):
             nexus_put_u32(body + records_end + 4 * index, <uint32_t>self.columns.free_rows[index])
         memcpy(body + free_end, <const char *>name_bytes, len(name_bytes))
@@ -343,7 +294,8 @@ cdef class WorkerTable:
         """Derive what the scorer reads from what is known of the row."""
         cdef Columns *columns = &self.columns
         cdef bint was_open = columns.closed_ms[row] == 0
-        cdef bint is_open = columns.live[row] and columns.accepting[row] and columns.in_flight[row] < columns.credit[row]
+        cdef bint accepts = columns.live[row] and columns.accepting[row]
+        cdef bint is_open = accepts and columns.in_flight[row] < columns.credit[row]
         cdef bint waits = columns.in_flight[row] >= columns.slots[row]
         columns.wait_ms[row] = <float>(columns.booked_ms[row] / columns.slots[row]) if waits else <float>0.0
         columns.load[row] = <float>columns.in_flight[row] / <float>columns.slots[row]
@@ -377,37 +329,25 @@ cdef class WorkerTable:
         self.row_count += 1
         return self.row_count - 1
 
-    cdef void write_record(self, Py_ssize_t row, unsigned char *at, Py_ssize_t name_bytes) noexcept:
-        cdef Columns *columns = &self.columns
-        cdef uint32_t flags = (FLAG_LIVE if columns.live[row] else 0) | (FLAG_ACCEPTING if columns.accepting[row] else 0)
-        nexus_put_u64(at, <uint64_t>columns.generation[row])
-        nexus_put_f64(at + 8, columns.booked_ms[row])
-        nexus_put_f64(at + 16, columns.heard_at_ms[row])
-        nexus_put_f32(at + 24, columns.factor[row])
-        nexus_put_f32(at + 28, columns.bias_ms[row])
-        nexus_put_u32(at + 32, <uint32_t>columns.in_flight[row])
-        nexus_put_u32(at + 36, <uint32_t>columns.slots[row])
-        nexus_put_u32(at + 40, <uint32_t>columns.credit[row])
-        nexus_put_u32(at + 44, flags)
-        nexus_put_u32(at + 48, <uint32_t>name_bytes)
-
-    cdef int read_rows(self, const unsigned char *body, Py_ssize_t rows, Py_ssize_t names_at,
-                       Py_ssize_t body_bytes) except -1:
+    cdef int read_rows(
+        self, const unsigned char *body, Py_ssize_t rows, Py_ssize_t names_at, Py_ssize_t body_bytes
+    ) except -1:
         """Fill this empty table; every field is checked against the bounds that the setters keep."""
         cdef Py_ssize_t row, name_bytes
         cdef const unsigned char *at
         cdef str name
         for row in range(rows):
             at = body + BODY_HEADER_BYTES + RECORD_BYTES * row
-            name_bytes = nexus_get_u32(at + 48)
+            name_bytes = recorded_name_bytes(at)
             if name_bytes > body_bytes - names_at:
                 raise SnapshotUnreadable(f"the name of row {row} ends behind the snapshot")
             self.names.append(None)
             self.row_count += 1
             try:
-                self.read_record(row, at)
+                read_record(&self.columns, row, at)
             except KernelError as error:
                 raise SnapshotUnreadable(f"row {row}: {error}") from error
+            self.refresh(row)
             if self.columns.live[row]:
                 name = name_at(body + names_at, name_bytes)
                 if name in self.row_by_name:
@@ -416,32 +356,11 @@ cdef class WorkerTable:
                 self.row_by_name[name] = row
             elif name_bytes:
                 raise SnapshotUnreadable(f"row {row} is free and has a name")
+            else:
+                self.clear_row(row)
             names_at += name_bytes
         if names_at != body_bytes:
             raise SnapshotUnreadable(f"{body_bytes - names_at} bytes behind the last name")
-        return 0
-
-    cdef int read_record(self, Py_ssize_t row, const unsigned char *at) except -1:
-        cdef Columns *columns = &self.columns
-        cdef uint32_t flags = nexus_get_u32(at + 44)
-        cdef uint64_t generation = nexus_get_u64(at)
-        if flags & ~(FLAG_LIVE | FLAG_ACCEPTING) or generation == 0 or generation > <uint64_t>1 << 62:
-            raise KernelError(f"flags {flags} with generation {generation} cannot be")
-        columns.generation[row] = <int64_t>generation
-        columns.live[row] = flags & FLAG_LIVE
-        columns.accepting[row] = (flags & FLAG_ACCEPTING) >> 1
-        columns.booked_ms[row] = bounded(nexus_get_f64(at + 8), 0.0, MS_MAX, "booked_ms")
-        columns.heard_at_ms[row] = bounded(nexus_get_f64(at + 16), -MS_MAX, MS_MAX, "heard_at_ms")
-        columns.factor[row] = <float>bounded(nexus_get_f32(at + 24), 0.0, FACTOR_MAX, "factor")
-        columns.bias_ms[row] = <float>bounded(nexus_get_f32(at + 28), -MS_MAX, MS_MAX, "bias_ms")
-        columns.in_flight[row] = bounded_count(nexus_get_u32(at + 32), 0, "in_flight")
-        columns.slots[row] = bounded_count(nexus_get_u32(at + 36), 1, "slots")
-        columns.credit[row] = bounded_count(nexus_get_u32(at + 40), 0, "credit")
-        if columns.in_flight[row] == 0 and columns.booked_ms[row] != 0.0:
-            raise KernelError("work is booked and nothing is in flight")
-        if not columns.live[row]:
-            self.clear_row(row)
-        self.refresh(row)
         return 0
 
     cdef int read_free_rows(self, const unsigned char *at, Py_ssize_t free_count) except -1:
@@ -469,6 +388,3 @@ cdef class WorkerTable:
         self.row_by_name = other.row_by_name
         self.names = other.names
         return 0
-
-
-COLUMN_NAMES = ("wait_ms", "factor", "bias_ms", "closed", "load", "booked_ms", "in_flight", "slots", "credit")

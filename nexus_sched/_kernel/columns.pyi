@@ -1,0 +1,3 @@
+"""Memory, bounds and records of a worker table. For the compiled modules beside it; nothing is callable from Python."""
+
+__pyx_capi__: dict[str, object]  # the C functions, as capsules
