@@ -6,42 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from nexus_sched.adapters.memory import MemoryLeaderStore, MemoryShard, MemorySubmitterStore, MemoryWorkerStore
-from nexus_sched.adapters.redis import RedisLeaderStore, RedisSubmitterStore, RedisWorkerStore
 from nexus_sched.testing.conformance import StoreFactory
 from nexus_sched.testing.plugin import pool, server
 from nexus_sched.testing.servers import KINDS, ServerMissing, TestServer
+from nexus_sched.testing.stores import MemoryFactory, RedisFactory
 
 __all__ = ["pool", "server"]
-
-
-class MemoryFactory:
-    def __init__(self) -> None:
-        self.shard = MemoryShard()
-
-    def leader(self) -> MemoryLeaderStore:
-        return MemoryLeaderStore(self.shard)
-
-    def worker(self) -> MemoryWorkerStore:
-        return MemoryWorkerStore(self.shard)
-
-    def submitter(self, *, length_max: int = 100_000, bytes_max: int = 2**30) -> MemorySubmitterStore:
-        return MemorySubmitterStore(self.shard, length_max=length_max, bytes_max=bytes_max)
-
-
-class RedisFactory:
-    def __init__(self, url: str, pool: str) -> None:
-        self.url = url
-        self.pool = pool
-
-    def leader(self) -> RedisLeaderStore:
-        return RedisLeaderStore(self.url, self.pool, 0)
-
-    def worker(self) -> RedisWorkerStore:
-        return RedisWorkerStore(self.url, self.pool, 0)
-
-    def submitter(self, *, length_max: int = 100_000, bytes_max: int = 2**30) -> RedisSubmitterStore:
-        return RedisSubmitterStore(self.url, self.pool, 0, length_max=length_max, bytes_max=bytes_max)
 
 
 @pytest.fixture(scope="session", params=["memory", *KINDS])
