@@ -47,7 +47,7 @@ _decode_command = msgspec.msgpack.Decoder(Command).decode
 # What decoding or checking foreign bytes may raise; msgspec lets the last two through.
 HOSTILE = (InvalidInput, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-_known_types: set[str] = set()  # names that have passed `check_task_type`; a cache, bounded below
+_known_types: dict[str, str] = {}  # names that have passed `check_task_type`, each one string; bounded below
 _KNOWN_TYPES_MAX = 10_000
 
 
@@ -135,12 +135,12 @@ def _submitted(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[A
             )
         ]
     spec = _decode_spec(_blob(fields, b"m"))
-    task_type = spec.type
-    if task_type not in _known_types:
-        check_task_type(task_type)
+    task_type = _known_types.get(spec.type)
+    if task_type is None:
+        task_type = check_task_type(spec.type)
         if len(_known_types) >= _KNOWN_TYPES_MAX:
             _known_types.clear()
-        _known_types.add(task_type)
+        _known_types[task_type] = task_type
     task = Task(
         check_task_id(_text(fields, b"i")),
         task_type,
