@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from nexus_sched.testing.plugin import pool, server
+
+__all__ = ["pool", "server"]
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # Derandomised: a failure is the same for everybody, and a green run is not luck. No deadline: machines differ.

@@ -1,0 +1,109 @@
+"""The commands of the README and of the tutorial, run as written against a real server."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nexus_sched.testing.servers import VALKEY, TestServer
+from tests.structure.documents import code_blocks, commands
+from tests.structure.sources import ROOT, read
+
+COMMAND_TIMEOUT_S = 60
+READY_TIMEOUT_S = 30
+STOP_TIMEOUT_S = 10
+
+
+class Shell:
+    """Runs lines as a reader would type them; those that end with & go on in the background."""
+
+    def __init__(self, directory: Path, url: str) -> None:
+        self.directory = directory
+        path = os.pathsep.join([str(directory), sysconfig.get_path("scripts"), os.environ["PATH"]])
+        self._environment = {**os.environ, "PATH": path, "NEXUS__REDIS_URL": url, "PYTHONPATH": str(ROOT)}
+        self._background: list[tuple[str, subprocess.Popen[bytes]]] = []
+
+    def run(self, line: str) -> str:
+        """The output of a line, empty for one in the background."""
+        words = shlex.split(line.rstrip("& "))
+        if words[0] == "nexus-sched":
+            words[:1] = [sys.executable, "-m", "nexus_sched"]
+        elif words[0] == "python":
+            words[0] = sys.executable
+        if line.rstrip().endswith("&"):
+            self._start(line, words)
+            return ""
+        done = subprocess.run(
+            words,
+            cwd=self.directory,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT_S,
+            check=False,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def _start(self, line: str, words: list[str]) -> None:
+        log = self.directory / f"{len(self._background)}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                words, cwd=self.directory, env=self._environment, stdout=output, stderr=subprocess.STDOUT
+            )
+        self._background.append((line, process))
+        ready = "leading" if " run" in line else "ready"
+        give_up_at = time.monotonic() + READY_TIMEOUT_S
+        while ready not in log.read_text() and time.monotonic() < give_up_at and process.poll() is None:
+            time.sleep(0.05)
+        assert ready in log.read_text(), f"{line}\n{log.read_text()}"
+
+    def stop(self) -> dict[str, int]:
+        """Ask everything in the background to stop; gives the exit codes by line."""
+        for _, process in reversed(self._background):
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        return {line: process.returncode for line, process in self._background}
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    with TestServer(VALKEY) as server:
+        found = Shell(tmp_path, server.url)
+        try:
+            yield found
+        finally:
+            found.stop()
+
+
+def test_readme_commands_run_as_written(shell: Shell):
+    for name in ("quickstart_worker.py", "quickstart_submit.py"):
+        (shell.directory / name).write_text(read(Path("examples") / name))
+    output = [shell.run(line) for line in commands(read(Path("README.md")), "run")]
+    assert output[2].strip() == "3"  # the submitter
+    assert output[3].strip() == "42"  # submit --wait
+    assert "1 live, 1 take tasks" in output[4]
+    assert set(shell.stop().values()) == {0}
+
+
+def test_tutorial_commands_run_as_written(shell: Shell):
+    page = read(Path("docs/tutorial/first-tasks.md"))
+    (shell.directory / "tasks.py").write_text(code_blocks(page, "python")[0])
+    output = [shell.run(line) for line in commands(page, "tutorial")]
+    assert output[4].strip() == "3"
+    assert output[5].strip() == '"rested"'
+    assert "2 live, 2 take tasks" in output[6]
+    assert set(shell.stop().values()) == {0}
