@@ -1,4 +1,4 @@
-"""One shard in memory: its state, and the twin of every function of `nexus_v1.lua`.
+"""One shard in memory: its state, and the twin of every function of `nexus_v1.lua` that the ports use.
 
 Law: same calls, same answers, same state as the library on a real server; the model-based test in
 tests/conformance holds both to it. Differences, all of them on purpose: ids that a stream chooses come from
@@ -78,7 +78,6 @@ class MemoryShard:
         self.snapshots: dict[int, bytes] = {}
         self.kept: tuple[int | None, int | None] = (None, None)  # newest snapshot, the one before
         self.frame: bytes | None = None
-        self.intake_cursors: dict[str, str] = {}
         self.queued_bytes = 0
         self.seq: int | None = None
         self.epoch = 0
@@ -215,14 +214,6 @@ class MemoryShard:
                 self.streams["ev"].trim((newest + 1, 0))
             self.kept = (seq, before if newest is None else newest)
         self.snapshots[seq] = blob
-
-    def take_in(self, lease: Lease, stream: str, cursor: str, refused: Sequence[tuple[str, str, str]]) -> None:
-        """Twin of `nx_intake`: `refused` holds (reason, entry, detail)."""
-        self.fence(lease)
-        for reason, entry, detail in refused:
-            text = f"{stream} {entry}: {detail}".encode()
-            self.append("dead", b"i", b"", b"a", b"0", b"y", reason.encode(), b"w", b"", b"d", text)
-        self.intake_cursors[stream] = cursor
 
     # -- inboxes
 

@@ -1,0 +1,66 @@
+"""How entries of a producer's own stream become tasks: which of its fields means what.
+
+A producer that knows nothing of this package adds entries with plain XADD; `IntakeSettings` maps its field
+names to ours. Either each of our fields is a field of the entry, or one field (`document`) holds a JSON or
+MessagePack map with them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from nexus_sched.errors import InvalidInput
+from nexus_sched.model.ids import check_task_type
+
+INTAKE_FIELDS = ("id", "type", "payload", "priority", "hint_ms", "timeout_ms", "max_attempts", "retry")
+ENTRY_BYTES_MAX_DEFAULT = 4 * 2**20
+STREAM_LENGTH_MAX = 512
+
+
+class IntakeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One stream to follow.
+
+    stream
+        Its key, as the producer writes it.
+    codec
+        How payloads are encoded, and the document if there is one.
+    fields
+        Our names (`INTAKE_FIELDS`) to the producer's. What is not named here keeps our own name.
+    document
+        The entry's field that holds one map with everything; its keys are then what `fields` names. If the
+        map has no payload, what is left of it without our fields is the payload.
+    default_type
+        The type of entries that name none; without it they are refused.
+    entry_bytes_max
+        Larger entries are refused unread.
+    """
+
+    stream: Annotated[str, Meta(min_length=1, max_length=STREAM_LENGTH_MAX)]
+    codec: Literal["json", "msgpack"] = "json"
+    fields: dict[str, str] = {}
+    document: str = ""
+    default_type: str = ""
+    entry_bytes_max: Annotated[int, Meta(ge=1, le=64 * 2**20)] = ENTRY_BYTES_MAX_DEFAULT
+
+    def name_of(self, field: str) -> str:
+        """What the producer calls our field."""
+        return self.fields.get(field, field)
+
+
+def intake_problems(settings: IntakeSettings) -> list[str]:
+    """One line for each thing that makes these settings useless; empty if they are fine."""
+    problems = [
+        f"fields.{name} is none of {', '.join(INTAKE_FIELDS)}" for name in settings.fields if name not in INTAKE_FIELDS
+    ]
+    names = [settings.name_of(field) for field in INTAKE_FIELDS]
+    problems += [f"fields uses the name {name!r} twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    if settings.stream.startswith("{nx:"):
+        problems.append("stream is a key of the scheduler itself")
+    if settings.default_type:
+        try:
+            check_task_type(settings.default_type)
+        except InvalidInput as error:
+            problems.append(f"default_type: {error}")
+    return problems
