@@ -192,6 +192,9 @@ class Worker:
             ledger.receipted(lines, reply.receipts, now_s)
             ledger.expire(now_s - self._settings.remember_s)
             self._take_up(starts, controls, reply, now_s)
+            if starts:
+                # One turn of the loop: what ends at once, or has just come in, goes out in the next call.
+                await asyncio.sleep(0)
 
     def _report(self) -> bytes:
         """A capacity report if it is time for one, else nothing."""
