@@ -79,11 +79,24 @@ class Stage:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        cause = await self._cause(error)
         try:
             await self.store.close()
             await self.client.close()
         finally:
             await self._stop()
+        if cause is not None:
+            raise cause from error
+
+    async def _cause(self, error: BaseException | None) -> DemoFailed | None:
+        """The process whose end is behind `error`: connections to it may break before it is missed."""
+        if isinstance(error, Exception):
+            await asyncio.sleep(WATCH_PERIOD_S)
+            try:
+                self.check()
+            except DemoFailed as failure:
+                return failure
+        return None
 
     async def _stop(self) -> None:
         try:
@@ -107,7 +120,8 @@ class Stage:
         for profile in self._workload.fleet:
             role = self._directory / f"{profile.name}.json"
             role.write_bytes(msgspec.json.encode(Role(profile, self.address)))
-            offer = ["--name", profile.name, "--class", profile.worker_class, "--slots", str(self._options.slots)]
+            # with "=", because a class of a trace may begin with a dash
+            offer = [f"--name={profile.name}", f"--class={profile.worker_class}", f"--slots={self._options.slots}"]
             self._children.start(
                 profile.name,
                 [*command, "worker", "nexus_sched.demo.tasks:app", "--config", str(configuration), *offer],
@@ -121,7 +135,7 @@ class Stage:
             async with asyncio.timeout(timeout_s):
                 live = 0
                 while live < count:
-                    self._children.check()
+                    self.check()
                     frame = await self.frame()
                     live = 0 if frame is None else frame.workers_accepting
                     self._display.update(live, f"{live} of {count} workers")
@@ -145,11 +159,15 @@ class Stage:
         except TimeoutError as error:
             raise DemoFailed(f"the scheduler did not change to mode {mode} within {MODE_TIMEOUT_S:g} s") from error
 
+    def check(self) -> None:
+        """Raise `DemoFailed` if a process has ended by itself."""
+        self._base.check()
+        self._children.check()
+
     async def watch(self) -> None:
         """Run until a process ends by itself, then raise `DemoFailed`."""
         while True:
-            self._base.check()
-            self._children.check()
+            self.check()
             await asyncio.sleep(WATCH_PERIOD_S)
 
     async def server_version(self) -> str:

@@ -34,16 +34,16 @@ def environment(scratch: Path) -> dict[str, str]:
 
 
 def processes_of(scratch: Path, word: bytes = b"") -> list[int]:
-    """Running processes that have the demonstration's directory, and `word`, in arguments or environment."""
+    """Running processes with the scratch directory in arguments or environment, and `word` in their arguments."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            words = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            arguments, variables = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
         except OSError:
             continue
-        if os.fsencode(scratch) in words and word in words:
+        if os.fsencode(scratch) in arguments + variables and word in arguments:
             found.append(int(entry.name))
     return found
 
@@ -80,7 +80,7 @@ def test_demo_small_run_loses_and_repeats_nothing(scratch: Path) -> None:
 
 def test_demo_trace_file_is_run(scratch: Path) -> None:
     trace = scratch / "trace.csv"
-    rows = "".join(f"{index},resize image,{1 + index % 3},c-{index % 2}\n" for index in range(50))
+    rows = "".join(f"{index},resize image,{1 + index % 3},-c{index % 2}\n" for index in range(50))
     trace.write_text("submit_ts,task_type,duration_s,worker_class\n" + rows)
     command = [*COMMAND, "--duration", "2", "--trace", str(trace)]
     done = subprocess.run(command, env=environment(scratch), capture_output=True, text=True, timeout=180, check=False)
@@ -129,13 +129,16 @@ def test_demo_killed_takes_its_processes_along(scratch: Path) -> None:
 
 
 @linux_only
-def test_demo_worker_that_dies_ends_it_with_its_last_words(scratch: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "mark"), [("w-003", b"\0--name=w-003\0"), ("scheduler", b"\0run\0"), ("server", b"unixsocket:")]
+)
+def test_demo_part_that_dies_ends_it_with_its_last_words(scratch: Path, name: str, mark: bytes) -> None:
     with started(scratch) as (demo, said):
         until(lambda: "round robin ..." in said.read_text(), START_TIMEOUT_S)
-        (worker,) = processes_of(scratch, b"\0w-003\0")
-        os.kill(worker, signal.SIGKILL)
+        (part,) = processes_of(scratch, mark)
+        os.kill(part, signal.SIGKILL)
         assert demo.wait(STOP_TIMEOUT_S) == 1
-        assert "w-003 ended unexpectedly (signal 9)" in said.read_text()
+        assert f"{name} ended unexpectedly (signal 9)" in said.read_text()
         assert "Traceback" not in said.read_text()
     assert processes_of(scratch) == []
     assert list(scratch.iterdir()) == []
