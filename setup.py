@@ -1,4 +1,4 @@
-"""Extension modules only; everything else is in pyproject.toml.
+r"""Extension modules only; everything else is in pyproject.toml.
 
 `NEXUS_BUILD=debug` builds with -O0 -g; `NEXUS_BUILD=sanitize` adds the address and undefined sanitizers, whose run
 time must be loaded before Python's:

@@ -1,0 +1,189 @@
+"""The scorer against its plain Python twin, bit for bit, and at its edges."""
+
+from __future__ import annotations
+
+import math
+import random
+from array import array
+from collections.abc import Callable
+
+import pytest
+
+from nexus_sched._kernel.scorer import Scorer
+from nexus_sched._kernel.worker_table import WorkerTable
+from nexus_sched.errors import KernelError
+from nexus_sched.testing.oracle import PlainWorkerTable
+
+CHOICES_PER_TABLE = 4
+# (workers, tables): 1,280 tables and 5,120 choices; sizes around the vector widths and the blocks of 256 rows.
+SIZES = ((0, 5), (1, 160), (2, 160), (15, 160), (16, 160), (17, 160), (64, 330), (255, 40), (256, 40), (257, 40))
+LARGE_SIZES = ((1000, 20), (2049, 5))
+COLUMNS = ("wait_ms", "factor", "bias_ms", "closed", "load", "booked_ms", "in_flight", "slots", "credit")
+
+
+class Pair:
+    """A compiled table and its twin that see the same calls."""
+
+    def __init__(self) -> None:
+        self.table = WorkerTable(1)
+        self.plain = PlainWorkerTable()
+        self.scorer = Scorer(self.table)
+
+    def join(self, name: str, slots: int, credit: int) -> int:
+        row = self.table.join(name, slots, credit, 0.0)
+        assert row == self.plain.join(name, slots, credit)
+        return row
+
+    def both(self, method: str, *arguments: float) -> None:
+        getattr(self.table, method)(*arguments)
+        getattr(self.plain, method)(*arguments)
+
+    def assert_equal_choice(self, dice: random.Random, seed: int) -> None:
+        run_ms = dice.choice((0.0, 0.3, 7.0, dice.lognormvariate(4, 2), 1e15))
+        wait_weight = dice.choice((0.0, 1.0, 2.0, 1e6, dice.random()))
+        near_tie = (dice.choice((0.0, 0.1, 1.0)), dice.choice((0.0, 2.0, 1e15)))
+        rotation = dice.choice((0, 1, dice.randrange(5000), -dice.randrange(5000), 2**63 - 1))
+        arguments = (run_ms, wait_weight, *near_tie, rotation)
+        expected = self.plain.scores(run_ms, wait_weight)
+        assert self.scorer.scores(run_ms, wait_weight).tobytes() == array("f", expected).tobytes(), f"seed {seed}"
+        row = self.scorer.choose(*arguments)
+        assert row == self.plain.choose(*arguments), f"seed {seed}: {arguments}"
+        if row >= 0:
+            assert self.scorer.score_ms == expected[row], f"seed {seed}: {arguments}"
+
+
+def alike(pair: Pair, dice: random.Random, row: int) -> None:
+    """Every worker the same: all rows tie."""
+
+
+def masked(pair: Pair, dice: random.Random, row: int) -> None:
+    pair.both("set_accepting", row, False)
+
+
+def mixed(pair: Pair, dice: random.Random, row: int) -> None:
+    pair.both("set_factor", row, dice.choice((0.0, 1.0, 5.0, dice.lognormvariate(0, 0.35))))
+    pair.both("set_bias", row, dice.choice((0.0, -0.0, -3.5, dice.gauss(0, 50))))
+    pair.both("set_credit", row, dice.randrange(6))
+    for _ in range(dice.randrange(6)):
+        pair.both("book", row, dice.choice((0.0, 10.0, dice.lognormvariate(4, 2))))
+    if dice.random() < 0.2 and pair.table.in_flight(row):
+        pair.both("settle", row, dice.lognormvariate(4, 2))
+
+
+def huge(pair: Pair, dice: random.Random, row: int) -> None:
+    pair.both("set_factor", row, dice.choice((0.0, 1e6, 1e-40)))
+    pair.both("set_bias", row, dice.choice((-1e15, 1e15, 1e-45)))
+    pair.both("book", row, dice.choice((0.0, 1e14, 1e15)))
+
+
+STATES: tuple[Callable[[Pair, random.Random, int], None], ...] = (alike, masked, mixed, mixed, mixed, huge)
+
+
+def check(workers: int, seed: int) -> None:
+    dice = random.Random(seed)
+    state = dice.choice(STATES)
+    pair = Pair()
+    for index in range(workers):
+        pair.join(f"w{index}", dice.choice((1, 4)) if state is mixed else 4, 6)
+    for row in range(workers):
+        state(pair, dice, row)
+    for row in dice.sample(range(workers), workers // 8) if state is mixed else ():
+        pair.both("leave", row)
+    for name in COLUMNS:
+        expected = array("f", pair.plain.column(name)).tobytes()
+        assert pair.table.column(name).tobytes() == expected, f"seed {seed}: {name}"
+    assert pair.table.open_count == sum(entry.open for entry in pair.plain.workers), f"seed {seed}"
+    for _ in range(CHOICES_PER_TABLE):
+        pair.assert_equal_choice(dice, seed)
+
+
+@pytest.mark.parametrize(("workers", "tables"), SIZES + LARGE_SIZES)
+def test_scorer_agrees_with_its_twin_bit_for_bit(workers: int, tables: int):
+    for table in range(tables):
+        check(workers, seed=workers * 10_000 + table)
+
+
+def test_the_cases_above_are_at_least_five_thousand():
+    assert sum(tables for _, tables in SIZES + LARGE_SIZES) * CHOICES_PER_TABLE >= 5_000
+
+
+def test_choose_without_workers_returns_minus_one():
+    assert Scorer(WorkerTable()).choose(1.0, 2.0, 0.1, 2.0, 0) == -1
+
+
+def test_choose_with_all_rows_closed_returns_minus_one():
+    table = WorkerTable()
+    full = table.join("full", 1, 1, 0.0)
+    table.book(full, 5.0)
+    table.set_accepting(table.join("cordoned", 1, 1, 0.0), False)
+    table.join("without-credit", 1, 0, 0.0)
+    assert table.open_count == 0
+    assert Scorer(table).choose(1.0, 2.0, 0.1, 2.0, 0) == -1
+
+
+def test_choose_prefers_the_shorter_wait_and_then_the_faster_worker():
+    table = WorkerTable()
+    for name in ("busy", "slow", "fast"):
+        table.join(name, 1, 2, 0.0)
+    table.book(0, 500.0)
+    table.set_factor(1, 3.0)
+    scorer = Scorer(table)
+    assert scorer.choose(100.0, 2.0, 0.0, 0.0, 0) == 2
+    table.set_accepting(2, False)
+    assert scorer.choose(100.0, 2.0, 0.0, 0.0, 0) == 1
+    assert scorer.score_ms == 300.0
+    assert scorer.scores(100.0, 2.0).tolist() == [1100.0, 300.0, math.inf]
+
+
+@pytest.mark.parametrize(("rotation", "expected"), [(0, 1), (1, 1), (2, 5), (5, 5), (6, 1), (7, 1), (-3, 5), (12, 5)])
+def test_near_ties_of_equal_load_go_to_the_first_row_at_or_behind_the_rotation(rotation: int, expected: int):
+    table = WorkerTable()
+    for index in range(7):
+        table.join(f"w{index}", 2, 3, 0.0)
+        if index not in (1, 5):
+            table.book(index, 0.0)
+    assert Scorer(table).choose(10.0, 2.0, 0.1, 2.0, rotation) == expected
+
+
+@pytest.mark.parametrize(("share", "near_tie_ms", "expected"), [(0.1, 0.0, 1), (0.0, 10.0, 1), (0.09, 9.0, 0)])
+def test_near_tie_margin_is_the_larger_of_share_and_span(share: float, near_tie_ms: float, expected: int):
+    table = WorkerTable()
+    table.join("best-but-busy", 4, 4, 0.0)
+    table.join("idle", 4, 4, 0.0)
+    table.book(0, 1.0)
+    table.set_bias(1, 10.0)
+    assert Scorer(table).choose(100.0, 1.0, share, near_tie_ms, 0) == expected
+
+
+def test_scorer_follows_a_table_that_grows_and_is_restored():
+    table = WorkerTable(1)
+    scorer = Scorer(table)
+    for index in range(3000):
+        table.set_bias(table.join(f"w{index}", 1, 1, 0.0), 3000.0 - index)
+    assert scorer.choose(1.0, 1.0, 0.0, 0.0, 0) == 2999
+    other = WorkerTable(1)
+    follower = Scorer(other)
+    other.restore(table.snapshot())
+    assert follower.choose(1.0, 1.0, 0.0, 0.0, 0) == 2999
+    assert follower.scores(1.0, 1.0).tobytes() == scorer.scores(1.0, 1.0).tobytes()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0, 1e16])
+@pytest.mark.parametrize("position", range(4))
+def test_choose_refuses_numbers_that_are_not_finite_or_out_of_bounds(position: int, value: float):
+    table = WorkerTable()
+    table.join("w", 1, 1, 0.0)
+    arguments = [1.0, 2.0, 0.1, 2.0]
+    arguments[position] = value
+    with pytest.raises(KernelError):
+        Scorer(table).choose(*arguments, 0)
+
+
+@pytest.mark.parametrize("arguments", [(math.nan, 1.0), (1.0, math.nan), (-1.0, 1.0), (math.inf, 1.0)])
+def test_scores_refuse_numbers_that_are_not_finite(arguments: tuple[float, float]):
+    with pytest.raises(KernelError):
+        Scorer(WorkerTable()).scores(*arguments)
+
+
+def test_score_before_the_first_choice_is_infinite():
+    assert Scorer(WorkerTable()).score_ms == math.inf

@@ -1,0 +1,212 @@
+"""Bookings, generations and growth of the worker table."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from nexus_sched._kernel.worker_table import WorkerTable
+from nexus_sched.errors import KernelError
+
+FLEET = 10_000
+
+
+@pytest.fixture
+def table() -> WorkerTable:
+    return WorkerTable()
+
+
+def test_join_gives_rows_in_order_and_find_knows_them(table: WorkerTable):
+    rows = [table.join(f"w{index}", 2, 3, 5.0) for index in range(3)]
+    assert rows == [0, 1, 2]
+    assert [table.find(f"w{index}") for index in range(4)] == [0, 1, 2, -1]
+    assert (len(table), table.rows, table.open_count) == (3, 3, 3)
+    assert (table.name(1), table.slots(1), table.credit(1), table.heard_at_ms(1)) == ("w1", 2, 3, 5.0)
+
+
+def test_rejoin_of_a_live_name_keeps_row_and_bookings_and_advances_the_generation(table: WorkerTable):
+    row = table.join("w", 1, 2, 1.0)
+    first = table.generation(row)
+    table.book(row, 40.0)
+    table.set_accepting(row, False)
+    assert table.join("w", 4, 5, 2.0) == row
+    assert table.generation(row) == first + 1
+    assert (table.in_flight(row), table.booked_ms(row)) == (1, 40.0)
+    assert (table.slots(row), table.credit(row), table.heard_at_ms(row)) == (4, 5, 2.0)
+    assert table.open_count == 1
+
+
+def test_row_of_a_left_worker_is_reused_with_a_new_generation_and_no_bookings(table: WorkerTable):
+    row = table.join("old", 1, 2, 1.0)
+    stale = table.generation(row)
+    table.book(row, 40.0)
+    table.set_factor(row, 3.0)
+    table.set_bias(row, -4.0)
+    table.leave(row)
+    assert table.find("old") == -1
+    assert (len(table), table.rows, table.open_count) == (0, 1, 0)
+    assert table.join("new", 1, 1, 1.0) == row
+    assert table.generation(row) == stale + 1
+    assert (table.in_flight(row), table.booked_ms(row)) == (0, 0.0)
+    assert [table.column(name)[row] for name in ("factor", "bias_ms", "load", "wait_ms")] == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_booking_opens_and_closes_a_row_at_its_credit(table: WorkerTable):
+    row = table.join("w", 2, 3, 0.0)
+    waits = []
+    for expected_open in (1, 1, 0):
+        table.book(row, 30.0)
+        waits.append(float(table.column("wait_ms")[row]))
+        assert table.open_count == expected_open
+    assert waits == [0.0, 30.0, 45.0]
+    assert table.column("load")[row] == 1.5
+    table.settle(row, 30.0)
+    assert (table.in_flight(row), table.booked_ms(row), table.open_count) == (2, 60.0, 1)
+    table.set_credit(row, 2)
+    assert table.open_count == 0
+    table.set_credit(row, 3)
+    table.set_accepting(row, False)
+    assert table.open_count == 0
+
+
+def test_settled_work_never_falls_below_zero_and_ends_at_exactly_zero(table: WorkerTable):
+    row = table.join("w", 4, 5, 0.0)
+    table.book(row, 0.1)
+    table.book(row, 0.2)
+    table.settle(row, 5.0)
+    assert table.booked_ms(row) == 0.0
+    table.book(row, 0.1)
+    table.book(row, 0.3)
+    table.settle(row, 0.1)
+    table.settle(row, 0.1)
+    assert table.booked_ms(row) > 0.0
+    table.settle(row, 0.1)
+    assert (table.in_flight(row), table.booked_ms(row)) == (0, 0.0)
+    with pytest.raises(KernelError, match="nothing in flight"):
+        table.settle(row, 0.1)
+
+
+def test_worker_that_is_never_idle_does_not_drift(table: WorkerTable):
+    row = table.join("w", 1, 3, 0.0)
+    table.book(row, 1000.0)
+    for step in range(50_000):
+        work_ms = 0.1 + step % 7 / 3
+        table.book(row, work_ms)
+        table.settle(row, work_ms)
+    assert table.booked_ms(row) == pytest.approx(1000.0, abs=1e-6)
+
+
+def test_heard_keeps_milliseconds_of_the_epoch_exactly(table: WorkerTable):
+    row = table.join("w", 1, 1, 0.0)
+    table.heard(row, 1_795_000_000_123.25)
+    assert table.heard_at_ms(row) == 1_795_000_000_123.25
+
+
+def test_fleet_that_leaves_and_rejoins_allocates_only_when_it_grows():
+    table = WorkerTable(1024)
+    capacities = []
+    for index in range(FLEET):
+        table.join(f"w{index}", 1, 2, 0.0)
+        if not capacities or capacities[-1] != table.capacity:
+            capacities.append(table.capacity)
+    assert capacities == [1024, 2048, 4096, 8192, 16384]
+    generations = [table.generation(row) for row in range(FLEET)]
+    for row in range(FLEET):
+        table.leave(row)
+    assert (len(table), table.open_count, table.rows) == (0, 0, FLEET)
+    assert sorted(table.join(f"again{index}", 1, 2, 0.0) for index in range(FLEET)) == list(range(FLEET))
+    assert [table.generation(row) for row in range(FLEET)] == [value + 1 for value in generations]
+    for index in range(FLEET):
+        table.join(f"again{index}", 1, 2, 1.0)
+    assert (len(table), table.rows, table.capacity, table.open_count) == (FLEET, FLEET, 16384, FLEET)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("name", ()),
+        ("generation", ()),
+        ("leave", ()),
+        ("set_credit", (1,)),
+        ("set_accepting", (True,)),
+        ("set_factor", (1.0,)),
+        ("set_bias", (1.0,)),
+        ("book", (1.0,)),
+        ("settle", (1.0,)),
+        ("heard", (1.0,)),
+        ("heard_at_ms", ()),
+        ("in_flight", ()),
+        ("slots", ()),
+        ("credit", ()),
+        ("booked_ms", ()),
+    ],
+)
+@pytest.mark.parametrize("row", [-1, 1, 2, 10**9])
+def test_method_of_a_row_that_is_not_live_raises(table: WorkerTable, method: str, arguments: tuple, row: int):
+    table.join("stays", 1, 1, 0.0)
+    table.leave(table.join("left", 1, 1, 0.0))
+    before = table.digest()
+    with pytest.raises(KernelError, match="not live"):
+        getattr(table, method)(row, *arguments)
+    assert table.digest() == before
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e16, -1e16])
+@pytest.mark.parametrize("method", ["set_factor", "set_bias", "book", "settle", "heard"])
+def test_number_that_is_not_finite_raises_and_changes_nothing(table: WorkerTable, method: str, value: float):
+    row = table.join("w", 1, 3, 0.0)
+    table.book(row, 1.0)
+    before = table.digest()
+    with pytest.raises(KernelError):
+        getattr(table, method)(row, value)
+    assert table.digest() == before
+
+
+@pytest.mark.parametrize("method", ["set_factor", "book", "settle"])
+def test_negative_number_raises_where_it_has_no_meaning(table: WorkerTable, method: str):
+    row = table.join("w", 1, 3, 0.0)
+    table.book(row, 1.0)
+    with pytest.raises(KernelError):
+        getattr(table, method)(row, -0.5)
+
+
+def test_booked_work_beyond_its_bound_raises_and_changes_nothing(table: WorkerTable):
+    row = table.join("w", 1, 3, 0.0)
+    table.book(row, 9e14)
+    before = table.digest()
+    with pytest.raises(KernelError, match="booked_ms"):
+        table.book(row, 9e14)
+    assert table.digest() == before
+
+
+@pytest.mark.parametrize(
+    ("slots", "credit", "at_ms"), [(0, 1, 0.0), (-1, 1, 0.0), (1, -1, 0.0), (1 << 25, 1, 0.0), (1, 1, math.nan)]
+)
+def test_join_with_impossible_counts_raises_and_takes_no_row(table: WorkerTable, slots: int, credit: int, at_ms: float):
+    with pytest.raises(KernelError):
+        table.join("w", slots, credit, at_ms)
+    assert (len(table), table.rows) == (0, 0)
+
+
+def test_join_with_a_name_outside_unicode_raises(table: WorkerTable):
+    with pytest.raises(KernelError, match="UTF-8"):
+        table.join("\ud800", 1, 1, 0.0)
+    assert (len(table), table.rows) == (0, 0)
+
+
+@pytest.mark.parametrize("capacity", [0, -1, 1 << 21])
+def test_impossible_capacity_raises(capacity: int):
+    with pytest.raises(KernelError):
+        WorkerTable(capacity)
+
+
+def test_unknown_column_raises_with_the_known_ones(table: WorkerTable):
+    with pytest.raises(KernelError, match="wait_ms"):
+        table.column("nope")
+
+
+def test_column_is_a_copy(table: WorkerTable):
+    row = table.join("w", 1, 1, 0.0)
+    table.column("factor")[row] = 9.0
+    assert table.column("factor")[row] == 1.0
