@@ -142,9 +142,7 @@ class Engine:
             handlers[type(event)](event)
         self._place_waiting()
         self._take_back()
-        for index, record in enumerate(self._stops, start=self._dispatches):
-            record.stop_entry = f"{self.seq}-{index}"
-            effects.append(CancelRunning(record.task.id, record.attempt, record.worker, record.stop_entry))
+        self._send_stops()
         return effects
 
     # -- placing -----------------------------------------------------------------------------------
@@ -378,6 +376,16 @@ class Engine:
                 self._effects.append(Retract(task_id, attempt, record.worker, record.entry))
                 left -= 1
         self.more = self.more or bool(self.retracts)
+
+    def _send_stops(self) -> None:
+        index = self._dispatches  # control messages follow the dispatches in the numbering
+        for record in self._stops:
+            # a later fact of the same turn may have ended it or brought it back
+            if record.waiting or self.tasks.get(record.task.id) is not record:
+                continue
+            record.stop_entry = f"{self.seq}-{index}"
+            self._effects.append(CancelRunning(record.task.id, record.attempt, record.worker, record.stop_entry))
+            index += 1
 
     # -- workers -----------------------------------------------------------------------------------
 

@@ -164,32 +164,3 @@ class Bench:
 def placements(effects: Sequence[AnyEffect]) -> list[tuple[str, str]]:
     """`(task, worker)` of every dispatch among `effects`, in order."""
     return [(each.decision.task_id, each.decision.worker) for each in effects if isinstance(each, Dispatch)]
-
-
-def bookings_differ(engine: Engine) -> list[str]:
-    """What does not agree between records, ring, table and queue; empty if all is well."""
-    found: list[str] = []
-    table, roster = engine.roster.table, engine.roster
-    open_rows = 0
-    for worker in roster.ring:
-        holds = (len(worker.placed), table.in_flight(worker.row))
-        if holds != (worker.in_flight, worker.in_flight):
-            found.append(f"{worker.name}: in flight {worker.in_flight}, placed and booked {holds}")
-        if (table.credit(worker.row), table.slots(worker.row)) != (worker.credit, worker.slots):
-            found.append(f"{worker.name}: credit {worker.credit} and slots {worker.slots} differ from the table")
-        booked_ms = sum(record.booked_ms for record in worker.placed.values())
-        if abs(table.booked_ms(worker.row) - booked_ms) > 1e-6 * max(1.0, booked_ms):
-            found.append(f"{worker.name}: {booked_ms} ms placed, {table.booked_ms(worker.row)} ms booked")
-        for task_id, record in worker.placed.items():
-            if engine.tasks.get(task_id) is not record or record.place != "i:" + worker.name:
-                found.append(f"{worker.name}: holds {task_id}, which is at {record.place}")
-        open_rows += worker.accepting and worker.in_flight < worker.credit
-    if open_rows != table.open_count:
-        found.append(f"{open_rows} workers are open, the table says {table.open_count}")
-    waiting = [record for record in engine.tasks.values() if record.waiting]
-    if len(waiting) != len(engine.backlog):
-        found.append(f"{len(waiting)} tasks wait, the backlog holds {len(engine.backlog)}")
-    predicted_ms = sum(record.mean_ms for record in waiting if record.mean_ms > 0.0)
-    if abs(engine.backlog.predicted_ms - predicted_ms) > 1e-6 * max(1.0, predicted_ms):
-        found.append(f"{predicted_ms} ms wait, the backlog says {engine.backlog.predicted_ms}")
-    return found

@@ -1,0 +1,101 @@
+"""Checkers of the core: each returns what is wrong, one line a finding, so that a failing test shows all of it.
+
+They read the state from outside and share no arithmetic with the code that they check.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from nexus_sched.adapters.memory.shard import QUEUED, RUNNING, MemoryShard
+from nexus_sched.adapters.memory.stream import parse_entry_id
+from nexus_sched.core.engine import Engine
+from nexus_sched.runtime.ports import PRIORITY_STREAMS, RECLAIMED_STREAM
+
+ENTRIES_MAX = 1_000_000
+
+
+def bookings_differ(engine: Engine) -> list[str]:
+    """What does not agree between records, ring, table and queue; empty if all is well."""
+    found: list[str] = []
+    table, roster = engine.roster.table, engine.roster
+    open_rows = 0
+    for worker in roster.ring:
+        holds = (len(worker.placed), table.in_flight(worker.row))
+        if holds != (worker.in_flight, worker.in_flight):
+            found.append(f"{worker.name}: in flight {worker.in_flight}, placed and booked {holds}")
+        if (table.credit(worker.row), table.slots(worker.row)) != (worker.credit, worker.slots):
+            found.append(f"{worker.name}: credit {worker.credit} and slots {worker.slots} differ from the table")
+        booked_ms = sum(record.booked_ms for record in worker.placed.values())
+        if abs(table.booked_ms(worker.row) - booked_ms) > 1e-6 * max(1.0, booked_ms):
+            found.append(f"{worker.name}: {booked_ms} ms placed, {table.booked_ms(worker.row)} ms booked")
+        for task_id, record in worker.placed.items():
+            if engine.tasks.get(task_id) is not record or record.place != "i:" + worker.name:
+                found.append(f"{worker.name}: holds {task_id}, which is at {record.place}")
+        open_rows += worker.accepting and worker.in_flight < worker.credit
+    if open_rows != table.open_count:
+        found.append(f"{open_rows} workers are open, the table says {table.open_count}")
+    waiting = [record for record in engine.tasks.values() if record.waiting]
+    if len(waiting) != len(engine.backlog):
+        found.append(f"{len(waiting)} tasks wait, the backlog holds {len(engine.backlog)}")
+    predicted_ms = sum(record.mean_ms for record in waiting if record.mean_ms > 0.0)
+    if abs(engine.backlog.predicted_ms - predicted_ms) > 1e-6 * max(1.0, predicted_ms):
+        found.append(f"{predicted_ms} ms wait, the backlog says {engine.backlog.predicted_ms}")
+    return found
+
+
+def conserves_work(engine: Engine) -> list[str]:
+    """No worker is open while a task waits, unless the turn's budget was spent."""
+    if engine.ready or not len(engine.backlog) or not engine.roster.table.open_count:
+        return []
+    return [f"{len(engine.backlog)} tasks wait and {engine.roster.table.open_count} workers are open"]
+
+
+def pointers(shard: MemoryShard) -> Counter[str]:
+    """How many pointers each task has, over all queues and inboxes."""
+    found: Counter[str] = Counter()
+    for stream, entries in shard.streams.items():
+        if stream.startswith(("q:", "i:")):
+            for _, fields in entries.after((0, 0), ENTRIES_MAX):
+                if fields[0] == b"i":
+                    found[fields[1].decode()] += 1
+    return found
+
+
+def places_differ(shard: MemoryShard) -> list[str]:
+    """Law 5: a live task is in exactly one place."""
+    count = pointers(shard)
+    return [
+        f"{task_id} is {task.state} and has {count[task_id]} pointers"
+        for task_id, task in shard.tasks.items()
+        if task.state in (QUEUED, RUNNING) and count[task_id] != 1
+    ]
+
+
+def views_differ(engine: Engine, shard: MemoryShard, cursors: Mapping[str, str]) -> list[str]:
+    """Where the engine believes a task to be, it is, unless a fact that moved it is still unread.
+
+    Only true while no commit is under way.
+    """
+    unread = _unread(shard, cursors)
+    found = []
+    for task_id, record in engine.tasks.items():
+        there = any(
+            each == parse_entry_id(record.entry) and fields[:2] == [b"i", task_id.encode()]
+            for each, fields in shard.streams[record.place].after((0, 0), ENTRIES_MAX)
+        )
+        if not there and task_id not in unread:
+            found.append(f"{task_id} is not at {record.place} {record.entry}, and nothing unread tells why")
+    for task_id, task in shard.tasks.items():
+        if task.state in (QUEUED, RUNNING) and task_id not in engine.tasks and task_id not in unread:
+            found.append(f"{task_id} is {task.state}, and the engine does not know it")
+    return found
+
+
+def _unread(shard: MemoryShard, cursors: Mapping[str, str]) -> set[str]:
+    tasks = set()
+    for stream in (RECLAIMED_STREAM, "res", *PRIORITY_STREAMS):
+        for _, fields in shard.streams[stream].after(parse_entry_id(cursors[stream]), ENTRIES_MAX):
+            tasks.add(fields[1].decode())
+    return tasks
