@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from nexus_sched.client.announcements import Announcements
 from nexus_sched.client.batch import RETRY_AFTER_MS, BatchInterrupted, BatchRefused, chunks
-from nexus_sched.client.connect import connect
+from nexus_sched.client.connect import connect, default_pool, default_url
 from nexus_sched.client.endings import announced_value, is_open, state_of, value_of
 from nexus_sched.client.submission import Submission, submission
 from nexus_sched.errors import QueueFull, ResultPending, StoreLoading, StoreUnreachable, TaskUnknown
@@ -27,7 +27,6 @@ from nexus_sched.model.ids import check_task_id
 from nexus_sched.model.outcome import Acceptance
 from nexus_sched.runtime.ports import SubmitterStore, TaskRecord
 
-URL_DEFAULT = "redis://127.0.0.1:6379/0"
 PATIENCE_S_DEFAULT = 30.0
 CHUNKS_IN_FLIGHT = 4
 POLL_S_MIN = 0.1
@@ -63,20 +62,21 @@ class AsyncTaskHandle:
 class AsyncClient:
     """Submits tasks to one shard and waits for their results. Connects when it is first used.
 
-    `patience_s` is how long a call goes on trying while the store cannot be reached. `store` replaces the
-    one that the URL means.
+    Without `url` and `pool` those of the environment are used (`NEXUS__REDIS__URL`, `NEXUS__POOL__NAME`),
+    else a server on this machine and the pool `default`. `patience_s` is how long a call goes on trying
+    while the store cannot be reached. `store` replaces the one that the URL means.
     """
 
     def __init__(
         self,
-        url: str = URL_DEFAULT,
+        url: str | None = None,
         *,
-        pool: str = "default",
+        pool: str | None = None,
         shard: int = 0,
         patience_s: float = PATIENCE_S_DEFAULT,
         store: SubmitterStore | None = None,
     ) -> None:
-        self._store = connect(url, pool, shard) if store is None else store
+        self._store = connect(url or default_url(), pool or default_pool(), shard) if store is None else store
         self._patience_s = patience_s
         self._reply = secrets.token_hex(8)
         self._announcements = Announcements(self._store, self._reply)

@@ -14,7 +14,7 @@ from collections.abc import Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from nexus_sched.client.asynchronous import PATIENCE_S_DEFAULT, URL_DEFAULT, AsyncClient
+from nexus_sched.client.asynchronous import PATIENCE_S_DEFAULT, AsyncClient
 from nexus_sched.client.submission import Submission
 from nexus_sched.errors import NexusError
 from nexus_sched.model.frame import Frame
@@ -72,6 +72,10 @@ class _Loop:
             future.cancel()  # nothing happens if it is done; an interrupted wait must not go on alone
             raise
 
+    def is_current(self) -> bool:
+        """Whether this is the loop's own thread, which must not wait for itself."""
+        return threading.current_thread() is self._thread
+
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(CLOSE_TIMEOUT_S)
@@ -80,16 +84,13 @@ class _Loop:
 
 
 class Client:
-    """Submits tasks to one shard and waits for their results, without asyncio.
-
-    `patience_s` is how long a call goes on trying while the store cannot be reached.
-    """
+    """Submits tasks to one shard and waits for their results, without asyncio; see `AsyncClient`."""
 
     def __init__(
         self,
-        url: str = URL_DEFAULT,
+        url: str | None = None,
         *,
-        pool: str = "default",
+        pool: str | None = None,
         shard: int = 0,
         patience_s: float = PATIENCE_S_DEFAULT,
         store: SubmitterStore | None = None,
@@ -113,7 +114,7 @@ class Client:
         self._loop.close()
 
     def __del__(self) -> None:
-        if not getattr(self, "_is_closed", True):
+        if not getattr(self, "_is_closed", True) and not self._loop.is_current():
             self.close()
 
     def __enter__(self) -> Self:
@@ -156,5 +157,7 @@ class Client:
         return self._loop.call(coroutine)
 
 
-async def _make(url: str, pool: str, shard: int, patience_s: float, store: SubmitterStore | None) -> AsyncClient:
+async def _make(
+    url: str | None, pool: str | None, shard: int, patience_s: float, store: SubmitterStore | None
+) -> AsyncClient:
     return AsyncClient(url, pool=pool, shard=shard, patience_s=patience_s, store=store)
