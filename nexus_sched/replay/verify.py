@@ -74,10 +74,9 @@ def _compare(turn: Turn, effects: list[AnyEffect], verdict: Verdict) -> None:
 async def verify_store(store: LeaderStore, predictors: Mapping[str, PredictorFactory]) -> Verdict:
     """Replay all that a shard still holds: from its oldest snapshot, else from the first turn."""
     kept = await store.snapshots()
-    engine = restore_checkpoint(kept[-1][1], predictors).engine if kept else Engine(predictors)
-    page = await store.journal(engine.seq, JOURNAL_PAGE)
-    if page and page[0][0] == 1:
-        engine = Engine(predictors)  # nothing was cut yet: start at the beginning
+    oldest = await store.journal(0, 1)
+    uncut = not kept or (bool(oldest) and oldest[0][0] == 1)
+    engine = Engine(predictors) if uncut else restore_checkpoint(kept[-1][1], predictors).engine
     verdict = Verdict(first_seq=engine.seq + 1)
     while page := await store.journal(engine.seq, JOURNAL_PAGE):
         verify(engine, (decode_turn(blob) for _, blob in page), verdict)
