@@ -115,6 +115,26 @@ class Desk:
         return len(self.shard.streams[f"i:{WORKER}"])
 
 
+class Gate:
+    """Asynchronous tasks that wait inside until they are let go, and how many were there at once."""
+
+    def __init__(self) -> None:
+        self.app = App()
+        self.open = asyncio.Event()
+        self.inside = self.inside_max = self.runs = 0
+        self.app.task(self.hold)
+
+    async def hold(self) -> str:
+        self.runs += 1
+        self.inside += 1
+        self.inside_max = max(self.inside_max, self.inside)
+        try:
+            await self.open.wait()
+        finally:
+            self.inside -= 1
+        return "held"
+
+
 class FaultyStore(MemoryWorkerStore):
     """A worker's store that fails as a test wants it to.
 

@@ -26,11 +26,6 @@ def is_alive(process_id: int) -> bool:
     return True
 
 
-@pytest.fixture
-def desk() -> Desk:
-    return Desk()
-
-
 async def run(desk: Desk, name: str, *args: object, **options: object) -> str:
     task_id = await desk.give(name, *args, **options)
     await desk.ended(task_id)

@@ -1,0 +1,54 @@
+"""A submitter's store that can be made to fail, and a worker's hand in the test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from nexus_sched.adapters.memory import MemoryShard, MemorySubmitterStore
+from nexus_sched.errors import StoreError
+from nexus_sched.model.outcome import Acceptance, Completion, Outcome
+from nexus_sched.runtime.ports import CompletionLine, StartLine, SubmitLine, TaskRecord
+
+
+class FaultySubmitterStore(MemorySubmitterStore):
+    """Fails as a test wants it to: errors before or after a submission takes effect, one a call."""
+
+    def __init__(self, shard: MemoryShard, **bounds: int) -> None:
+        super().__init__(shard, **bounds)
+        self.before_submit: list[StoreError] = []
+        self.after_submit: list[StoreError] = []
+        self.announces = True
+        self.calls: list[int] = []
+        self.records = 0
+
+    async def submit(self, lines: Sequence[SubmitLine], reply: str) -> list[Acceptance]:
+        self.calls.append(len(lines))
+        if self.before_submit:
+            raise self.before_submit.pop(0)
+        answers = await super().submit(lines, reply if self.announces else "")
+        if self.after_submit:
+            raise self.after_submit.pop(0)
+        return answers
+
+    async def record(self, task_id: str) -> TaskRecord | None:
+        self.records += 1
+        return await super().record(task_id)
+
+
+class Hand:
+    """Starts and ends tasks as a worker would."""
+
+    def __init__(self, shard: MemoryShard) -> None:
+        self._shard = shard
+        self._incarnation = shard.register("w1", b"\x80")
+
+    def start(self, task_id: str) -> None:
+        self._shard.step("w1", self._incarnation, b"", [], [StartLine(task_id, 1, "1-0")])
+
+    def finish(self, task_id: str, outcome: Outcome = Outcome.SUCCEEDED, result: bytes = b"") -> None:
+        self.start(task_id)
+        fact = msgspec.msgpack.encode(Completion(outcome=outcome, run_ms=1.0))
+        line = CompletionLine(task_id, 1, "1-0", True, outcome, fact, result)
+        self._shard.step("w1", self._incarnation, b"", [line], [])
