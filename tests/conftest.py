@@ -22,6 +22,8 @@ settings.load_profile("tests")
 
 for _name in [name for name in os.environ if name.startswith("NEXUS__")]:
     del os.environ[_name]
+# Child processes of tests import the package that the tests import, installed or not.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
 
 
 @pytest.fixture(scope="session")

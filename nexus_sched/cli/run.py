@@ -21,12 +21,13 @@ from nexus_sched.cli import exit_codes
 from nexus_sched.cli.logs import set_up_logs
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import note, print_json
-from nexus_sched.cli.stores import leader_store
+from nexus_sched.cli.stores import intake_followers, leader_store
 from nexus_sched.config.engine import engine_settings
 from nexus_sched.config.suggest import hint
 from nexus_sched.core.predictors.ema import EmaPredictor
 from nexus_sched.errors import ConfigInvalid, StoreLoading, StoreUnreachable
 from nexus_sched.runtime.service import Service, ServiceSettings
+from nexus_sched.units import MS_PER_S
 
 if TYPE_CHECKING:
     from nexus_sched.config.schema import Config
@@ -59,7 +60,7 @@ def run(
 
 async def _serve(config: Config) -> None:
     predictors = predictor_factories(config.predictor.name)
-    store = leader_store(config)
+    store, followers = leader_store(config), intake_followers(config)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -67,10 +68,20 @@ async def _serve(config: Config) -> None:
     try:
         if not await open_within(store, config.redis.connect_timeout_ms, stopping):
             return
-        service = Service(store, service_settings(config), engine_settings(config), predictors)
+        for follower in followers:
+            await follower.open()
+        service = Service(
+            store,
+            service_settings(config),
+            engine_settings(config),
+            predictors,
+            [follower.run for follower in followers],
+        )
         note(f"Scheduling pool {config.pool.name}; stop with Ctrl-C.")
         await _until_stopped(service, stopping)
     finally:
+        for follower in followers:
+            await follower.close()
         await store.close()
 
 
@@ -92,7 +103,7 @@ async def open_within(store: LeaderStore, timeout_ms: int, stopping: asyncio.Eve
     Gives `False` if it was told to stop first; raises the last error when the time is up, and any other
     error at once.
     """
-    deadline = time.monotonic() + timeout_ms / 1_000
+    deadline = time.monotonic() + timeout_ms / MS_PER_S
     told = False
     while not stopping.is_set():
         try:
@@ -101,7 +112,7 @@ async def open_within(store: LeaderStore, timeout_ms: int, stopping: asyncio.Eve
             if time.monotonic() >= deadline:
                 raise
             if not told:
-                note(f"{error}; trying for {timeout_ms / 1_000:g} s")
+                note(f"{error}; trying for {timeout_ms / MS_PER_S:g} s")
                 told = True
             await asyncio.sleep(CONNECT_RETRY_S)
         else:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from nexus_sched.adapters.redis import RedisLeaderStore, RedisSubmitterStore
+from nexus_sched.adapters.redis import IntakeFollower, RedisLeaderStore, RedisSubmitterStore
 from nexus_sched.config.schema import Config
-
-MS_PER_S = 1_000
+from nexus_sched.units import MS_PER_S
 
 
 def leader_store(config: Config) -> RedisLeaderStore:
@@ -28,3 +27,18 @@ def submitter_store(config: Config) -> RedisSubmitterStore:
         length_max=config.queue.length_max,
         bytes_max=config.queue.bytes_max,
     )
+
+
+def intake_followers(config: Config) -> list[IntakeFollower]:
+    """What follows the producers' own streams, not opened yet."""
+    return [
+        IntakeFollower(
+            config.redis.url,
+            config.pool.name,
+            config.pool.shard,
+            settings,
+            length_max=config.queue.length_max,
+            bytes_max=config.queue.bytes_max,
+        )
+        for settings in config.intake
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -99,7 +100,7 @@ def read_payload(text: str) -> bytes:
     elif text == "-":
         blob = sys.stdin.buffer.read(PAYLOAD_BYTES_MAX + 1)
     else:
-        blob = text.encode()
+        blob = os.fsencode(text)
     if len(blob) > PAYLOAD_BYTES_MAX:
         raise InvalidInput(f"the payload is larger than {PAYLOAD_BYTES_MAX // 2**20} MiB")
     try:

@@ -12,11 +12,10 @@ from cyclopts import Parameter
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import print_json
 from nexus_sched.errors import InvalidInput
+from nexus_sched.units import MS_PER_S
 
 if TYPE_CHECKING:
     from nexus_sched.worker import App
-
-MS_PER_S = 1_000
 
 
 def worker(

@@ -6,8 +6,10 @@ this list, so that none of them can disagree with `nexus_sched.config.schema`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
+from inspect import cleandoc
 from typing import get_type_hints
 
 import msgspec
@@ -137,12 +139,13 @@ def _sections() -> Iterator[Section]:
         table = section.type.item_type if isinstance(section.type, inspect.ListType) else section.type
         assert isinstance(table, inspect.StructType)
         types = get_type_hints(table.cls, include_extras=True)
+        notes = _documented_fields(table.cls.__doc__ or "")
         prefix = f"{section.encode_name}[]" if repeated else section.encode_name
         yield Section(
             name=section.encode_name,
             description=" ".join((table.cls.__doc__ or "").split("\n\n")[0].split()),
             repeated=repeated,
-            keys=tuple(_key(prefix, field, types[field.name]) for field in table.fields),
+            keys=tuple(_key(prefix, field, types[field.name], notes.get(field.name, "")) for field in table.fields),
         )
 
 
@@ -151,13 +154,13 @@ def _struct_fields(info: inspect.Type) -> tuple[inspect.Field, ...]:
     return info.fields
 
 
-def _key(prefix: str, field: inspect.Field, annotation: object) -> Key:
+def _key(prefix: str, field: inspect.Field, annotation: object, documented: str) -> Key:
     notes: dict[str, object] = {}
-    description = ""
+    description = documented
     info = field.type
     if isinstance(info, inspect.Metadata):
         notes = info.extra or {}
-        description = str((info.extra_json_schema or {}).get("description", ""))
+        description = str((info.extra_json_schema or {}).get("description", documented))
         info = info.type
     if isinstance(info, inspect.UnionType):
         info = next(option for option in info.types if not isinstance(option, inspect.NoneType))
@@ -181,6 +184,20 @@ def _key(prefix: str, field: inspect.Field, annotation: object) -> Key:
         description=description,
         secret=bool(notes.get("secret", False)),
     )
+
+
+def _documented_fields(docstring: str) -> dict[str, str]:
+    """Descriptions out of a numpydoc list: a name alone on its line, its text indented below."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in cleandoc(docstring).splitlines():
+        if re.fullmatch(r"[a-z][a-z0-9_]*", line):
+            name = line
+        elif name and line.startswith("    "):
+            found[name] = f"{found.get(name, '')} {line.strip()}".strip()
+        else:
+            name = ""
+    return found
 
 
 def _kind(info: inspect.Type) -> str:

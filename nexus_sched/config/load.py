@@ -17,6 +17,7 @@ from nexus_sched.config.schema import Config
 from nexus_sched.config.sources import Given, Layer, empty_layer, read_environment, read_file, read_flags
 from nexus_sched.config.values import read_plain_ms, read_url, read_value
 from nexus_sched.errors import ConfigInvalid, InvalidInput
+from nexus_sched.model.intake import IntakeSettings, intake_problems
 
 DEFAULT_FILE = Path("nexus.toml")
 DEFAULT_ORIGIN = "default"
@@ -109,11 +110,10 @@ class _Reader:
                 self.problems.append(f"{place}: `{key.name}` is missing: {key.description or key.expects()}")
         if len(self.problems) > before:
             return None
-        try:
-            return struct(**values)
-        except (InvalidInput, ValueError) as error:
-            self.problems.append(f"{place}: {error}")
-            return None
+        table = struct(**values)
+        if isinstance(table, IntakeSettings):
+            self.problems += [f"{place}: {problem}" for problem in intake_problems(table)]
+        return table
 
     def _read_url_file(self) -> None:
         path, key = self._values["redis.url_file"], keys()["redis.url"]

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from nexus_sched.model.intake import IntakeSettings
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.model.worker import SLOTS_MAX
 
@@ -282,6 +283,7 @@ class Config(Struct, frozen=True, kw_only=True):
     breaker: BreakerSection = field(default_factory=BreakerSection)
     dispatch: DispatchSection = field(default_factory=DispatchSection)
     queue: QueueSection = field(default_factory=QueueSection)
+    intake: list[IntakeSettings] = field(default_factory=list)
     worker: WorkerSection = field(default_factory=WorkerSection)
     logging: LoggingSection = field(default_factory=LoggingSection)
 

@@ -42,7 +42,7 @@ class IntakeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     fields: dict[str, str] = {}
     document: str = ""
     default_type: str = ""
-    entry_bytes_max: Annotated[int, Meta(ge=1, le=64 * 2**20)] = ENTRY_BYTES_MAX_DEFAULT
+    entry_bytes_max: Annotated[int, Meta(ge=1, le=64 * 2**20, extra={"unit": "size"})] = ENTRY_BYTES_MAX_DEFAULT
 
     def name_of(self, field: str) -> str:
         """What the producer calls our field."""

@@ -215,3 +215,38 @@ def test_load_url_file_that_cannot_be_used_is_a_problem():
 def test_load_arrays_of_tables_cannot_come_from_the_environment():
     (problem,) = problems_of("", {"NEXUS__INTAKE__STREAM": "x"})
     assert "environment NEXUS__INTAKE__STREAM: no such key" in problem
+
+
+def test_load_intake_tables_become_settings():
+    config = load(
+        write(
+            '[[intake]]\nstream = "jobs"\nfields = { type = "kind" }\nentry_bytes_max = "64KiB"\n'
+            '[[intake]]\nstream = "more"\ncodec = "msgpack"\n'
+        )
+    ).config
+    first, second = config.intake
+    assert (first.stream, first.name_of("type"), first.entry_bytes_max) == ("jobs", "kind", 65_536)
+    assert (second.stream, second.codec, second.fields) == ("more", "msgpack", {})
+
+
+def test_load_intake_problems_name_their_lines():
+    problems = problems_of(
+        '[[intake]]\nstream = "jobs"\nfields = { type = "kind", pay = "x" }\n\n'
+        '[[intake]]\ncodec = "xml"\nsrteam = "a"\nentry_bytes_max = "0B"\n\n[[intake]]\nstream = "{nx:default:0}:cmd"\n'
+    )
+    expected = [
+        ("nexus.toml:1: fields.pay is none of", ""),
+        ("nexus.toml:5: `stream` is missing", ""),
+        ("nexus.toml:6: `intake[].codec`", 'expected one of "json", "msgpack"'),
+        ("nexus.toml:7: unknown key `intake.srteam`", "did you mean `stream`?"),
+        ("nexus.toml:8: `intake[].entry_bytes_max`", "expected a size"),
+        ("nexus.toml:10: stream is a key of the scheduler itself", ""),
+    ]
+    for place, words in expected:
+        assert any(problem.startswith(place) and words in problem for problem in problems), (place, problems)
+    assert len(problems) == len(expected)
+
+
+def test_load_intake_that_is_one_table_says_how_to_write_it():
+    (problem,) = problems_of('[intake]\nstream = "jobs"\n')
+    assert problem == "nexus.toml:1: `intake` is a list of tables: write [[intake]]"

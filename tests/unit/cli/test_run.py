@@ -1,0 +1,127 @@
+"""`run` against servers as they are in the world: absent, late, closed, or configured to lose tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nexus_sched.cli import exit_codes, main
+from nexus_sched.cli.run import open_within, predictor_factories, service_settings
+from nexus_sched.cli.stores import intake_followers, leader_store
+from nexus_sched.config.load import load
+from nexus_sched.config.schema import Config, PoolSection, QueueSection, RedisSection
+from nexus_sched.core.predictors.ema import EmaPredictor
+from nexus_sched.errors import ConfigInvalid, StoreUnreachable
+from nexus_sched.model.intake import IntakeSettings
+from nexus_sched.testing.servers import VALKEY, TestServer
+
+STOP_TIMEOUT_S = 10.0
+
+
+@pytest.fixture(autouse=True)
+def _empty_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def valkey() -> Iterator[TestServer]:
+    with TestServer(VALKEY) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        ({"maxmemory": "100mb", "maxmemory-policy": "allkeys-lru"}, exit_codes.BAD_CONFIGURATION, "noeviction"),
+        ({"requirepass": "secret"}, exit_codes.NOT_ALLOWED, "redis.url_file"),
+        ({"replicaof": "127.0.0.1 1"}, exit_codes.CANNOT_REACH, "primary"),
+    ],
+    ids=["evicting", "password", "replica"],
+)
+def test_run_refuses_an_unsuitable_server(options, code, words, capsys: pytest.CaptureFixture[str]):
+    with TestServer(VALKEY, options=options) as server:
+        assert main(["run", "--redis-url", server.url]) == code
+    error = capsys.readouterr().err
+    assert words in error
+    assert "Traceback" not in error
+
+
+async def test_open_within_gives_up_when_the_time_is_up():
+    store = leader_store(Config(redis=RedisSection(url="unix:///nowhere/redis.sock")))
+    began = time.monotonic()
+    with pytest.raises(StoreUnreachable):
+        await open_within(store, 300, asyncio.Event())
+    assert 0.3 <= time.monotonic() - began < 5.0
+    await store.close()
+
+
+async def test_open_within_waits_for_a_server_that_comes_late(valkey: TestServer):
+    store = leader_store(Config(redis=RedisSection(url=valkey.url)))
+    valkey.stop()
+    opening = asyncio.ensure_future(open_within(store, 10_000, asyncio.Event()))
+    await asyncio.sleep(0.3)
+    valkey.start()
+    assert await opening
+    await store.close()
+
+
+async def test_open_within_ends_when_it_is_told_to():
+    store = leader_store(Config(redis=RedisSection(url="unix:///nowhere/redis.sock")))
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.1, stopping.set)
+    assert not await open_within(store, 60_000, stopping)
+    await store.close()
+
+
+def test_run_hands_over_on_sigterm_and_exits_with_zero(valkey: TestServer, tmp_path: Path):
+    log = tmp_path / "run.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nexus_sched", "run", "--redis-url", valkey.url, "--set", "logging.format=json"],
+            stdout=subprocess.DEVNULL,
+            stderr=output,
+        )
+    try:
+        give_up_at = time.monotonic() + 20.0
+        while '"leading"' not in log.read_text() and time.monotonic() < give_up_at:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(STOP_TIMEOUT_S) == exit_codes.OK, log.read_text()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    assert '"handed over"' in log.read_text()
+
+
+def test_stores_are_built_from_the_configuration():
+    config = Config(
+        redis=RedisSection(url="redis://somewhere:7/1"),
+        pool=PoolSection(name="blue", shard=3),
+        queue=QueueSection(result_ttl_ms=2_500),
+        intake=[IntakeSettings(stream="jobs")],
+    )
+    assert b"{nx:blue:3}" in leader_store(config).keys.meta
+    assert [follower.settings.stream for follower in intake_followers(config)] == ["jobs"]
+    settings = service_settings(config)
+    assert (settings.pool, settings.shard, settings.dead_ms) == ("blue", 3, 5_000)
+    assert settings.owner.endswith(f":{os.getpid()}")
+
+
+def test_predictor_of_the_package_is_there_and_an_unknown_one_is_a_configuration_problem():
+    assert predictor_factories("ema") == {"ema": EmaPredictor}
+    with pytest.raises(ConfigInvalid, match="no predictor is called 'emma'; did you mean `ema`"):
+        predictor_factories("emma")
+
+
+def test_mode_flag_wins_over_the_file(tmp_path: Path):
+    (tmp_path / "nexus.toml").write_text('[scheduler]\nmode = "shadow"\n')
+    assert load(None, {}, [("--mode", "scheduler.mode", "round-robin")]).config.scheduler.mode == "round-robin"
