@@ -78,6 +78,7 @@ $(VENV)/.created:
 
 $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt setup.py $(COMPILED)
 	@echo "Installing packages and compiling the core (about a minute the first time)"
+	@find nexus_sched/_kernel -name '*.c' ! -newer setup.py -delete  # its directives are part of them
 	@$(call watched,$(PIP) install -c constraints.txt --group build)
 	@$(call watched,$(PIP) install -c constraints.txt --no-build-isolation -e '.[demo]')
 	@touch $@
