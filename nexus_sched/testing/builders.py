@@ -128,6 +128,7 @@ class ToldPredictor:
 
     def restore(self, blob: bytes) -> None:
         """Take over how much was learned."""
+        self.learned = []
         self._restored = msgspec.msgpack.decode(blob, type=int)
 
     def digest(self) -> int:

@@ -54,7 +54,8 @@ class TestServer:
     """One server process and its directory. `options` are lines of its configuration.
 
     `append_only`: keep the AOF (fsync every second), so that `kill` and `restart` lose nothing.
-    `tcp`: also listen on a loopback port, chosen by the system anew if somebody else took it first.
+    `tcp`: also listen on a loopback port, chosen by the system anew if somebody else took it first; with
+    `tls` it speaks TLS there (the certificate's files are options).
     """
 
     __test__ = False  # the name starts with Test, but it is none
@@ -65,6 +66,7 @@ class TestServer:
         *,
         append_only: bool = False,
         tcp: bool = False,
+        tls: bool = False,
         options: Mapping[str, str] | None = None,
     ) -> None:
         self.kind = kind
@@ -72,6 +74,7 @@ class TestServer:
         self._binary = find_binary(kind)
         self._append_only = append_only
         self._tcp = tcp
+        self._tls = tls
         self._options = dict(options or {})
         self._directory = Path(tempfile.mkdtemp(prefix="nexus-server-"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -118,7 +121,7 @@ class TestServer:
 
     def _arguments(self) -> list[str]:
         settings = {
-            "port": str(self.port),
+            "port": "0" if self._tls else str(self.port),
             "bind": "127.0.0.1",
             "unixsocket": str(self.socket_path),
             "unixsocketperm": "700",
@@ -129,6 +132,8 @@ class TestServer:
             "appendonly": "yes" if self._append_only else "no",
             "appendfsync": "everysec",
         } | self._options
+        if self._tls:
+            settings["tls-port"] = str(self.port)
         return [part for name, value in settings.items() for part in (f"--{name}", value)]
 
     def _answers(self) -> bool:

@@ -26,8 +26,8 @@ FIELDS_MAX = 256  # names and values of one entry
 DETAIL_LENGTH_MAX = 200
 
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError, OverflowError)
-_INTEGER = re.compile(r"\d{1,9}")
-_DECIMAL = re.compile(r"\d{1,12}(\.\d{1,9})?")
+_INTEGER = re.compile(r"[0-9]{1,9}")
+_DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9._:-]")
 
 Scalar = str | int | float | None
