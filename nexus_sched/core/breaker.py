@@ -39,6 +39,8 @@ class Breaker:
 
     def failed(self, now_ms: int) -> None:
         """A prediction raised, was not finite, or overran its budget."""
+        if not self.allows(now_ms):
+            return  # it is open already, and what fails on the side must not keep it so
         self.failures += 1
         if self.failures >= self.threshold:
             if self.opened_at_ms is None:

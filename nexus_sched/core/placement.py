@@ -10,6 +10,8 @@ from __future__ import annotations
 from math import isfinite
 from typing import NamedTuple
 
+from msgspec import structs
+
 from nexus_sched._kernel.scorer import Scorer
 from nexus_sched.core.breaker import Breaker
 from nexus_sched.core.predictors.base import Predictor
@@ -47,6 +49,7 @@ class Placement:
         self.round_robin = RoundRobin(early=settings.mode != PREDICTIVE)
         self.least_outstanding = LeastOutstanding()
         self.failures = 0  # of prediction or scoring, ever
+        self.scoring_failed = False  # the last score did; until one succeeds, predictions do not close the breaker
 
     def configure(self, settings: EngineSettings, predictor: Predictor) -> None:
         """Take over a configuration; what was learned and counted stays."""
@@ -67,11 +70,14 @@ class Placement:
             return None
         try:
             prediction = self.predictor.predict(task)
+            if prediction is None:
+                return None
             # one comparison chain: False for NaN, infinite, negative and absurd values alike
-            if prediction is None or (
-                0.0 <= prediction.mean_ms <= DURATION_MS_MAX and 0.0 <= prediction.p50_ms <= DURATION_MS_MAX
-            ):
-                return prediction
+            if 0.0 <= prediction.mean_ms <= DURATION_MS_MAX and 0.0 <= prediction.p50_ms <= DURATION_MS_MAX:
+                plain = _plain(prediction)
+                if self.breaker.failures and not self.scoring_failed:
+                    self.breaker.succeeded()
+                return plain
         except Exception:
             # A predictor may be anybody's code; whatever it raises, the task is placed all the same.
             pass
@@ -103,9 +109,12 @@ class Placement:
                 self.rotation,
             )
         except KernelError:
+            self.scoring_failed = True
             self.failed(now_ms)
             return None
-        self.breaker.succeeded()
+        if self.scoring_failed:
+            self.scoring_failed = False
+            self.breaker.succeeded()
         if row < 0:
             return None
         self.rotation = row + 1
@@ -124,3 +133,15 @@ class Placement:
     def learnable(self, run_ms: float) -> bool:
         """Whether a measured service time may train at all."""
         return isfinite(run_ms) and 0.0 <= run_ms <= DURATION_MS_MAX
+
+
+def _plain(prediction: TaskPrediction) -> TaskPrediction:
+    """The same with built-in types: a predictor may compute with others, which the journal cannot hold."""
+    if type(prediction.mean_ms) is float and type(prediction.p50_ms) is float and type(prediction.basis) is str:
+        return prediction
+    return structs.replace(
+        prediction,
+        mean_ms=float(prediction.mean_ms),
+        p50_ms=float(prediction.p50_ms),
+        basis=str(prediction.basis),
+    )

@@ -73,6 +73,7 @@ class EngineSnapshot(Struct, array_like=True):
     predictor_name: str
     predictor: bytes
     table: bytes
+    scoring_failed: bool = False
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -103,6 +104,7 @@ def take(engine: Engine) -> bytes:
             placement.predictor.name,
             placement.predictor.snapshot(),
             engine.roster.table.snapshot(),
+            placement.scoring_failed,
         )
     )
 
@@ -124,6 +126,7 @@ def restore(blob: bytes, predictors: Mapping[str, PredictorFactory]) -> Engine:
     placement.set_mode(state.mode)
     placement.breaker.restore(state.breaker)
     placement.failures, placement.rotation = state.failures, state.rotation
+    placement.scoring_failed = state.scoring_failed
     placement.round_robin.position, placement.least_outstanding.position = state.positions
     if placement.predictor.name == state.predictor_name:
         placement.predictor.restore(state.predictor)
