@@ -316,8 +316,16 @@ class Engine:
 
     def _task_refused(self, event: TaskRefused) -> None:
         self.counters["refused"] += 1
-        # a hostile entry that borrows the id of a live task must not end that task
-        task_id = "" if event.task_id in self.tasks else event.task_id
+        task_id = event.task_id
+        record = self.tasks.get(task_id)
+        if record is not None:
+            if event.reason is Reason.ENGINE_ERROR:
+                # under quarantine: an input of our own that cannot be handled, so its task must end
+                self._effects.append(Discard(record.place, record.entry))
+                self._forget(record)
+            else:
+                # a hostile entry that borrows the id of a live task must not end that task
+                task_id = ""
         self._end_dead(task_id, event.reason, 0, "", event.detail, event.stream, event.entry)
 
     def _cancel_requested(self, event: CancelRequested) -> None:
@@ -390,7 +398,8 @@ class Engine:
     # -- workers -----------------------------------------------------------------------------------
 
     def _worker_joined(self, event: WorkerJoined) -> None:
-        self.roster.join(event, self.settings, self.placement.mode, self.now_ms)
+        worker = self.roster.join(event, self.settings, self.placement.mode, self.now_ms)
+        self._recall_excess(worker)  # it may have come back with fewer slots
 
     def _worker_reported(self, event: WorkerReported) -> None:
         worker = self._live(event.worker, event.incarnation)
@@ -433,14 +442,23 @@ class Engine:
 
     def _epoch_began(self, event: EpochBegan) -> None:
         self.epoch = event.epoch
-        changed = event.settings != self.settings
-        self.settings = event.settings
-        if changed:
-            predictor = self.placement.predictor
-            if event.settings.predictor != predictor.name:
-                predictor = self._make_predictor(event.settings)
-            self.placement.configure(event.settings, predictor)
+        former, self.settings = self.settings, event.settings
+        if event.settings != former:
+            self.placement.configure(event.settings, self._successor(former, event.settings))
             self._grant_credit()
+
+    def _successor(self, former: EngineSettings, settings: EngineSettings) -> Predictor:
+        """A predictor made with `settings`, which knows what the present one of the same kind has learned.
+
+        Always a new one, because a restored engine makes one too: both must answer alike.
+        """
+        present, successor = self.placement.predictor, self._make_predictor(settings)
+        if present.name == successor.name:
+            learned = present.snapshot()
+            # a table's snapshot holds its parameters too; without data the new ones win
+            if learned != self._make_predictor(former).snapshot():
+                successor.restore(learned)
+        return successor
 
     def _make_predictor(self, settings: EngineSettings) -> Predictor:
         factory = self._predictors.get(settings.predictor)
@@ -455,8 +473,11 @@ class Engine:
     def _grant_credit(self) -> None:
         for worker in self.roster.ring:
             self.roster.grant_credit(worker, self.settings, self.placement.mode)
-            if worker.in_flight > worker.credit:
-                self._recall(worker, keep=worker.credit)
+            self._recall_excess(worker)
+
+    def _recall_excess(self, worker: WorkerRecord) -> None:
+        if worker.in_flight > worker.credit:
+            self._recall(worker, keep=worker.credit)
 
     def _predictor_overran(self, event: PredictorOverran) -> None:  # noqa: ARG002 - its coming is the fact
         self.placement.failed(self.now_ms)
@@ -477,6 +498,8 @@ class Engine:
             placement.round_robin.position,
             placement.least_outstanding.position,
             placement.breaker.snapshot(),
+            placement.scoring_failed,
+            tuple(self.retracts),
             sorted(self.counters.items()),
         )
         seed = digest64(repr(scalars).encode(), placement.predictor.digest())
