@@ -7,14 +7,16 @@ within a bounded time after it, and nothing starves (placement.md, fact 2).
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from nexus_sched.core.records import TaskRecord
 from nexus_sched.model.task import PRIORITY_DEFAULT
 
+STALE_MIN = 64  # tickets of removed tasks that may always stay in the heap
+
 
 class Backlog:
-    """A heap of `(key, ticket, record)`. Removed tasks stay as stale tickets until they surface."""
+    """A heap of `(key, ticket, record)`. Removed tasks stay as stale tickets until they surface, or are most of it."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, TaskRecord]] = []
@@ -53,6 +55,9 @@ class Backlog:
     def remove(self, record: TaskRecord) -> None:
         """Take a waiting task out, wherever it stands."""
         self._forget(record)
+        if len(self._heap) > STALE_MIN + 2 * len(self._waiting):
+            self._heap = [each for each in self._heap if each[2].ticket == each[1]]
+            heapify(self._heap)
 
     def _forget(self, record: TaskRecord) -> None:
         record.ticket = 0

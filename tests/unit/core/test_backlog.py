@@ -1,0 +1,121 @@
+"""The one order over all waiting tasks: what goes first, what cannot be overtaken for ever, what removal leaves."""
+
+from __future__ import annotations
+
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nexus_sched.core.backlog import STALE_MIN, Backlog
+from nexus_sched.core.records import TaskRecord
+from nexus_sched.testing.builders import task
+
+CREDIT_MS = 10_000.0
+
+
+def record(task_id: str, *, at_ms: int = 0, priority: int = 5, mean_ms: float = -1.0) -> TaskRecord:
+    made = TaskRecord(task(task_id, arrived_at_ms=at_ms, priority=priority), f"q:{priority}", f"{at_ms}-0")
+    made.mean_ms = mean_ms
+    return made
+
+
+def filled(*records: TaskRecord, weight: float = 1.0) -> Backlog:
+    backlog = Backlog()
+    for each in records:
+        backlog.push(each, weight, CREDIT_MS)
+    return backlog
+
+
+def drained(backlog: Backlog) -> list[str]:
+    names = []
+    while (each := backlog.pop()) is not None:
+        names.append(each.task.id)
+    return names
+
+
+def test_pop_of_an_empty_backlog_gives_none():
+    assert Backlog().pop() is None
+
+
+def test_equals_go_in_order_of_entry():
+    assert drained(filled(record("a"), record("b"), record("c"))) == ["a", "b", "c"]
+
+
+def test_earlier_arrival_goes_first():
+    assert drained(filled(record("late", at_ms=10), record("early", at_ms=3))) == ["early", "late"]
+
+
+def test_shorter_prediction_goes_first_by_as_much_as_it_is_shorter():
+    backlog = filled(record("long", mean_ms=100.0), record("short", at_ms=40, mean_ms=50.0), record("none", at_ms=95))
+    assert drained(backlog) == ["short", "none", "long"]
+
+
+def test_order_weight_of_zero_is_first_come_first_served():
+    backlog = filled(record("long", mean_ms=9e9), record("short", at_ms=1, mean_ms=1.0), weight=0.0)
+    assert drained(backlog) == ["long", "short"]
+
+
+def test_priority_step_counts_as_arriving_earlier_by_the_credit():
+    backlog = filled(
+        record("normal", at_ms=0),
+        record("urgent-in-time", at_ms=9_999, priority=6),
+        record("urgent-too-late", at_ms=10_001, priority=6),
+        record("idle", at_ms=0, priority=4),
+    )
+    assert drained(backlog) == ["urgent-in-time", "normal", "urgent-too-late", "idle"]
+
+
+@given(st.integers(0, 9), st.floats(0.0, 60_000.0), st.integers(0, 9), st.floats(0.0, 60_000.0))
+def test_no_task_is_overtaken_by_what_arrives_after_the_ageing_bound(own: int, mine: float, other: int, its: float):
+    bound_ms = mine + CREDIT_MS * max(0, other - own)
+    behind = record("behind", at_ms=int(bound_ms) + 1, priority=other, mean_ms=its)
+    assert drained(filled(behind, record("mine", priority=own, mean_ms=mine)))[0] == "mine"
+
+
+def test_removed_task_is_never_popped_and_may_enter_again():
+    first, second = record("a"), record("b")
+    backlog = filled(first, second)
+    backlog.remove(first)
+    assert len(backlog) == 1
+    backlog.push(first, 1.0, CREDIT_MS)
+    assert drained(backlog) == ["b", "a"]
+
+
+def test_predicted_work_is_the_sum_over_what_waits():
+    first, second = record("a", mean_ms=30.0), record("b", mean_ms=12.0)
+    backlog = filled(first, second, record("c"))
+    assert backlog.predicted_ms == 42.0
+    backlog.remove(second)
+    assert backlog.predicted_ms == 30.0
+    drained(backlog)
+    assert backlog.predicted_ms == 0.0
+
+
+def test_removed_tasks_do_not_pile_up():
+    backlog = filled(record("stays"))
+    for number in range(10_000):
+        gone = record(f"t{number}", at_ms=1)
+        backlog.push(gone, 1.0, CREDIT_MS)
+        backlog.remove(gone)
+    assert len(backlog._heap) <= STALE_MIN + 4
+    assert drained(backlog) == ["stays"]
+
+
+def test_restored_backlog_pops_in_the_same_order():
+    random = Random(5)
+    records = {
+        f"t{number}": record(f"t{number}", at_ms=random.randrange(50), mean_ms=random.uniform(-1, 50))
+        for number in range(300)
+    }
+    backlog = filled(*records.values())
+    for each in random.sample(list(records.values()), 100):
+        backlog.remove(each)
+        if random.random() < 0.3:
+            backlog.push(each, 1.0, CREDIT_MS)
+    state = backlog.snapshot()
+    copies = {name: record(name, at_ms=each.task.arrived_at_ms, mean_ms=each.mean_ms) for name, each in records.items()}
+    other = Backlog()
+    other.restore(state, copies)
+    assert other.snapshot() == state
+    assert drained(other) == drained(backlog)
