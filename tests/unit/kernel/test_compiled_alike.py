@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import ctypes
 import platform
 import random
-import shutil
 import subprocess
 from array import array
 from collections.abc import Iterator
@@ -14,17 +12,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+from benchmarks.compiled import build, compiler
+
 BLOCK_ROWS, LANES = 256, 32
 ROUNDS = 60
-
-
-def build_flags() -> list[str]:
-    """`COMMON` of setup.py: the flags that the package is really built with."""
-    for node in ast.parse((ROOT / "setup.py").read_text()).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "COMMON":
-            return ast.literal_eval(node.value)
-    raise AssertionError("setup.py has no COMMON flags")
 
 
 def variants() -> dict[str, list[str]]:
@@ -38,18 +29,11 @@ def variants() -> dict[str, list[str]]:
     return found
 
 
-def compiler() -> str:
-    found = shutil.which("gcc") or shutil.which("cc")
-    if found is None:
-        pytest.skip("no C compiler in PATH")
-    return found
-
-
 class Library:
     """The C functions of one build, called with Python arrays."""
 
-    def __init__(self, path: Path) -> None:
-        self.functions = ctypes.CDLL(str(path))
+    def __init__(self, functions: ctypes.CDLL) -> None:
+        self.functions = functions
         self.functions.nexus_score.restype = ctypes.c_float
         self.functions.nexus_select.restype = ctypes.c_ssize_t
         self.functions.nexus_digest.restype = ctypes.c_uint64
@@ -90,16 +74,13 @@ class Library:
 
 @pytest.fixture(scope="module")
 def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Library]:
+    if compiler() is None:
+        pytest.skip("no C compiler in PATH")
     folder = tmp_path_factory.mktemp("kernel")
-    sources = sorted(map(str, (ROOT / "csrc").glob("*.c")))
-    built = {}
-    for number, (name, flags) in enumerate(variants().items()):
-        target = folder / f"kernel{number}.so"
-        command = [compiler(), "-shared", "-fPIC", *build_flags(), "-Werror", *flags, *sources, "-o", str(target)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        built[name] = Library(target)
-    return built
+    return {
+        name: Library(build(folder / f"kernel{number}.so", flags))
+        for number, (name, flags) in enumerate(variants().items())
+    }
 
 
 def random_columns(dice: random.Random, rows: int) -> list[array]:
@@ -157,7 +138,7 @@ def test_gcc_on_glibc_really_emits_the_wider_clones(libraries: dict[str, Library
         0
     ]
     known = platform.machine() == "x86_64" and platform.libc_ver()[0] == "glibc" and "Free Software" in version
-    if not known or int(major) < 12:
+    if not known or int(major.split(".")[0]) < 12:
         pytest.skip("only gcc >= 12 for x86-64 and glibc is known to emit clones")
     path = Path(libraries["-O3 dispatched"].functions._name)
     for clone in (b"nexus_score.arch_x86_64_v3", b"nexus_score.arch_x86_64_v4"):
