@@ -55,7 +55,9 @@ def worker(
             labels=read_labels(labels),
             drain_timeout_s=config.worker.drain_timeout_ms / MS_PER_S,
             result_ttl_s=max(1, config.queue.result_ttl_ms // MS_PER_S),
+            heartbeat_s=config.worker.heartbeat_ms / MS_PER_S,
             log_level=config.logging.level,
+            log_as_json=config.logging.format == "json",
         )
     )
     if flags.json:

@@ -31,7 +31,9 @@ async def serve(
     labels: Mapping[str, str] | None = None,
     drain_timeout_s: float = DRAIN_TIMEOUT_S_DEFAULT,
     result_ttl_s: int = RESULT_TTL_S_DEFAULT,
+    heartbeat_s: float = 1.0,
     log_level: str = "info",
+    log_as_json: bool = False,
     on_ready: Callable[[str], None] | None = None,
 ) -> int:
     """Serve `app` until SIGTERM or SIGINT; gives the exit code.
@@ -47,8 +49,10 @@ async def serve(
         How long running tasks may finish after the first signal; then they go back to the queue.
     result_ttl_s
         How long results and the records of ended tasks are kept.
-    log_level
-        `"info"` tells of readiness and draining, `"warning"` only of trouble.
+    heartbeat_s
+        Longest pause between two signs of life; the scheduler suspects a worker that is silent for longer.
+    log_level, log_as_json
+        `"info"` tells of readiness and draining, `"warning"` only of trouble; as JSON or logfmt lines.
     on_ready
         Called once with the worker's id when it is registered and can be given tasks.
 
@@ -62,9 +66,10 @@ async def serve(
         worker_class=worker_class,
         labels=labels or {},
         drain_timeout_s=drain_timeout_s,
+        heartbeat_s=heartbeat_s,
     )
     store = connect(url, pool, shard, result_ttl_s=result_ttl_s)
-    worker = Worker(app, store, settings, Log(log_level, settings.worker_id))
+    worker = Worker(app, store, settings, Log(log_level, settings.worker_id, as_json=log_as_json))
     loop = asyncio.get_running_loop()
     asked = False
 

@@ -21,11 +21,12 @@ class _Logger(Protocol):
 class Log:
     """Lines of one worker, each an event with fields."""
 
-    def __init__(self, level: str, worker_id: str) -> None:
+    def __init__(self, level: str, worker_id: str, *, as_json: bool = False) -> None:
         if level not in LEVELS:
             raise InvalidInput(f"log level is {level!r}, allowed are {', '.join(LEVELS)}")
         self._threshold = LEVELS[level]
         self._worker_id = worker_id
+        self._as_json = as_json
         self._logger: _Logger | None = None
 
     def info(self, event: str, **fields: object) -> None:
@@ -44,19 +45,22 @@ class Log:
         if level < self._threshold:
             return
         if self._logger is None:
-            self._logger = _open(self._worker_id)
+            self._logger = _open(self._worker_id, self._as_json)
         self._logger.log(level, event, **fields)
 
 
-def _open(worker_id: str) -> _Logger:
+def _open(worker_id: str, as_json: bool) -> _Logger:
     import structlog
 
+    render: Any = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False)
+    if as_json:
+        render = structlog.processors.JSONRenderer()
     logger: _Logger = structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr),
         processors=[
             structlog.stdlib.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False),
+            render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(0),
         worker=worker_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from nexus_sched.errors import ConfigInvalid, StoreUnreachable
 from nexus_sched.model.intake import IntakeSettings
 from nexus_sched.testing.servers import VALKEY, TestServer
 
+START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
 
 
@@ -81,17 +83,29 @@ async def test_open_within_ends_when_it_is_told_to():
     await store.close()
 
 
-def test_run_hands_over_on_sigterm_and_exits_with_zero(valkey: TestServer, tmp_path: Path):
-    log = tmp_path / "run.log"
+@pytest.mark.parametrize(
+    ("command", "first", "last"),
+    [
+        (["run"], "leading", "handed over"),
+        (["worker", "application_of_this_test:app", "--id", "one"], "ready", "stopped"),
+    ],
+    ids=["run", "worker"],
+)
+def test_service_logs_json_and_exits_with_zero_on_sigterm(
+    command: list[str], first: str, last: str, valkey: TestServer, tmp_path: Path
+):
+    (tmp_path / "application_of_this_test.py").write_text(
+        "from nexus_sched import App\napp = App()\n\n@app.task\ndef work(): ...\n"
+    )
+    log = tmp_path / "service.log"
+    flags = ["--redis-url", valkey.url, "--set", "logging.format=json"]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "nexus_sched", "run", "--redis-url", valkey.url, "--set", "logging.format=json"],
-            stdout=subprocess.DEVNULL,
-            stderr=output,
+            [sys.executable, "-m", "nexus_sched", *command, *flags], stdout=subprocess.DEVNULL, stderr=output
         )
     try:
-        give_up_at = time.monotonic() + 20.0
-        while '"leading"' not in log.read_text() and time.monotonic() < give_up_at:
+        give_up_at = time.monotonic() + START_TIMEOUT_S
+        while f'"{first}"' not in log.read_text() and time.monotonic() < give_up_at:
             time.sleep(0.02)
         process.send_signal(signal.SIGTERM)
         assert process.wait(STOP_TIMEOUT_S) == exit_codes.OK, log.read_text()
@@ -99,7 +113,9 @@ def test_run_hands_over_on_sigterm_and_exits_with_zero(valkey: TestServer, tmp_p
         if process.poll() is None:
             process.kill()
             process.wait()
-    assert '"handed over"' in log.read_text()
+    events = [json.loads(line)["event"] for line in log.read_text().splitlines() if line.startswith("{")]
+    assert events[0] == first
+    assert events[-1] == last
 
 
 def test_stores_are_built_from_the_configuration():
