@@ -379,9 +379,10 @@ local function snapshot(keys, a)
   return {'OK'}
 end
 
+-- Everything but submitting goes on when the server's memory is full, a change of leader included.
 local draining = {'allow-oom'}
 redis.register_function('nx_submit', submit)
-redis.register_function('nx_acquire', acquire)
+redis.register_function{function_name = 'nx_acquire', callback = acquire, flags = draining}
 redis.register_function{function_name = 'nx_renew', callback = renew, flags = draining}
 redis.register_function{function_name = 'nx_release', callback = release, flags = draining}
 redis.register_function{function_name = 'nx_commit', callback = commit, flags = draining}
