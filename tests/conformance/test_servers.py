@@ -325,3 +325,18 @@ async def test_store_speaks_tls_and_checks_the_certificate(certificate: Path) ->
         careless = RedisSubmitterStore(f"{url}?ssl_cert_reqs=none")
         await careless.open()
         await careless.close()
+
+
+async def test_retract_function_takes_back_what_has_not_started(server: TestServer, pool: str) -> None:
+    async with Stage(RedisFactory(server.url, pool)) as stage:
+        lease = await stage.lead()
+        incarnation = await stage.worker.register("w", b"")
+        await stage.submit("idle", "runs")
+        idle, runs = await stage.dispatch("idle", "w"), await stage.dispatch("runs", "w")
+        await stage.start("w", incarnation, "runs", runs)
+        keys = RedisFactory(server.url, pool).leader().keys
+        head = ("FCALL", "nx_retract", "1", keys.meta, keys.prefix, str(lease.epoch))
+        lines = ("w", idle, "idle", "1", "w", runs, "runs", "1")
+        assert await admin(server, *head, "other", *lines) == [b"FENCED"]
+        assert await admin(server, *head, lease.nonce, *lines) == [1, 0]
+        assert [fields["i"] for _, fields in await stage.entries("q:r")] == [b"idle"]

@@ -45,6 +45,11 @@ class ShardFunctions:
         packed = pack(cast("tuple[Argument, ...]", (b"FCALL", function, *self._head, *arguments)))
         return self._answer(packed, self._client.send(packed))
 
+    async def call_in_turn(self, function: bytes, *arguments: object) -> Reply:
+        """As `call`, but waits first while the server is behind: for calls that carry payloads or results."""
+        await self._client.writable()
+        return await self.call(function, *arguments)
+
     async def _answer(self, packed: bytes, sent: asyncio.Future[Reply]) -> Reply:
         reply = await sent
         if isinstance(reply, FunctionMissing):

@@ -44,12 +44,12 @@ pack = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command)
 
 
 class Connection(asyncio.Protocol):
-    """One connection and the replies that it owes. `on_message` set: a subscriber, replies go there."""
+    """One connection and the replies that it owes. With `on_message` it is a subscriber: replies go there."""
 
-    def __init__(self, name: str, on_message: Callable[[Reply], None] | None = None) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
         self.lost: str = ""  # why it is of no more use
-        self._on_message = on_message
+        self.on_message: Callable[[Reply], None] | None = None
         self._reader = hiredis.Reader(replyError=store_error, notEnoughData=_NOTHING)
         self._waiting: deque[tuple[asyncio.Future[Reply], float]] = deque()
         self._outgoing: list[bytes] = []
@@ -126,8 +126,8 @@ class Connection(asyncio.Protocol):
         try:
             reader.feed(data)
             while (reply := reader.gets()) is not _NOTHING:
-                if self._on_message is not None:
-                    self._on_message(reply)
+                if self.on_message is not None:
+                    self.on_message(reply)
                 elif not waiting:
                     self.lose("it sent a reply that nobody asked for")
                     return
@@ -184,7 +184,7 @@ async def dial(address: Address, on_message: Callable[[Reply], None] | None = No
     except BaseException:
         connection.lose("login failed")
         raise
-    connection._on_message = on_message
+    connection.on_message = on_message
     return connection
 
 
@@ -247,13 +247,17 @@ class RespClient:
 
     async def call(self, *command: Argument, timeout_s: float | None = None) -> Reply:
         """Send one command and return its reply. Raises the `StoreError` it is answered with."""
-        connection = self._connection
-        if connection is not None:
-            await connection.writable()
+        await self.writable()
         reply = await self.send(pack(command), timeout_s)
         if isinstance(reply, StoreError):
             raise reply
         return reply
+
+    async def writable(self) -> None:
+        """Returns once the server has taken enough of what was sent before."""
+        connection = self._connection
+        if connection is not None:
+            await connection.writable()
 
     def send(self, packed: bytes, timeout_s: float | None = None) -> asyncio.Future[Reply]:
         """Send one packed command at once. The future resolves to a reply or a `StoreError` value."""

@@ -60,7 +60,7 @@ class RedisSubmitterStore:
         """Submit up to `SUBMIT_TASKS_MAX` tasks. `reply` names the channel for their ends, or is empty."""
         if len(lines) > SUBMIT_TASKS_MAX:
             raise InvalidInput(f"{len(lines)} tasks in one submission; at most {SUBMIT_TASKS_MAX} are possible")
-        codes = await self._functions.call(
+        codes = await self._functions.call_in_turn(
             b"nx_submit", self._length_max, self._bytes_max, reply, len(lines), *chain.from_iterable(lines)
         )
         return [_ACCEPTANCES[code] for code in codes]

@@ -68,7 +68,7 @@ class RedisWorkerStore:
         starts: Sequence[StartLine],
     ) -> StepReply:
         """Results, next starts and heartbeat in one call. Raises `Fenced`: register again."""
-        reply = await self._functions.call(
+        reply = await self._functions.call_in_turn(
             b"nx_step",
             worker,
             incarnation,
