@@ -34,7 +34,7 @@ cdef struct Columns:  # every column: shape (capacity,), 64-byte aligned, row = 
     int32_t *free_rows  # stack of rows given back, [0, free_count); row
 
 
-cdef Py_ssize_t carve_all(Columns *columns, char *base, Py_ssize_t capacity) noexcept
+cdef Py_ssize_t carve_all(Columns *columns, void *slab, Py_ssize_t capacity) noexcept
 cdef void copy_columns(Columns *target, Columns *source, Py_ssize_t rows, Py_ssize_t free_count) noexcept
 cdef double bounded(double value, double least, double most, str what) except? -1.0
 cdef int32_t bounded_count(Py_ssize_t value, Py_ssize_t least, str what) except -1

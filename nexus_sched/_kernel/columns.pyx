@@ -24,16 +24,16 @@ cdef uint32_t FLAG_ACCEPTING = 2
 cdef uint64_t GENERATION_MAX = <uint64_t>1 << 62
 
 
-cdef void *carve(char **cursor, Py_ssize_t bytes_per_row, Py_ssize_t capacity) noexcept:
+cdef void *carve(size_t *cursor, Py_ssize_t bytes_per_row, Py_ssize_t capacity) noexcept:
     """Next column of a slab, one cache line behind the last so that columns do not share an offset in their page."""
-    cdef void *column = cursor[0]
+    cdef size_t column = cursor[0]
     cursor[0] += bytes_per_row * capacity + ALIGNMENT
-    return column
+    return <void *>column
 
 
-cdef Py_ssize_t carve_all(Columns *columns, char *base, Py_ssize_t capacity) noexcept:
-    """Point the columns into a slab at `base`; returns how many bytes they take."""
-    cdef char *cursor = base
+cdef Py_ssize_t carve_all(Columns *columns, void *slab, Py_ssize_t capacity) noexcept:
+    """Point the columns into a slab; returns how many bytes they take, so a slab at NULL tells the size of one."""
+    cdef size_t cursor = <size_t>slab
     columns.wait_ms = <float *>carve(&cursor, sizeof(float), capacity)
     columns.factor = <float *>carve(&cursor, sizeof(float), capacity)
     columns.bias_ms = <float *>carve(&cursor, sizeof(float), capacity)
@@ -48,7 +48,7 @@ cdef Py_ssize_t carve_all(Columns *columns, char *base, Py_ssize_t capacity) noe
     columns.free_rows = <int32_t *>carve(&cursor, sizeof(int32_t), capacity)
     columns.live = <uint8_t *>carve(&cursor, sizeof(uint8_t), capacity)
     columns.accepting = <uint8_t *>carve(&cursor, sizeof(uint8_t), capacity)
-    return cursor - base
+    return <Py_ssize_t>(cursor - <size_t>slab)
 
 
 cdef void copy_columns(Columns *target, Columns *source, Py_ssize_t rows, Py_ssize_t free_count) noexcept:

@@ -272,7 +272,7 @@ cdef class WorkerTable:
         if slab == NULL:
             raise MemoryError(f"{slab_bytes} bytes for {rounded} workers")
         memset(slab, 0, slab_bytes)
-        carve_all(&columns, <char *>slab, rounded)
+        carve_all(&columns, slab, rounded)
         if self.slab != NULL:
             copy_columns(&columns, &self.columns, self.row_count, self.free_count)
             free(self.slab)
