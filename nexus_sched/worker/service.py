@@ -36,7 +36,7 @@ from nexus_sched.worker.settings import WorkerSettings
 
 STARTS_PER_STEP_MAX = 128
 FENCED_COUNT_MAX = 5  # this often within the window below: the name is in use elsewhere
-FENCED_WINDOW_S = 10.0
+FENCED_WINDOW_BEATS = 10  # in heartbeats: a worker that was silent is given up after several of them
 FAILURES_PER_LINE = 30  # of a store that refuses again and again, one line in so many
 LEAVE_TIMEOUT_S = 2.0
 
@@ -288,7 +288,8 @@ class Worker:
         """Register again; raises `Fenced` if that is needed again and again."""
         now_s = _clock_s()
         self._fenced_at_s.append(now_s)
-        if len(self._fenced_at_s) == FENCED_COUNT_MAX and now_s - self._fenced_at_s[0] < FENCED_WINDOW_S:
+        window_s = FENCED_WINDOW_BEATS * self._settings.heartbeat_s
+        if len(self._fenced_at_s) == FENCED_COUNT_MAX and now_s - self._fenced_at_s[0] < window_s:
             raise Fenced(f"worker {self._settings.worker_id} is registered elsewhere again and again: use another name")
         self._log.warning("given up by the store, registering again", running=len(self._runs))
         await self._register()
