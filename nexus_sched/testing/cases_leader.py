@@ -192,7 +192,7 @@ async def commit_dead_letter_keeps_the_reason(stage: Stage) -> None:
     await stage.commit(
         ends=[
             EndLine(True, "a", 3, Reason.ATTEMPTS_EXHAUSTED, "w", "three times"),
-            EndLine(True, "", 0, Reason.MALFORMED, "", "not a task: \u00e9"),
+            EndLine(True, "", 0, Reason.MALFORMED, "", "not a task: \u00e9 \ud800"),
         ]
     )
     record = await stage.submitter.record("a")
@@ -201,7 +201,7 @@ async def commit_dead_letter_keeps_the_reason(stage: Stage) -> None:
     letters = await stage.dead_letters()
     assert [fields for _, fields in letters] == [
         {"i": b"a", "a": b"3", "y": b"attempts-exhausted", "w": b"w", "d": b"three times"},
-        {"i": b"", "a": b"0", "y": b"malformed", "w": b"", "d": "not a task: \u00e9".encode()},
+        {"i": b"", "a": b"0", "y": b"malformed", "w": b"", "d": "not a task: \u00e9 ?".encode()},
     ]
 
 

@@ -220,6 +220,21 @@ async def step_bad_entry_id_does_not_stop_the_others(stage: Stage) -> None:
 
 
 @case
+async def inbox_control_message_is_acknowledged_by_a_refused_start(stage: Stage) -> None:
+    """Once its task has ended here, claiming a start with the message's entry removes the message."""
+    await stage.lead()
+    incarnation = await stage.worker.register("w", b"")
+    await stage.submit("a")
+    entry = await stage.dispatch("a", "w")
+    await stage.start("w", incarnation, "a", entry)
+    stop = f"{await stage.commit(stops=[DispatchLine('w', 'a', 1)])}-0"
+    assert await stage.complete("w", incarnation, "a", entry, outcome=Outcome.CANCELLED) is Receipt.ACCEPTED
+    assert [item.control for item in await stage.inbox("w")] == ["stop"]
+    assert await stage.start("w", incarnation, "a", stop) is None
+    assert await stage.inbox("w") == []
+
+
+@case
 async def leave_returns_everything(stage: Stage) -> None:
     """Started or not; the worker is gone from the heartbeats, and cannot leave twice."""
     await stage.lead()

@@ -187,7 +187,7 @@ class MemoryShard:
             self.append(
                 "dead",
                 *(b"i", end.task_id.encode(), b"a", b"%d" % end.attempt, b"y", end.reason.value.encode()),
-                *(b"w", end.worker.encode(), b"d", end.detail.encode()),
+                *(b"w", end.worker.encode(), b"d", end.detail.encode(errors="replace")),
             )
         if task is None:
             return

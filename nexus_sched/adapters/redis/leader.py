@@ -11,7 +11,7 @@ from itertools import chain
 
 from nexus_sched.adapters.redis.address import parse_address
 from nexus_sched.adapters.redis.keys import ShardKeys
-from nexus_sched.adapters.redis.library import ShardFunctions
+from nexus_sched.adapters.redis.library import RESULT_TTL_S_DEFAULT, ShardFunctions
 from nexus_sched.adapters.redis.replies import Reply
 from nexus_sched.adapters.redis.resp import (
     CONNECT_TIMEOUT_MS_DEFAULT,
@@ -32,8 +32,6 @@ from nexus_sched.runtime.ports import (
     SequenceMismatch,
 )
 from nexus_sched.units import MS_PER_S
-
-RESULT_TTL_S_DEFAULT = 3_600
 
 
 class RedisLeaderStore:
@@ -134,7 +132,14 @@ class RedisLeaderStore:
                 *chain.from_iterable(plan.dispatches),
                 len(plan.ends),
                 *chain.from_iterable(
-                    (b"D" if end.dead else b"C", end.task_id, end.attempt, end.reason.value, end.worker, end.detail)
+                    (
+                        b"D" if end.dead else b"C",
+                        end.task_id,
+                        end.attempt,
+                        end.reason.value,
+                        end.worker,
+                        end.detail.encode(errors="replace"),  # it may quote what a hostile entry held
+                    )
                     for end in plan.ends
                 ),
                 len(plan.retracts),

@@ -19,6 +19,7 @@ from nexus_sched.adapters.redis.resp import Argument, RespClient, pack
 from nexus_sched.errors import StoreAuthRefused, StoreError
 
 LIBRARY = "nexus_v1"
+RESULT_TTL_S_DEFAULT = 3_600  # records and results of ended tasks stay this long
 LIBRARY_TEXT = (files("nexus_sched.adapters.redis") / "functions" / f"{LIBRARY}.lua").read_bytes()
 
 

@@ -284,7 +284,14 @@ class RespClient:
             self.losses_count += connection is not None
             self._dialling = asyncio.ensure_future(self._dial())
             self._dialling.add_done_callback(self._dialled)
-        return await asyncio.shield(self._dialling)
+        dialling = self._dialling
+        try:
+            return await asyncio.shield(dialling)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if dialling.cancelled() and not (task and task.cancelling()):  # by `close`, not the caller
+                raise StoreUnreachable(f"{self.address}: closed") from None
+            raise
 
     def _dialled(self, task: asyncio.Task[Connection]) -> None:
         self._dialling = None

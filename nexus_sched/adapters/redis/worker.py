@@ -7,8 +7,7 @@ from itertools import chain
 
 from nexus_sched.adapters.redis.address import parse_address
 from nexus_sched.adapters.redis.keys import ShardKeys
-from nexus_sched.adapters.redis.leader import RESULT_TTL_S_DEFAULT
-from nexus_sched.adapters.redis.library import ShardFunctions
+from nexus_sched.adapters.redis.library import RESULT_TTL_S_DEFAULT, ShardFunctions
 from nexus_sched.adapters.redis.resp import (
     CONNECT_TIMEOUT_MS_DEFAULT,
     TIMEOUT_MS_DEFAULT,

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -232,6 +233,21 @@ async def test_client_close_fails_what_waits() -> None:
         waiting = client.send(pack(("A",)))
         await client.close()
         assert isinstance(await waiting, StoreUnreachable)
+
+
+async def test_client_close_while_dialling_fails_what_waits_and_cancels_nobody(tmp_path: Path) -> None:
+    client = RespClient(parse_address(f"unix://{tmp_path}/none"), connect_timeout_ms=60_000)
+    waiting = asyncio.ensure_future(client.call("A"))
+    opening = asyncio.ensure_future(client.open())
+    cancelled = asyncio.ensure_future(client.open())
+    await asyncio.sleep(0.01)
+    cancelled.cancel()
+    await client.close()
+    for task in (waiting, opening):
+        with pytest.raises(StoreUnreachable, match="closed"):
+            await task
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
 
 
 async def test_client_slow_reader_makes_callers_wait() -> None:
