@@ -38,6 +38,8 @@ BLOB_BYTES_MAX = 16_384  # of a spec, fact, offer, report or command
 ATTEMPT_MAX = 1_000_000
 DETAIL_LENGTH_MAX = 300
 
+_MAP16 = 0xDE  # first byte of a map of up to 65,535 pairs; smaller ones have their size in it, larger ones follow
+_decode_keys = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
 _decode_spec = msgspec.msgpack.Decoder(TaskSpec).decode
 _decode_completion = msgspec.msgpack.Decoder(Completion).decode
 _decode_offer = msgspec.msgpack.Decoder(WorkerOffer).decode
@@ -72,8 +74,8 @@ def _entry_id(entry: RawEntry) -> str:
 
 def _fields(entry: RawEntry) -> dict[bytes, bytes]:
     pairs = entry[1]
-    if not isinstance(pairs, list) or len(pairs) > 64:
-        raise InvalidInput("an entry holds at most 32 fields")
+    if not isinstance(pairs, list) or len(pairs) > 64 or len(pairs) % 2:
+        raise InvalidInput("an entry holds at most 32 fields, each with a value")
     fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
     if 2 * len(fields) != len(pairs):
         raise InvalidInput("a field stands twice in the entry")
@@ -110,6 +112,22 @@ def _blob(fields: dict[bytes, bytes], name: bytes) -> bytes:
     return blob
 
 
+def _document(fields: dict[bytes, bytes], name: bytes) -> bytes:
+    """A field with one MessagePack map in it, in which no key stands twice: a decoder would take the last one."""
+    blob = _blob(fields, name)
+    if len(_decode_keys(blob)) != _pair_count(blob):
+        raise InvalidInput(f"a key of field {name.decode()} stands twice")
+    return blob
+
+
+def _pair_count(blob: bytes) -> int:
+    """How many pairs a MessagePack map says it has."""
+    head = blob[0]
+    if head < _MAP16:
+        return head & 0x0F
+    return int.from_bytes(blob[1 : 3 if head == _MAP16 else 5], "big")
+
+
 def _text(fields: dict[bytes, bytes], name: bytes) -> str:
     return _blob(fields, name).decode("utf-8")
 
@@ -134,7 +152,7 @@ def _submitted(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[A
                 entry_id,
             )
         ]
-    spec = _decode_spec(_blob(fields, b"m"))
+    spec = _decode_spec(_document(fields, b"m"))
     task_type = _known_types.get(spec.type)
     if task_type is None:
         task_type = check_task_type(spec.type)
@@ -169,7 +187,7 @@ def _finished(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[An
     if not blob:
         return [TaskVanished(task_id, attempt, worker)]
     try:
-        fact = _decode_completion(_blob(fields, b"f"))
+        fact = _decode_completion(_document(fields, b"f"))
     except HOSTILE as error:
         # The store has accepted the run; only its measurements are garbage. They must not train anything.
         ended = TaskFinished(task_id, attempt, worker, Outcome.FAILED, 0.0, 0.0, 0)
@@ -182,10 +200,10 @@ def _reported(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[An
     worker = check_worker_id(_text(fields, b"w"))
     incarnation = _integer(fields, b"n", 2**31)
     if kind == b"join":
-        offer = _decode_offer(_blob(fields, b"f"))
+        offer = _decode_offer(_document(fields, b"f"))
         return [WorkerJoined(worker, incarnation, offer.slots, check_worker_class(offer.worker_class))]
     if kind == b"report":
-        report = _decode_report(_blob(fields, b"f"))
+        report = _decode_report(_document(fields, b"f"))
         return [
             WorkerReported(
                 worker, incarnation, report.draining, report.running, report.queued, report.cpu, report.memory
@@ -197,7 +215,7 @@ def _reported(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[An
 
 
 def _commanded(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[AnyEvent]:  # noqa: ARG001 - one shape for all
-    command = _decode_command(_blob(fields, b"f"))
+    command = _decode_command(_document(fields, b"f"))
     if isinstance(command, CancelTask):
         return [CancelRequested(check_task_id(command.task_id))]
     if command.mode not in MODES:
