@@ -16,6 +16,8 @@ from nexus_sched.model.effects import (
 from nexus_sched.model.outcome import Reason
 from nexus_sched.runtime.ports import FACT_STREAMS, CommitPlan, DispatchLine, EndLine, RetractLine
 
+ID_PART_MAX = 2**64 - 1  # of an entry id; whoever appends an entry may choose it
+
 
 def plan_commit(turn: bytes, effects: Sequence[AnyEffect], cursors: Mapping[str, str]) -> CommitPlan:
     """Everything the turn writes. Fact streams are cut behind what the turn has read of them."""
@@ -36,7 +38,8 @@ def plan_commit(turn: bytes, effects: Sequence[AnyEffect], cursors: Mapping[str,
             removals.setdefault(effect.stream, []).append(effect.entry)
             plan.ends.append(EndLine(False, effect.task_id, 0, Reason.CANCELLED, "", ""))
         elif type(effect) is DeadLetter:
-            removals.setdefault(effect.stream, []).append(effect.entry)
+            if effect.entry:  # a refused input of the shell's own has none
+                removals.setdefault(effect.stream, []).append(effect.entry)
             plan.ends.append(EndLine(True, effect.task_id, effect.attempt, effect.reason, effect.worker, effect.detail))
     for stream in FACT_STREAMS:
         if stream in cursors:
@@ -45,6 +48,8 @@ def plan_commit(turn: bytes, effects: Sequence[AnyEffect], cursors: Mapping[str,
 
 
 def behind(entry: str) -> str:
-    """The lowest entry id greater than `entry`."""
+    """The lowest entry id greater than `entry`; `entry` itself if it is the highest there can be."""
     instant, _, index = entry.partition("-")
-    return f"{instant}-{int(index) + 1}"
+    if int(index) < ID_PART_MAX:
+        return f"{instant}-{int(index) + 1}"
+    return f"{int(instant) + 1}-0" if int(instant) < ID_PART_MAX else entry
