@@ -9,7 +9,7 @@ for what we did not look at.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from nexus_sched.errors import Fenced, StoreError
 from nexus_sched.model.events import AnyEvent, WorkerSuspected, WorkerTrusted
@@ -22,11 +22,11 @@ LOOKS_PER_SUSPECT = 4  # how often the counters are read within `suspect_ms`
 class Heartbeats:
     """The bookkeeping, free of I/O: counters in, changes of standing out."""
 
-    def __init__(self, suspect_s: float, dead_s: float) -> None:
+    def __init__(self, suspect_s: float, dead_s: float, suspects: Iterable[str] = ()) -> None:
         self._suspect_s = suspect_s
         self._dead_s = dead_s
         self._seen: dict[str, tuple[int, float]] = {}  # worker -> counter, when it last changed
-        self._suspects: set[str] = set()
+        self._suspects = set(suspects)  # as the engine has them, which outlives this watch
         self._looked_at_s: float | None = None
 
     def look(self, counters: dict[str, int], now_s: float) -> tuple[list[AnyEvent], list[tuple[str, int]]]:
@@ -40,7 +40,7 @@ class Heartbeats:
             del self._seen[worker]
             self._suspects.discard(worker)
         for worker, counter in counters.items():
-            beat, since_s = self._seen.get(worker, (None, now_s))
+            beat, since_s = self._seen.setdefault(worker, (counter, now_s))
             if beat != counter:
                 self._seen[worker] = (counter, now_s)
                 if worker in self._suspects:
@@ -61,8 +61,14 @@ async def watch(
     heartbeats: Heartbeats,
     suspect_ms: int,
     feed: Callable[[list[AnyEvent]], None],
+    orphaned: Iterable[str] = (),
 ) -> None:
-    """Look until cancelled. Store errors only delay the next look. Raises `Fenced`."""
+    """Look until cancelled. Store errors only delay the next look. Raises `Fenced`.
+
+    `orphaned` are workers that are struck off and may still hold tasks: a leader that fell in the midst of
+    reaping left them so.
+    """
+    unfinished = dict.fromkeys(orphaned, 0)  # worker -> counter; an inbox is not empty after one failed call
     while True:
         await asyncio.sleep(suspect_ms / 1_000 / LOOKS_PER_SUSPECT)
         try:
@@ -72,9 +78,11 @@ async def watch(
         events, dead = heartbeats.look(counters, clock.monotonic_s())
         if events:
             feed(events)
+        unfinished.update(dead)
         try:
-            for worker, counter in dead:
+            for worker, counter in list(unfinished.items()):
                 await _reap(store, lease, worker, counter)
+                del unfinished[worker]
         except Fenced:
             raise
         except StoreError:

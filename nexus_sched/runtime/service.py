@@ -69,6 +69,7 @@ class Service:
         self._guard = Guard()
         self._stop = asyncio.Event()
         self._loop: TurnLoop | None = None
+        self._seq_written = 0  # the last turn that this process knows to be in the store
         self.leading = asyncio.Event()
 
     def stop(self) -> None:
@@ -100,6 +101,9 @@ class Service:
         lease = await self._unless_stopped(ownership.acquire())
         if lease is None:
             return
+        if lease.seq == 0 and self._seq_written:
+            await self._store.release(lease)
+            raise StateLost(f"the shard was at turn {self._seq_written} and is empty now")
         keeper = asyncio.ensure_future(ownership.keep(lease))
         try:
             state = await recover(self._store, self._predictors, lease.seq)
@@ -115,7 +119,10 @@ class Service:
             self._loop = loop
             if self._stop.is_set():
                 loop.stop()
-            await self._run_beside(loop, lease, inputs, keeper)
+            try:
+                await self._run_beside(loop, lease, inputs, keeper)
+            finally:
+                self._seq_written = loop.seq_written or lease.seq
         finally:
             self.leading.clear()
             keeper.cancel()
@@ -128,10 +135,15 @@ class Service:
         """Run the turn loop; the first of the tasks beside it that fails ends it."""
         settings = self._settings
         turns = asyncio.ensure_future(loop.run(self._engine_settings))
-        heartbeats = Heartbeats(settings.suspect_ms / 1_000, settings.dead_ms / 1_000)
+        roster, tasks = loop.engine.roster, loop.engine.tasks
+        suspects = [worker.name for worker in roster.ring if worker.suspect]
+        orphaned = [record.worker for record in tasks.values() if record.worker and record.worker not in roster.by_name]
+        heartbeats = Heartbeats(settings.suspect_ms / 1_000, settings.dead_ms / 1_000, suspects)
         beside = [
             asyncio.ensure_future(inputs.read()),
-            asyncio.ensure_future(watch(self._store, lease, self._clock, heartbeats, settings.suspect_ms, inputs.feed)),
+            asyncio.ensure_future(
+                watch(self._store, lease, self._clock, heartbeats, settings.suspect_ms, inputs.feed, orphaned)
+            ),
             asyncio.ensure_future(self._show(loop, lease)),
             *(asyncio.ensure_future(follower(lease)) for follower in self._followers),
         ]

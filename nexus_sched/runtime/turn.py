@@ -47,6 +47,7 @@ class TurnLoop:
         self.engine: Engine = state.engine
         self.decision_ns = LogHistogram()
         self.turn_ns = LogHistogram()
+        self.seq_written = 0  # the last turn that the store has confirmed, 0 before the first
         self._store = store
         self._lease = lease
         self._cursors = state.cursors
@@ -101,6 +102,7 @@ class TurnLoop:
         before = engine.counters["dispatched"]
         started_ns = time.perf_counter_ns()
         effects = self._guard.handle(engine, events, at_ns)
+        self._inputs.one_by_one = self._inputs.one_by_one and self._guard.careful
         spent_ns = time.perf_counter_ns() - started_ns
         self.turn_ns.observe(spent_ns)
         decisions = engine.counters["dispatched"] - before
@@ -120,7 +122,7 @@ class TurnLoop:
     async def _settle(self, left: int) -> None:
         """Wait until at most `left` commits are in flight. Raises what a commit raises."""
         while len(self._in_flight) > left:
-            await self._in_flight.popleft()
+            self.seq_written = await self._in_flight.popleft()
 
     async def checkpoint(self) -> None:
         """Write everything down, so that a successor need not replay what led here."""

@@ -1,0 +1,173 @@
+"""Only a change of a counter means anything; timers start anew when nobody looked."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from nexus_sched.adapters.memory import MemoryLeaderStore, MemoryShard
+from nexus_sched.errors import Fenced, StoreUnreachable
+from nexus_sched.model.events import WorkerSuspected, WorkerTrusted
+from nexus_sched.runtime.clock import SystemClock
+from nexus_sched.runtime.liveness import Heartbeats, watch
+from nexus_sched.runtime.ports import CommitPlan, DispatchLine, Lease, SubmitLine
+
+
+class Watch:
+    """Looks every half second at one counter."""
+
+    def __init__(self, *suspects: str) -> None:
+        self.heartbeats = Heartbeats(2.0, 5.0, suspects)
+        self.now_s = 100.0
+
+    def look(self, after_s: float = 0.5, **counters: int):
+        self.now_s += after_s
+        return self.heartbeats.look(counters, self.now_s)
+
+    def silence(self, seconds: float, **counters: int):
+        events, dead = [], []
+        for _ in range(int(seconds / 0.5)):
+            new, gone = self.look(**counters)
+            events += new
+            dead += gone
+        return events, dead
+
+
+def test_worker_that_beats_is_never_suspected():
+    watching = Watch()
+    for beat in range(100):
+        assert watching.look(w1=beat) == ([], [])
+
+
+def test_silence_is_suspicious_once_and_deadly_later():
+    watching = Watch()
+    assert watching.look(w1=7) == ([], [])
+    assert watching.silence(1.5, w1=7) == ([], [])
+    assert watching.look(w1=7) == ([WorkerSuspected("w1")], [])
+    assert watching.silence(2.5, w1=7) == ([], [])
+    assert watching.look(w1=7) == ([], [("w1", 7)])
+    assert watching.look(w1=7) == ([], [("w1", 7)])  # until it is reaped
+
+
+def test_suspect_that_beats_is_trusted_again():
+    watching = Watch()
+    watching.look(w1=7)
+    watching.silence(2.0, w1=7)
+    assert watching.look(w1=8) == ([WorkerTrusted("w1")], [])
+    assert watching.look(w1=8) == ([], [])
+
+
+def test_counter_that_goes_back_is_a_sign_of_life_too():
+    watching = Watch()
+    watching.look(w1=7)
+    watching.silence(2.0, w1=7)
+    assert watching.look(w1=3) == ([WorkerTrusted("w1")], [])
+
+
+def test_gap_in_watching_is_not_the_workers_fault():
+    watching = Watch()
+    watching.look(w1=7)
+    watching.silence(1.5, w1=7)
+    assert watching.look(60.0, w1=7) == ([], [])
+    assert watching.silence(1.5, w1=7) == ([], [])
+    assert watching.look(w1=7) == ([WorkerSuspected("w1")], [])
+
+
+def test_worker_that_is_gone_is_forgotten_and_starts_anew():
+    watching = Watch()
+    watching.look(w1=7)
+    watching.silence(2.0, w1=7)
+    assert watching.look() == ([], [])
+    assert watching.look(w1=7) == ([], [])
+    assert watching.silence(1.5, w1=7) == ([], [])
+    assert watching.look(w1=7) == ([WorkerSuspected("w1")], [])
+
+
+def test_suspect_of_the_former_leader_is_trusted_at_its_next_beat():
+    watching = Watch("w1")
+    assert watching.look(w1=7) == ([], [])  # seen for the first time: nobody knows when it last beat
+    assert watching.look(w1=8) == ([WorkerTrusted("w1")], [])
+
+
+def test_suspect_of_the_former_leader_that_stays_silent_dies():
+    watching = Watch("w1")
+    watching.look(w1=7)
+    events, dead = watching.silence(5.0, w1=7)
+    assert (events, dead) == ([], [("w1", 7)])
+
+
+# -- reaping
+
+
+@pytest.fixture
+def shard() -> MemoryShard:
+    return MemoryShard(lambda: 1_000)
+
+
+def take_lease(shard: MemoryShard) -> Lease:
+    lease = shard.acquire("me", "nonce", None)
+    assert isinstance(lease, Lease)
+    return lease
+
+
+def fill_inbox(shard: MemoryShard, lease: Lease, worker: str, count: int) -> None:
+    shard.register(worker, b"\x80")
+    names = [f"t{number}" for number in range(count)]
+    shard.submit([SubmitLine(name, 5, b"\x81\xa4type\xa1k", b"") for name in names], "", 10**6, 10**9)
+    lines = [DispatchLine(worker, name, 1) for name in names]
+    shard.commit(lease, 0, CommitPlan(b"", {}, {}, lines, [], [], []), publish=False)
+
+
+class ForgetfulStore(MemoryLeaderStore):
+    """Loses the connection after the first reap of several."""
+
+    reaps = 0
+
+    async def reap(self, lease: Lease, worker: str, beat: int, limit: int):
+        self.reaps += 1
+        if self.reaps == 2:
+            raise StoreUnreachable("broken on purpose")
+        return await super().reap(lease, worker, beat, limit)
+
+
+async def until(condition, timeout_s: float = 5.0) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_inbox_of_a_dead_worker_is_cleared_although_the_store_failed_in_between(shard: MemoryShard):
+    lease, store = take_lease(shard), ForgetfulStore(shard)
+    fill_inbox(shard, lease, "w1", 250)
+    watching = asyncio.ensure_future(watch(store, lease, SystemClock(), Heartbeats(0.02, 0.04), 20, lambda _: None))
+    await until(lambda: len(shard.streams["i:w1"]) == 0)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    assert len(shard.streams["q:r"]) == 250
+    assert store.reaps == 4
+
+
+async def test_inbox_that_a_former_leader_left_half_cleared_is_cleared(shard: MemoryShard):
+    lease, store = take_lease(shard), MemoryLeaderStore(shard)
+    fill_inbox(shard, lease, "w1", 150)
+    shard.reap(lease, "w1", shard.beats["w1"], 100)
+    incarnation = shard.register("w2", b"\x80")
+    watching = asyncio.ensure_future(
+        watch(store, lease, SystemClock(), Heartbeats(9, 9), 20, lambda _: None, ["w1", "w2"])
+    )
+    await until(lambda: len(shard.streams["q:r"]) == 150)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    assert (len(shard.streams["i:w1"]), shard.workers["w2"].incarnation) == (0, incarnation)
+
+
+async def test_watch_ends_when_the_lease_is_lost(shard: MemoryShard):
+    lease = take_lease(shard)
+    shard.register("w1", b"\x80")
+    other = asyncio.ensure_future(
+        watch(MemoryLeaderStore(shard), lease, SystemClock(), Heartbeats(0.02, 0.04), 20, lambda _: None)
+    )
+    take_lease(shard)
+    with pytest.raises(Fenced):
+        await asyncio.wait_for(other, 5)
