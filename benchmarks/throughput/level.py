@@ -28,6 +28,7 @@ class Measured(Struct, frozen=True):
     scheduler_us_per_task: float
     fleet_us_per_task: float
     producer_us_per_task: float
+    others_cores: float  # cores that processes of other people kept busy meanwhile
     load_1min: float
 
 
@@ -65,15 +66,20 @@ def summarise(first: Reading, last: Reading, latencies_ms: list[float], load: fl
     if not tasks or not latencies_ms:
         raise RuntimeError("no task ended within the measurement")
     ordered = sorted(latencies_ms)
+    spent_s = last.at_s - first.at_s
+    ours_s = [
+        last.server_cpu_s - first.server_cpu_s,
+        last.scheduler_cpu_s - first.scheduler_cpu_s,
+        last.fleet_cpu_s - first.fleet_cpu_s,
+        last.producer_cpu_s - first.producer_cpu_s,
+    ]
     return Measured(
         tasks,
-        tasks / (last.at_s - first.at_s),
+        tasks / spent_s,
         quantile(ordered, 0.5),
         quantile(ordered, 0.99),
-        (last.server_cpu_s - first.server_cpu_s) * _US_PER_S / tasks,
-        (last.scheduler_cpu_s - first.scheduler_cpu_s) * _US_PER_S / tasks,
-        (last.fleet_cpu_s - first.fleet_cpu_s) * _US_PER_S / tasks,
-        (last.producer_cpu_s - first.producer_cpu_s) * _US_PER_S / tasks,
+        *(cpu_s * _US_PER_S / tasks for cpu_s in ours_s),
+        max(0.0, last.machine_cpu_s - first.machine_cpu_s - sum(ours_s)) / spent_s,
         load,
     )
 

@@ -65,6 +65,7 @@ def level(runs: list[Measured]) -> dict:
         "fleet_us_per_task": middle("fleet_us_per_task"),
         "producer_us_per_task": middle("producer_us_per_task"),
         "tasks": sum(run.tasks for run in runs),
+        "others_cores": extent("others_cores"),
         "load_1min": extent("load_1min"),
         "lowest_and_highest": {
             name: extent(name)
@@ -91,7 +92,7 @@ def rounded(value: float) -> float:
 
 def table(body: dict) -> str:
     """The levels for people."""
-    head = ("rate", "tasks/s", "start p50", "p99 ms", "redis us", "sched. us", "fleet us", "load")
+    head = ("rate", "tasks/s", "start p50", "p99 ms", "redis us", "sched. us", "fleet us", "others")
     rows = [head] + [
         (
             name,
@@ -101,7 +102,7 @@ def table(body: dict) -> str:
             f"{figures['redis_us_per_task']:.1f}",
             f"{figures['scheduler_us_per_task']:.1f}",
             f"{figures['fleet_us_per_task']:.1f}",
-            f"{figures['load_1min'][0]:.1f}-{figures['load_1min'][1]:.1f}",
+            f"{figures['others_cores'][0]:.2f}-{figures['others_cores'][1]:.2f}",
         )
         for name, figures in body["levels"].items()
     ]

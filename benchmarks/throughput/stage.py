@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from benchmarks.throughput.options import Options
-from benchmarks.throughput.processor import cpu_s
+from benchmarks.throughput.processor import cpu_s, machine_cpu_s
 from benchmarks.throughput.tally import Tally
 from nexus_sched.adapters.redis import RedisSubmitterStore
 from nexus_sched.demo.processes import Child, Children
@@ -36,6 +36,7 @@ class Reading(Struct, frozen=True):
     scheduler_cpu_s: float
     fleet_cpu_s: float
     producer_cpu_s: float
+    machine_cpu_s: float
 
 
 class Stage:
@@ -59,6 +60,7 @@ class Stage:
             cpu_s(self.scheduler.process.pid),
             cpu_s(self.fleet.process.pid),
             time.process_time(),
+            machine_cpu_s(),
         )
 
     def check(self) -> None:
