@@ -176,7 +176,8 @@ async def run(workers: int, tasks: int, starts: int) -> dict[str, object]:
         "memory": sizes,
         "cold_starts_s": [round(span, 3) for span in spans],
         "goals_reached": {
-            "resident_bytes": int(str(sizes["resident_bytes_max"])) < RESIDENT_BYTES_MAX,
+            "resident_bytes": int(str(sizes["resident_bytes"])) < RESIDENT_BYTES_MAX,
+            "resident_bytes_while_writing_a_checkpoint": int(str(sizes["resident_bytes_max"])) < RESIDENT_BYTES_MAX,
             "cold_start_s": median(spans) < COLD_START_S_MAX,
             "decision_p99_us": float(str(decided["p99"])) < DECISION_P99_US_MAX,
         },
