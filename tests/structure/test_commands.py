@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from nexus_sched.testing.servers import VALKEY, TestServer
 from tests.structure.documents import code_blocks, commands
@@ -80,13 +81,18 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
+def server_url() -> Iterator[str]:
     with TestServer(VALKEY) as server:
-        found = Shell(tmp_path, server.url)
-        try:
-            yield found
-        finally:
-            found.stop()
+        yield server.url
+
+
+@pytest.fixture
+def shell(tmp_path: Path, server_url: str) -> Iterator[Shell]:
+    found = Shell(tmp_path, server_url)
+    try:
+        yield found
+    finally:
+        found.stop()
 
 
 def test_readme_commands_run_as_written(shell: Shell):
@@ -106,4 +112,18 @@ def test_tutorial_commands_run_as_written(shell: Shell):
     assert output[4].strip() == "3"
     assert output[5].strip() == '"rested"'
     assert "2 live, 2 take tasks" in output[6]
+    assert set(shell.stop().values()) == {0}
+
+
+def test_intake_page_works_as_written(shell: Shell, server_url: str):
+    page = read(Path("docs/how-to/take-in-a-stream.md"))
+    (shell.directory / "nexus.toml").write_text(code_blocks(page, "toml")[0])
+    (shell.directory / "fetch.py").write_text(code_blocks(page, "python")[0])
+    (shell.directory / "quickstart_worker.py").write_text(read(Path("examples/quickstart_worker.py")))
+    shell.run("nexus-sched run &")
+    shell.run("nexus-sched worker quickstart_worker:app &")
+    (line,) = commands(page, "intake")
+    with redis.Redis.from_url(server_url) as producer:
+        producer.execute_command(*shlex.split(line)[1:])
+    assert shell.run("python fetch.py").strip() == "42"
     assert set(shell.stop().values()) == {0}

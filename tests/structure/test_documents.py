@@ -35,10 +35,13 @@ def test_quickstart_examples_take_six_lines_of_code_each():
 
 
 def test_every_decision_is_in_the_index_with_its_title():
-    index = read(Path("docs/decisions/README.md"))
+    index = read(Path("docs/decisions/README.md")).splitlines()
+    missing = []
     for path in sorted((ROOT / "docs/decisions").glob("[0-9]*.md")):
         number, _, title = path.read_text().split("\n", 1)[0].removeprefix("# ").partition(": ")
-        assert f"* {number} [{title}]({path.name})" in index
+        line = f"* {number} [{title}]({path.name})"
+        missing += [] if line in index else [line]
+    assert missing == [], "add these lines to docs/decisions/README.md"
 
 
 def test_decision_numbers_are_unique():
