@@ -15,7 +15,7 @@ import msgspec
 from nexus_sched.core.engine import Engine
 from nexus_sched.errors import NexusError
 from nexus_sched.model.effects import AnyEffect
-from nexus_sched.model.events import AnyEvent, TaskReclaimed, TaskRefused, TaskSubmitted
+from nexus_sched.model.events import AnyEvent, EpochBegan, TaskReclaimed, TaskRefused, TaskSubmitted
 from nexus_sched.model.outcome import Reason
 
 CAREFUL_TURNS = 2_048  # more than the events that one failed turn and those in flight can have held
@@ -56,8 +56,8 @@ class Guard:
         except Exception as error:
             self.faults += 1
             if self.careful:
-                if not events or len(self._quarantine) >= QUARANTINE_MAX:
-                    raise  # no input is to blame: a defect that recovery cannot help
+                if not events or type(events[0]) is EpochBegan or len(self._quarantine) >= QUARANTINE_MAX:
+                    raise  # no input is to blame, or the configuration: nothing that recovery can help
                 self._quarantine.add(_encode(events[0]))
             self._careful_turns = CAREFUL_TURNS
             raise EngineFault(f"{type(error).__name__}: {error}") from error

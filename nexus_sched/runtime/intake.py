@@ -12,12 +12,13 @@ from typing import NamedTuple
 from nexus_sched.errors import StoreError
 from nexus_sched.model.events import AnyEvent
 from nexus_sched.runtime.inputs import events_of
-from nexus_sched.runtime.ports import LeaderStore
+from nexus_sched.runtime.ports import RECLAIMED_STREAM, LeaderStore, RawBatch
 
 READ_COUNT = 256  # entries of one stream in one read
 READ_BLOCK_MS = 1_000
 WAITING_EVENTS_MAX = 2_048
 TURN_EVENTS_MAX = 512
+COMMAND_STREAM = "cmd"
 
 
 class Batch(NamedTuple):
@@ -33,8 +34,7 @@ class Inputs:
 
     def __init__(self, store: LeaderStore, cursors: dict[str, str], *, one_by_one: bool = False) -> None:
         self._store = store
-        self._read_count = 1 if one_by_one else READ_COUNT
-        self._turn_events_max = 1 if one_by_one else TURN_EVENTS_MAX
+        self.one_by_one = one_by_one  # read one entry of a stream at a time, give one event at a time
         self._read_cursors = dict(cursors)
         self._batches: deque[Batch] = deque()
         self._waiting = 0
@@ -47,6 +47,10 @@ class Inputs:
 
     def feed(self, events: list[AnyEvent], stream: str = "", cursor: str = "") -> None:
         """Append events. Those of the shell itself come without a stream."""
+        if self.one_by_one:
+            # the cursor goes with the last event of an entry: what is read again is recognised as a repeat
+            self._batches.extend(Batch([event], "", "") for event in events[:-1])
+            events = events[-1:]
         self._batches.append(Batch(events, stream, cursor))
         self._waiting += len(events)
         if self._waiting >= WAITING_EVENTS_MAX:
@@ -58,7 +62,8 @@ class Inputs:
         events: list[AnyEvent] = []
         cursors: dict[str, str] = {}
         batches = self._batches
-        while batches and (not events or len(events) + len(batches[0].events) <= self._turn_events_max):
+        most = 1 if self.one_by_one else TURN_EVENTS_MAX
+        while batches and (not events or len(events) + len(batches[0].events) <= most):
             batch = batches.popleft()
             events.extend(batch.events)
             if batch.stream:
@@ -73,9 +78,22 @@ class Inputs:
         cursors = self._read_cursors
         while True:
             await self._room.wait()
-            for stream, entries in await self._store.read(cursors, self._read_count, READ_BLOCK_MS):
+            count = 1 if self.one_by_one else READ_COUNT
+            for stream, entries in in_order(await self._store.read(cursors, count, READ_BLOCK_MS), count):
                 cursor = entries[-1][0]
                 if not isinstance(cursor, bytes):
                     raise StoreError(f"the store gave an entry of {stream} without an id")
                 cursors[stream] = cursor.decode("ascii")
                 self.feed(events_of(stream, entries), stream, cursors[stream])
+
+
+def in_order(batch: RawBatch, count: int) -> RawBatch:
+    """The part of one read that may be decided now, causes before their consequences.
+
+    A task may end after it was reclaimed, so all that was reclaimed is read before any end. A task may be
+    cancelled as soon as it is submitted, so commands come last.
+    """
+    for stream, entries in batch:
+        if stream == RECLAIMED_STREAM and len(entries) >= count:
+            return [(stream, entries)]
+    return sorted(batch, key=lambda part: part[0] == COMMAND_STREAM)
