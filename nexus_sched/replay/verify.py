@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from nexus_sched.core.engine import Engine
 from nexus_sched.core.predictors.base import PredictorFactory
+from nexus_sched.errors import StateLost
 from nexus_sched.model.effects import AnyEffect, Dispatch
 from nexus_sched.model.journal import Turn, decode_turn
 from nexus_sched.runtime.ports import LeaderStore
@@ -49,9 +50,11 @@ class Verdict(Struct):
 
 
 def verify(engine: Engine, turns: Iterable[Turn], verdict: Verdict | None = None) -> Verdict:
-    """Handle `turns` on `engine`, which must be in the state before the first of them."""
+    """Handle `turns` on `engine`, which must be in the state before the first. Raises `StateLost` at a gap."""
     verdict = verdict or Verdict(first_seq=engine.seq + 1)
     for turn in turns:
+        if turn.seq != engine.seq + 1:
+            raise StateLost(f"the journal has a gap: turn {engine.seq + 1} is missing, {turn.seq} is there")
         effects = engine.handle(turn.events, turn.at_ns)
         if effects != turn.effects:
             _compare(turn, effects, verdict)

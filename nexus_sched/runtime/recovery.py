@@ -67,6 +67,8 @@ async def recover(store: LeaderStore, predictors: Mapping[str, PredictorFactory]
     """The state after turn `seq`. Raises `StateLost` if the store no longer holds what is needed."""
     state = await _newest_checkpoint(store, predictors)
     engine = state.engine
+    if engine.seq > seq:
+        raise StateLost(f"the shard is at turn {seq}, behind its own snapshot of turn {engine.seq}")
     while engine.seq < seq:
         page = await store.journal(engine.seq, JOURNAL_PAGE)
         for number, blob in page:
