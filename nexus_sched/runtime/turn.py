@@ -67,6 +67,13 @@ class TurnLoop:
 
     async def run(self, settings: EngineSettings) -> None:
         """Lead until `stop`. Raises `Fenced`, `SequenceMismatch`, another `StoreError`, or `EngineFault`."""
+        try:
+            await self._lead(settings)
+        finally:
+            for commit in self._in_flight:  # after a fault: what became of them is read from the journal
+                asyncio.ensure_future(commit).cancel()
+
+    async def _lead(self, settings: EngineSettings) -> None:
         self._take_turn([EpochBegan(self._lease.epoch, self._lease.owner, settings)], {})
         await self._settle(0)
         while not self._stopping:
