@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import note, print_json
-from nexus_sched.config.describe import Key, json_schema, keys, resolve
+from nexus_sched.config.describe import Key, Section, json_schema, keys, resolve, sections
 from nexus_sched.config.load import DEFAULT_ORIGIN, Loaded
 from nexus_sched.config.schema import ALIASES
 from nexus_sched.config.sources import variable_of
@@ -49,16 +49,19 @@ def show(*, origin: bool = False, flags: ConfigFlags = NO_FLAGS) -> int:
     """
     loaded = flags.load()
     if flags.json:
-        values = {path: _masked(key, value) for path, (key, value) in _values(loaded).items()}
-        print_json({"config": values, **({"origins": loaded.origins} if origin else {})})
+        print_json({"config": _as_tree(loaded), **({"origins": loaded.origins} if origin else {})})
         return 0
-    section = ""
-    for path, (key, value) in _values(loaded).items():
-        if path.partition(".")[0] != section:
-            sys.stdout.write(("\n" if section else "") + f"[{path.partition('.')[0]}]\n")
-            section = path.partition(".")[0]
-        line = f"{key.name} = {key.write(_masked(key, value))}" if value is not None else f"# {key.name} is unset"
-        sys.stdout.write(line + (f"  # {loaded.origins[path]}" if origin else "") + "\n")
+    blocks = []
+    for section in sections():
+        tables = _tables(loaded, section)
+        header = f"[[{section.name}]]" if section.repeated else f"[{section.name}]"
+        for table in tables:
+            lines = [_line(key, getattr(table, key.attribute)) for key in section.keys]
+            if origin and not section.repeated:
+                keyed = zip(lines, section.keys, strict=True)
+                lines = [f"{line}  # {loaded.origins[key.path]}" for line, key in keyed]
+            blocks.append("\n".join([header, *lines]) + "\n")
+    sys.stdout.write("\n".join(blocks))
     return 0
 
 
@@ -105,13 +108,30 @@ def explain(key: str, /, *, json: Annotated[bool, Parameter(name="--json", show_
     return 0
 
 
-def _values(loaded: Loaded) -> dict[str, tuple[Key, object]]:
-    found = {}
-    for path, key in keys().items():
-        if "[]" not in path:
-            section = getattr(loaded.config, path.partition(".")[0])
-            found[path] = (key, getattr(section, key.attribute))
-    return found
+def _tables(loaded: Loaded, section: Section) -> list[object]:
+    found = getattr(loaded.config, section.name)
+    return found if isinstance(found, list) else [found]
+
+
+def _line(key: Key, value: object) -> str:
+    if value is None:
+        return f"# {key.name} is unset"
+    return f"{key.name} = {key.write(_masked(key, value))}"
+
+
+def _as_tree(loaded: Loaded) -> dict[str, object]:
+    """Every value by path, in the units of the schema; arrays of tables as lists."""
+    tree: dict[str, object] = {}
+    for section in sections():
+        tables = [
+            {key.name: _masked(key, getattr(table, key.attribute)) for key in section.keys}
+            for table in _tables(loaded, section)
+        ]
+        if section.repeated:
+            tree[section.name] = tables
+        else:
+            tree |= {f"{section.name}.{name}": value for name, value in tables[0].items()}
+    return tree
 
 
 def _masked(key: Key, value: object) -> object:

@@ -53,7 +53,9 @@ class Key(Struct, frozen=True, kw_only=True):
             return f'"{_with_unit(int(value), _DURATIONS, "ms")}"'
         if self.kind == "size" and isinstance(value, int):
             return f'"{_with_unit(value, _SIZES, "B")}"'
-        return msgspec.json.encode(value).decode()
+        if isinstance(value, dict):
+            return "{ " + ", ".join(f"{_quoted(name)} = {_quoted(text)}" for name, text in value.items()) + " }"
+        return _quoted(value)
 
     def expects(self) -> str:
         """What values are allowed, in words."""
@@ -224,6 +226,11 @@ def _choices(info: inspect.Type) -> tuple[str, ...]:
 def _number(info: inspect.Type, bound: str) -> float | None:
     value = getattr(info, bound, None)
     return None if value is None else float(value)
+
+
+def _quoted(value: object) -> str:
+    """A TOML value; strings, numbers and switches are written as in JSON."""
+    return msgspec.json.encode(value).decode()
 
 
 def _whole(value: float) -> int | float:

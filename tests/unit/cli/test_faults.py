@@ -79,11 +79,20 @@ def test_configuration_that_is_valid_says_so(capsys: pytest.CaptureFixture[str])
 
 
 def test_configuration_shown_can_be_read_back_and_hides_the_password(capsys: pytest.CaptureFixture[str]):
+    Path("nexus.toml").write_text(
+        '[[intake]]\nstream = "jobs"\nfields = { type = "kind" }\n[[intake]]\nstream = "more"\n'
+    )
     assert main(["config", "show", "--redis-url", "redis://user:canary@host/0"]) == exit_codes.OK
     shown = capsys.readouterr().out
     assert "canary" not in shown
     Path("nexus.toml").write_text(shown)
-    assert main(["config", "check"]) == exit_codes.OK
+    assert main(["config", "show"]) == exit_codes.OK
+    assert capsys.readouterr().out == shown
+    assert main(["config", "show", "--json", "--origin"]) == exit_codes.OK
+    answer = json.loads(capsys.readouterr().out)
+    assert [table["stream"] for table in answer["config"]["intake"]] == ["jobs", "more"]
+    assert answer["config"]["scheduler.dead"] == 5_000
+    assert answer["origins"]["redis.url"].startswith("nexus.toml:")
 
 
 def test_configuration_schema_and_explanation_are_json(capsys: pytest.CaptureFixture[str]):
