@@ -1,0 +1,122 @@
+"""What a decision costs: predict, choose and book among 1000 workers, and the engine's whole share of a task's life.
+
+The state is steady: whatever is booked is settled again, so that every round meets the same load.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import count
+
+import msgspec
+import pytest
+
+from nexus_sched.core.engine import Engine
+from nexus_sched.core.predictors.ema import EmaPredictor
+from nexus_sched.core.records import TaskRecord
+from nexus_sched.model.effects import Dispatch
+from nexus_sched.model.events import TaskSubmitted
+from nexus_sched.model.settings import EngineSettings
+from nexus_sched.model.task import TaskSpec
+from nexus_sched.runtime.inputs import events_of
+from nexus_sched.testing.builders import PREDICTORS, finished, joined, submitted, task
+from nexus_sched.units import NS_PER_MS
+
+WORKERS = 1_000
+TYPES = 20
+BATCH = 256
+AT_NS = 1_700_000_000_000 * NS_PER_MS
+
+
+def led(busy_share: float = 0.5) -> Engine:
+    """An engine with 1000 workers of four slots, about half of them taken, and twenty known types."""
+    engine = Engine(PREDICTORS, EngineSettings())
+    engine.handle([joined(f"w{number}", slots=4) for number in range(WORKERS)], AT_NS)
+    types = [f"kind-{number}" for number in range(TYPES)]
+    for start in range(0, int(4 * WORKERS * busy_share), BATCH):
+        names = range(start, start + BATCH)
+        engine.handle([submitted(task(f"old{name}", types[name % TYPES])) for name in names], AT_NS)
+        if start < 2 * BATCH:
+            placed = [engine.tasks[f"old{name}"] for name in names]
+            ends = [
+                finished(each.task.id, each.worker, run_ms=10.0 + number % 50) for number, each in enumerate(placed)
+            ]
+            engine.handle(ends, AT_NS)
+    return engine
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return led()
+
+
+def test_predict(benchmark, engine: Engine):
+    predictor = engine.placement.predictor
+    assert isinstance(predictor, EmaPredictor)
+    prediction = benchmark(predictor.predict, task("t", "kind-3"))
+    assert prediction.basis == "type"
+
+
+def decide(engine: Engine, record: TaskRecord, now_ms: int) -> None:
+    """Predict, filter, score, select and book; settling makes it repeatable and is counted too."""
+    choice = engine.placement.place(record.task, now_ms)
+    assert choice is not None
+    record.place = "i:" + choice.worker.name
+    record.booked_ms = choice.prediction.mean_ms * choice.worker.factor if choice.prediction else 0.0
+    engine.roster.book(choice.worker, record)
+    engine.roster.settle(record)
+
+
+def test_decision(benchmark, engine: Engine):
+    record = TaskRecord(task("t", "kind-3"), "q:5", "1-0")
+    benchmark(decide, engine, record, AT_NS // NS_PER_MS)
+    assert engine.placement.failures == 0
+
+
+def test_decision_single_calls(benchmark, engine: Engine):
+    record = TaskRecord(task("t", "kind-3"), "q:5", "1-0")
+    benchmark.pedantic(decide, args=(engine, record, AT_NS // NS_PER_MS), rounds=20_000, warmup_rounds=100)
+
+
+def test_handle_one_task_a_turn(benchmark):
+    """A turn with one end and one submission: all that the engine does for a task, and the turn around it."""
+    engine = led()
+    numbers = count()
+    ready: deque[tuple[str, str]] = deque()
+
+    def turn() -> None:
+        name = f"t{next(numbers)}"
+        events = [submitted(task(name, "kind-3"))]
+        if ready:
+            events.append(finished(*ready.popleft(), run_ms=20.0))
+        (dispatch,) = engine.handle(events, AT_NS)
+        assert isinstance(dispatch, Dispatch)
+        ready.append((name, dispatch.decision.worker))
+
+    benchmark(turn)
+
+
+def test_handle_256_tasks_a_turn(benchmark):
+    """The same in batches, as under load: 256 ends, 256 submissions and 256 decisions."""
+    engine = led()
+    numbers = count()
+    ready: list[tuple[str, str]] = []
+
+    def turn() -> None:
+        events = [finished(name, worker, run_ms=20.0) for name, worker in ready]
+        events += [submitted(task(f"t{next(numbers)}", "kind-3")) for _ in range(BATCH)]
+        effects = engine.handle(events, AT_NS)
+        ready[:] = [(effect.decision.task_id, effect.decision.worker) for effect in effects]
+
+    benchmark(turn)
+    assert len(ready) == BATCH
+
+
+def test_read_256_submissions(benchmark):
+    """From raw stream entries to events, with every check of the border."""
+    spec = msgspec.msgpack.encode(TaskSpec(type="kind-3", hint_ms=12.5))
+    entries = [
+        [b"1700000000000-%d" % each, [b"i", b"task-%d" % each, b"m", spec, b"b", b"12"]] for each in range(BATCH)
+    ]
+    events = benchmark(events_of, "q:5", entries)
+    assert all(type(event) is TaskSubmitted for event in events)
