@@ -135,9 +135,9 @@ async def until(children: Children, submitter: RedisSubmitterStore, holds: objec
     raise RuntimeError(f"this state was not reached; the last was {frame}")
 
 
-async def decisions(workers: int) -> dict[str, object]:
+async def decisions(workers: int, duration_s: float) -> dict[str, object]:
     """Decision times while a thousand working workers get 1000 tasks/s."""
-    options = Options(workers=workers, duration_s=5.0)
+    options = Options(workers=workers, duration_s=duration_s, warm_up_s=0.5)
     async with set_up(options) as stage:
         producer = Producer(stage.store, stage.tally)
         measured = await measure(stage, producer, 1_000.0, options)
@@ -153,7 +153,7 @@ async def decisions(workers: int) -> dict[str, object]:
         }
 
 
-async def run(workers: int, tasks: int, starts: int) -> dict[str, object]:
+async def run(workers: int, tasks: int, starts: int, duration_s: float) -> dict[str, object]:
     """All figures."""
     with tempfile.TemporaryDirectory(prefix="nexus-footprint-") as name, TestServer(append_only=True) as server:
         spans: list[float] = []
@@ -168,7 +168,7 @@ async def run(workers: int, tasks: int, starts: int) -> dict[str, object]:
             sizes = await memory(children, server, workers, tasks)
         finally:
             await children.stop(STOP_GRACE_S)
-    decided = await decisions(workers)
+    decided = await decisions(workers, duration_s)
     return {
         "resident_bytes": sizes["resident_bytes"],
         "cold_start_s": round(median(spans), 3),
@@ -193,8 +193,9 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1_000)
     parser.add_argument("--tasks", type=int, default=100_000)
     parser.add_argument("--starts", type=int, default=5, help="cold starts measured")
+    parser.add_argument("--duration", type=float, default=5.0, help="seconds of arrivals for the decision times")
     given = parser.parse_args()
-    body = asyncio.run(run(given.workers, given.tasks, given.starts))
+    body = asyncio.run(run(given.workers, given.tasks, given.starts, given.duration))
     sys.stdout.write(json.dumps(body, indent=None if given.json else 2) + "\n")
     goals = body["goals_reached"]
     assert isinstance(goals, dict)

@@ -9,18 +9,21 @@ import argparse
 import asyncio
 import json
 import sys
+from typing import Any
 
 from benchmarks.throughput.level import Measured, measure
 from benchmarks.throughput.options import SATURATION, Options
 from benchmarks.throughput.producer import Producer
 from benchmarks.throughput.report import name_of, report, rounded, table
 from benchmarks.throughput.stage import Stage, set_up
+from nexus_sched.adapters.redis.address import parse_address
+from nexus_sched.adapters.redis.resp import RespClient
 
 EXIT_GOAL_MISSED = 10
 IDLE_S = 2.0
 
 
-async def run(options: Options) -> dict:
+async def run(options: Options) -> dict[str, Any]:
     """Measure everything and give the report. Every task must have ended exactly once, or it raises."""
     measured: dict[float, list[Measured]] = {rate: [] for rate in options.rates}
     async with set_up(options) as stage:
@@ -32,7 +35,7 @@ async def run(options: Options) -> dict:
                 measured[rate].append(result)
                 note(f"{name_of(rate):>10}  run {number + 1} of {options.repeats}: {result.tasks_per_s:.0f} tasks/s")
         await check_books(stage, producer)
-        version = await server_version(stage)
+        version = await server_version(stage.server.url)
     return report(measured, idle, version, options)
 
 
@@ -57,9 +60,14 @@ async def check_books(stage: Stage, producer: Producer) -> None:
         raise RuntimeError(f"{producer.submitted} tasks were submitted, but the scheduler counts {counters}")
 
 
-async def server_version(stage: Stage) -> str:
+async def server_version(url: str) -> str:
     """Name and version of the server."""
-    info = (await stage.store._client.call("INFO", "server")).decode()
+    client = RespClient(parse_address(url))
+    await client.open()
+    try:
+        info = (await client.call("INFO", "server")).decode()
+    finally:
+        await client.close()
     facts = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
     if "valkey_version" in facts:
         return f"valkey {facts['valkey_version']}"

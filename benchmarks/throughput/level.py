@@ -67,19 +67,21 @@ def summarise(first: Reading, last: Reading, latencies_ms: list[float], load: fl
         raise RuntimeError("no task ended within the measurement")
     ordered = sorted(latencies_ms)
     spent_s = last.at_s - first.at_s
-    ours_s = [
-        last.server_cpu_s - first.server_cpu_s,
-        last.scheduler_cpu_s - first.scheduler_cpu_s,
-        last.fleet_cpu_s - first.fleet_cpu_s,
-        last.producer_cpu_s - first.producer_cpu_s,
-    ]
+    server_s = last.server_cpu_s - first.server_cpu_s
+    scheduler_s = last.scheduler_cpu_s - first.scheduler_cpu_s
+    fleet_s = last.fleet_cpu_s - first.fleet_cpu_s
+    producer_s = last.producer_cpu_s - first.producer_cpu_s
+    others_s = last.machine_cpu_s - first.machine_cpu_s - server_s - scheduler_s - fleet_s - producer_s
     return Measured(
         tasks,
         tasks / spent_s,
         quantile(ordered, 0.5),
         quantile(ordered, 0.99),
-        *(cpu_s * _US_PER_S / tasks for cpu_s in ours_s),
-        max(0.0, last.machine_cpu_s - first.machine_cpu_s - sum(ours_s)) / spent_s,
+        server_s * _US_PER_S / tasks,
+        scheduler_s * _US_PER_S / tasks,
+        fleet_s * _US_PER_S / tasks,
+        producer_s * _US_PER_S / tasks,
+        max(0.0, others_s) / spent_s,
         load,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from statistics import median
+from typing import Any
 
 from benchmarks.throughput.level import Measured
 from benchmarks.throughput.options import SATURATION, Options
@@ -13,9 +14,12 @@ from benchmarks.throughput.options import SATURATION, Options
 SATURATED_TASKS_PER_S_MIN = 8_000.0
 START_P99_MS_MAX = 5.0
 START_RATE = 1_000.0
+PROCESSES = ("redis", "scheduler", "fleet", "producer")
 
 
-def report(measured: dict[float, list[Measured]], idle: dict[str, float], server: str, options: Options) -> dict:
+def report(
+    measured: dict[float, list[Measured]], idle: dict[str, float], server: str, options: Options
+) -> dict[str, Any]:
     """One JSON object: the headline, then a level for each rate."""
     levels = {name_of(rate): level(runs) for rate, runs in measured.items()}
     highest = levels[name_of(SATURATION if SATURATION in measured else max(measured))]
@@ -47,7 +51,7 @@ def report(measured: dict[float, list[Measured]], idle: dict[str, float], server
     }
 
 
-def level(runs: list[Measured]) -> dict:
+def level(runs: list[Measured]) -> dict[str, Any]:
     """One rate: the median of every figure, and lowest and highest beside it."""
 
     def middle(name: str) -> float:
@@ -64,6 +68,7 @@ def level(runs: list[Measured]) -> dict:
         "scheduler_us_per_task": middle("scheduler_us_per_task"),
         "fleet_us_per_task": middle("fleet_us_per_task"),
         "producer_us_per_task": middle("producer_us_per_task"),
+        "cpu_us_per_task": rounded(sum(middle(f"{who}_us_per_task") for who in PROCESSES)),
         "tasks": sum(run.tasks for run in runs),
         "others_cores": extent("others_cores"),
         "load_1min": extent("load_1min"),
@@ -90,9 +95,9 @@ def rounded(value: float) -> float:
     return round(value, 3 if abs(value) < 100 else 1)
 
 
-def table(body: dict) -> str:
+def table(body: dict[str, Any]) -> str:
     """The levels for people."""
-    head = ("rate", "tasks/s", "start p50", "p99 ms", "redis us", "sched. us", "fleet us", "others")
+    head = ("rate", "tasks/s", "start p50", "p99 ms", "redis us", "sched. us", "fleet us", "all us", "others")
     rows = [head] + [
         (
             name,
@@ -102,6 +107,7 @@ def table(body: dict) -> str:
             f"{figures['redis_us_per_task']:.1f}",
             f"{figures['scheduler_us_per_task']:.1f}",
             f"{figures['fleet_us_per_task']:.1f}",
+            f"{figures['cpu_us_per_task']:.1f}",
             f"{figures['others_cores'][0]:.2f}-{figures['others_cores'][1]:.2f}",
         )
         for name, figures in body["levels"].items()

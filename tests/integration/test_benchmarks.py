@@ -1,0 +1,55 @@
+"""The benchmarks that start processes run, agree with the scheduler's books, and print what is promised."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="CPU times are read from Linux's /proc")
+
+TIMEOUT_S = 60
+
+
+def printed(root: Path, *arguments: str) -> dict[str, object]:
+    """The JSON object that `python -m ARGUMENTS` prints."""
+    finished = subprocess.run(
+        [sys.executable, "-m", *arguments, "--json"],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr[-2_000:]
+    body: dict[str, object] = json.loads(finished.stdout)
+    return body
+
+
+def test_throughput_prints_headline_and_a_level_for_each_rate(root: Path) -> None:
+    sizes = ("--workers", "20", "--repeats", "1", "--duration", "0.5", "--warm-up", "0.2")
+    body = printed(root, "benchmarks.throughput", "--rates", "200,saturation", "--outstanding", "300", *sizes)
+    levels = body["levels"]
+    assert isinstance(levels, dict)
+    assert list(levels) == ["200", "saturation"]
+    for figures in (body, *levels.values()):
+        assert {"tasks_per_s", "submit_to_start_ms", "redis_us_per_task", "scheduler_us_per_task"} <= figures.keys()
+        assert figures["submit_to_start_ms"]["p50"] > 0.0
+    assert 100 < levels["200"]["tasks_per_s"] < 300
+    assert levels["saturation"]["tasks_per_s"] > levels["200"]["tasks_per_s"]
+
+
+def test_footprint_prints_memory_cold_start_and_decision_times(root: Path) -> None:
+    body = printed(
+        root, "benchmarks.footprint", "--workers", "20", "--tasks", "500", "--starts", "1", "--duration", "0.5"
+    )
+    assert 1e7 < int(str(body["resident_bytes"])) < 1.5e8
+    assert 0.0 < float(str(body["cold_start_s"])) < 10.0
+    decided = body["decision_us"]
+    assert isinstance(decided, dict)
+    assert 0.0 < decided["p50"] <= decided["p99"]
