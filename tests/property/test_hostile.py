@@ -48,7 +48,7 @@ def blob_of(stream: str) -> bytes:
 
 def nested(random: Random) -> bytes:
     opener = random.choice([b"\x91", b"\x81\xa1k", b"\x81\xa4type", b"\x82\xa4type\xa4kind\xa1x" + b"\x91" * 40])
-    return opener * random.choice([600, 2_000, 3_000]) + b"\xc0"
+    return opener * random.choice([1_500, 2_500, 5_000]) + b"\xc0"
 
 
 def twice(random: Random) -> bytes:
