@@ -135,6 +135,19 @@ async def _leader(shard: Shard, replicas: dict[int, Program], epoch: int) -> Pro
     raise AssertionError(f"epoch {epoch} has not begun")
 
 
+async def test_connections_cut_again_and_again_are_made_anew_and_nothing_is_lost(shard: Shard) -> None:
+    async with leading(shard), working(shard, app, "w-0", 4), working(shard, app, "w-1", 4):
+        await shard.submit(200, ms=20.0)
+        for _ in range(4):
+            async with raw_client(shard.url) as client:
+                assert await client.call("CLIENT", "KILL", "TYPE", "normal") > 0
+                await client.call("CLIENT", "KILL", "TYPE", "pubsub")
+            await asyncio.sleep(0.15)
+        assert len(shard.ends) < 200, "connections must be cut while tasks run"
+        await shard.submit(20)
+        await shard.all_succeed()
+
+
 @pytest.fixture
 async def durable(pool: str) -> AsyncIterator[tuple[TestServer, Shard]]:
     """A server of this test's own that has on disk what it acknowledged."""
