@@ -26,13 +26,13 @@ class Announcements:
         self._reply = reply
         self._waiters: defaultdict[str, list[asyncio.Future[Ended]]] = defaultdict(list)
         self._listener: asyncio.Task[None] | None = None
+        self._tried = asyncio.Event()
 
     async def listen(self) -> None:
-        """Returns once the subscription stands; or at once if it cannot, and then it is tried again."""
+        """Returns once the subscription stands; or once it failed, and then it is tried again."""
         if self._listener is None:
             self._listener = asyncio.create_task(self._listen())
-            with contextlib.suppress(StoreError):
-                await self._store.subscribed(self._reply)
+        await self._tried.wait()
 
     @contextlib.contextmanager
     def expect(self, task_id: str) -> Iterator[asyncio.Future[Ended]]:
@@ -56,14 +56,22 @@ class Announcements:
 
     async def _listen(self) -> None:
         pause_s = BACKOFF_S_MIN
-        while True:
-            ends = self._store.ended(self._reply)
-            try:
-                async for ended in ends:
-                    pause_s = BACKOFF_S_MIN
-                    for future in self._waiters.get(ended.task_id, ()):
-                        if not future.done():
-                            future.set_result(ended)
-            except StoreError:  # nobody is misled: who waits asks the record as well
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, BACKOFF_S_MAX)
+        try:
+            while True:
+                try:
+                    await self._store.subscribed(self._reply)
+                    self._tried.set()
+                    async for ended in self._store.ended(self._reply):
+                        pause_s = BACKOFF_S_MIN
+                        self._tell(ended)
+                except StoreError:  # nobody is misled: who waits asks the record as well
+                    self._tried.set()
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, BACKOFF_S_MAX)
+        finally:
+            self._tried.set()  # whatever ends this, nobody waits for it for ever
+
+    def _tell(self, ended: Ended) -> None:
+        for future in self._waiters.get(ended.task_id, ()):
+            if not future.done():
+                future.set_result(ended)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from datetime import date
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
+from nexus_sched.client.submission import submission
 from nexus_sched.errors import InvalidInput
 from nexus_sched.model.payload import (
     Arguments,
@@ -20,6 +22,7 @@ from nexus_sched.model.payload import (
     encode_arguments,
     encode_error,
     encode_result,
+    split_envelope,
 )
 from nexus_sched.worker import App
 from nexus_sched.worker.functions import TaskFunction
@@ -185,6 +188,46 @@ def test_document_becomes_arguments(codec: str, payload: bytes, expected: tuple[
 def test_hostile_payload_is_refused(codec: str, payload: bytes):
     with pytest.raises(InvalidInput):
         decode_arguments(codec, payload)
+
+
+def test_random_bytes_are_arguments_or_refused():
+    """Whatever comes in: arguments that the function takes, or `InvalidInput`; nothing else gets out."""
+    random_ = random.Random(1)
+    start = [encode_arguments(([1, "a", {"b": [None, 2.5]}], 2), None), b'{"a": [1, {"b": "c"}], "d": 1e3}', b""]
+    made = function(lambda *args, **kwargs: (args, kwargs))
+    taken = 0
+    for number in range(20_000):
+        payload = bytearray(start[number % 3] or random_.randbytes(random_.randrange(40)))
+        for _ in range(random_.randrange(4)):
+            if payload:
+                payload[random_.randrange(len(payload))] = random_.randrange(256)
+        del payload[random_.randrange(len(payload) + 1) + random_.choice((0, 1_000)) :]
+        codec = ("msgpack", "json", "raw")[random_.randrange(3)]
+        try:
+            positional, keyword = decode_arguments(codec, bytes(payload))
+            call(made, *positional, **keyword)
+            taken += 1
+        except InvalidInput:
+            pass
+    assert 1_000 < taken < 19_000
+
+
+def test_random_envelopes_are_split_or_refused():
+    random_ = random.Random(2)
+    spec = submission("name", 1, timeout=1.0, retry="any").line.spec
+    whole = len(spec).to_bytes(4, "big") + spec + b"payload"
+    split = 0
+    for _ in range(20_000):
+        envelope = bytearray(whole[: random_.randrange(len(whole) + 1)] if random_.random() < 0.3 else whole)
+        for _ in range(random_.randrange(4)):
+            if envelope:
+                envelope[random_.randrange(len(envelope))] = random_.randrange(256)
+        try:
+            described, payload = split_envelope(bytes(envelope))
+            split += isinstance(described.type, str) and isinstance(payload, bytes)
+        except InvalidInput:
+            pass
+    assert 1_000 < split < 19_000
 
 
 def test_encoded_arguments_come_back():
