@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from nexus_sched.core.engine import Engine
 from nexus_sched.model.events import AnyEvent, EpochBegan, ModeChanged
@@ -55,7 +55,7 @@ class TurnLoop:
         self._guard = guard
         self._turn_clock = TurnClock(clock, state.at_ns)
         self._check_lease = check_lease
-        self._in_flight: deque[Awaitable[int]] = deque()
+        self._in_flight: deque[asyncio.Future[int]] = deque()
         self._stopping = False
         self._uncovered_events = state.replayed  # journaled since the last checkpoint, at least
         self._at_ns = state.at_ns
@@ -70,8 +70,8 @@ class TurnLoop:
         try:
             await self._lead(settings)
         finally:
-            for commit in self._in_flight:  # after a fault: what became of them is read from the journal
-                asyncio.ensure_future(commit).cancel()
+            for reply in self._in_flight:  # after a fault: what became of them is read from the journal
+                reply.cancel()
 
     async def _lead(self, settings: EngineSettings) -> None:
         self._take_turn([EpochBegan(self._lease.epoch, self._lease.owner, settings)], {})
@@ -95,10 +95,9 @@ class TurnLoop:
     async def _wait_for_work(self) -> None:
         while not (self._inputs or self.engine.ready or self._stopping):
             self._inputs.arrived.clear()
-            if self._in_flight:
-                await self._settle(0)
-                continue
-            if self._uncovered_events >= CHECKPOINT_IDLE_EVENTS:
+            while self._in_flight and self._in_flight[0].done():
+                await self._settle(len(self._in_flight) - 1)
+            if not self._in_flight and self._uncovered_events >= CHECKPOINT_IDLE_EVENTS:
                 await self.checkpoint()
                 continue
             await self._inputs.arrived.wait()
@@ -121,10 +120,16 @@ class TurnLoop:
                 self.turn_ns.clear()
         digest = engine.digest() if engine.seq % DIGEST_EVERY == 0 else None
         turn = encode_turn(Turn(FORMAT, engine.seq, engine.epoch, at_ns, events, effects, cursors, digest))
-        self._in_flight.append(self._store.commit(self._lease, engine.seq - 1, plan_commit(turn, effects, cursors)))
+        commit = self._store.commit(self._lease, engine.seq - 1, plan_commit(turn, effects, cursors))
+        reply = asyncio.ensure_future(commit)
+        reply.add_done_callback(self._replied)
+        self._in_flight.append(reply)
         self._cursors.update(cursors)
         self._at_ns = at_ns
         self._uncovered_events += len(events) + decisions
+
+    def _replied(self, _: asyncio.Future[int]) -> None:
+        self._inputs.arrived.set()  # somebody may wait for this, and nobody for anything else
 
     async def _settle(self, left: int) -> None:
         """Wait until at most `left` commits are in flight. Raises what a commit raises."""
