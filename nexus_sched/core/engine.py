@@ -24,10 +24,10 @@ from collections.abc import Callable, Mapping, Sequence
 from nexus_sched._kernel.digest import digest64
 from nexus_sched.core.backlog import Backlog
 from nexus_sched.core.placement import Choice, Placement
-from nexus_sched.core.predictors.base import CompletedRun, Predictor, PredictorFactory
+from nexus_sched.core.predictors.base import CompletedRun, PredictorFactory
+from nexus_sched.core.predictors.choice import make_predictor, successor
 from nexus_sched.core.records import TaskRecord, WorkerRecord
 from nexus_sched.core.roster import Roster
-from nexus_sched.errors import InvalidInput
 from nexus_sched.model.decision import SchedulingDecision
 from nexus_sched.model.effects import (
     AnyEffect,
@@ -96,7 +96,7 @@ class Engine:
         self.roster = Roster()
         self.backlog = Backlog()
         self.tasks: dict[str, TaskRecord] = {}
-        self.placement = Placement(self.roster, self.settings, self._make_predictor(self.settings))
+        self.placement = Placement(self.roster, self.settings, make_predictor(predictors, self.settings))
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.retracts: deque[tuple[str, int]] = deque()  # (task id, attempt) still to be taken back
         self.more = False  # the last turn left work undone
@@ -444,27 +444,10 @@ class Engine:
         self.epoch = event.epoch
         former, self.settings = self.settings, event.settings
         if event.settings != former:
-            self.placement.configure(event.settings, self._successor(former, event.settings))
+            present = self.placement.predictor
+            predictor = successor(present, former, self._predictors, event.settings)
+            self.placement.configure(event.settings, predictor)
             self._grant_credit()
-
-    def _successor(self, former: EngineSettings, settings: EngineSettings) -> Predictor:
-        """A predictor made with `settings`, which knows what the present one of the same kind has learned.
-
-        Always a new one, because a restored engine makes one too: both must answer alike.
-        """
-        present, successor = self.placement.predictor, self._make_predictor(settings)
-        if present.name == successor.name:
-            learned = present.snapshot()
-            # a table's snapshot holds its parameters too; without data the new ones win
-            if learned != self._make_predictor(former).snapshot():
-                successor.restore(learned)
-        return successor
-
-    def _make_predictor(self, settings: EngineSettings) -> Predictor:
-        factory = self._predictors.get(settings.predictor)
-        if factory is None:
-            raise InvalidInput(f"no predictor is called {settings.predictor!r}: {', '.join(sorted(self._predictors))}")
-        return factory(settings)
 
     def _mode_changed(self, event: ModeChanged) -> None:
         self.placement.set_mode(event.mode)
