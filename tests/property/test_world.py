@@ -27,7 +27,7 @@ ACTIONS = 120
 SETTINGS = (
     EngineSettings(),
     EngineSettings(fallback=LEAST_OUTSTANDING, prefetch=0),
-    EngineSettings(mode="shadow", early_inbox_max=3),
+    EngineSettings(mode="shadow", early_inbox_max=3, min_samples=4, ema_alpha=0.5),
     EngineSettings(mode="round-robin", prefetch=3, worker_killer_deaths=3),
 )
 
@@ -65,6 +65,7 @@ class Story:
         world = self.world
         fate = self.random.random()
         if fate < 0.03:
+            world.settings = self.random.choice(SETTINGS)  # the next leader may be configured otherwise
             world.fail_over()
             self.twin = None
         elif fate < 0.08:
