@@ -9,9 +9,9 @@ import pytest
 from nexus_sched.adapters.memory import MemoryLeaderStore, MemoryShard
 from nexus_sched.errors import Fenced, StoreUnreachable
 from nexus_sched.model.events import WorkerSuspected, WorkerTrusted
-from nexus_sched.runtime.clock import SystemClock
 from nexus_sched.runtime.liveness import Heartbeats, watch
 from nexus_sched.runtime.ports import CommitPlan, DispatchLine, Lease, SubmitLine
+from nexus_sched.testing.virtual_time import LoopClock, virtually
 
 
 class Watch:
@@ -131,43 +131,52 @@ class ForgetfulStore(MemoryLeaderStore):
         return await super().reap(lease, worker, beat, limit)
 
 
-async def until(condition, timeout_s: float = 5.0) -> None:
+async def until(condition, timeout_s: float = 60.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():
             await asyncio.sleep(0.005)
 
 
-async def test_inbox_of_a_dead_worker_is_cleared_although_the_store_failed_in_between(shard: MemoryShard):
-    lease, store = take_lease(shard), ForgetfulStore(shard)
-    fill_inbox(shard, lease, "w1", 250)
-    watching = asyncio.ensure_future(watch(store, lease, SystemClock(), Heartbeats(0.02, 0.04), 20, lambda _: None))
-    await until(lambda: len(shard.streams["i:w1"]) == 0)
-    watching.cancel()
-    await asyncio.gather(watching, return_exceptions=True)
-    assert len(shard.streams["q:r"]) == 250
-    assert store.reaps == 4
+def test_inbox_of_a_dead_worker_is_cleared_although_the_store_failed_in_between(shard: MemoryShard):
+    async def story():
+        lease, store = take_lease(shard), ForgetfulStore(shard)
+        fill_inbox(shard, lease, "w1", 250)
+        watching = asyncio.ensure_future(watch(store, lease, LoopClock(), Heartbeats(2, 5), 2_000, lambda _: None))
+        await until(lambda: len(shard.streams["i:w1"]) == 0)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        assert len(shard.streams["q:r"]) == 250
+        assert store.reaps == 4
+
+    virtually(story())
 
 
-async def test_inbox_that_a_former_leader_left_half_cleared_is_cleared(shard: MemoryShard):
-    lease, store = take_lease(shard), MemoryLeaderStore(shard)
-    fill_inbox(shard, lease, "w1", 150)
-    shard.reap(lease, "w1", shard.beats["w1"], 100)
-    incarnation = shard.register("w2", b"\x80")
-    watching = asyncio.ensure_future(
-        watch(store, lease, SystemClock(), Heartbeats(9, 9), 20, lambda _: None, ["w1", "w2"])
-    )
-    await until(lambda: len(shard.streams["q:r"]) == 150)
-    watching.cancel()
-    await asyncio.gather(watching, return_exceptions=True)
-    assert (len(shard.streams["i:w1"]), shard.workers["w2"].incarnation) == (0, incarnation)
+def test_inbox_that_a_former_leader_left_half_cleared_is_cleared(shard: MemoryShard):
+    async def story():
+        lease, store = take_lease(shard), MemoryLeaderStore(shard)
+        fill_inbox(shard, lease, "w1", 150)
+        shard.reap(lease, "w1", shard.beats["w1"], 100)
+        incarnation = shard.register("w2", b"\x80")
+        watching = asyncio.ensure_future(
+            watch(store, lease, LoopClock(), Heartbeats(2, 5), 2_000, lambda _: None, ["w1", "w2"])
+        )
+        await until(lambda: len(shard.streams["q:r"]) == 150)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        assert (len(shard.streams["i:w1"]), shard.workers["w2"].incarnation) == (0, incarnation)
+
+    virtually(story())
 
 
-async def test_watch_ends_when_the_lease_is_lost(shard: MemoryShard):
-    lease = take_lease(shard)
-    shard.register("w1", b"\x80")
-    other = asyncio.ensure_future(
-        watch(MemoryLeaderStore(shard), lease, SystemClock(), Heartbeats(0.02, 0.04), 20, lambda _: None)
-    )
-    take_lease(shard)
-    with pytest.raises(Fenced):
-        await asyncio.wait_for(other, 5)
+def test_watch_ends_when_the_lease_is_lost(shard: MemoryShard):
+    async def story():
+        lease = take_lease(shard)
+        shard.register("w1", b"\x80")
+        other = asyncio.ensure_future(
+            watch(MemoryLeaderStore(shard), lease, LoopClock(), Heartbeats(2, 5), 2_000, lambda _: None)
+        )
+        take_lease(shard)
+        with pytest.raises(Fenced):
+            await asyncio.wait_for(other, 60)
+
+    virtually(story())
