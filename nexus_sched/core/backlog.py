@@ -7,6 +7,7 @@ within a bounded time after it, and nothing starves (placement.md, fact 2).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 
 from nexus_sched.core.records import TaskRecord
@@ -21,26 +22,26 @@ class Backlog:
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, TaskRecord]] = []
         self._tickets = 0
-        self._waiting: dict[str, tuple[float, int]] = {}
+        self._count = 0
         self.predicted_ms = 0.0  # sum over waiting tasks with a prediction
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return self._count
 
     def push(self, record: TaskRecord, order_weight: float, priority_credit_ms: float) -> None:
         """Let a waiting task take its place."""
         task = record.task
-        key = task.arrived_at_ms - priority_credit_ms * (task.priority - PRIORITY_DEFAULT)
+        record.key = task.arrived_at_ms - priority_credit_ms * (task.priority - PRIORITY_DEFAULT)
         if record.mean_ms > 0.0:
-            key += order_weight * record.mean_ms
+            record.key += order_weight * record.mean_ms
             self.predicted_ms += record.mean_ms
         self._tickets += 1
-        self._enter(record, key, self._tickets)
+        record.ticket = self._tickets
+        self._enter(record)
 
-    def _enter(self, record: TaskRecord, key: float, ticket: int) -> None:
-        record.ticket = ticket
-        self._waiting[record.task.id] = (key, ticket)
-        heappush(self._heap, (key, ticket, record))
+    def _enter(self, record: TaskRecord) -> None:
+        self._count += 1
+        heappush(self._heap, (record.key, record.ticket, record))
 
     def pop(self) -> TaskRecord | None:
         """Take the first task out, `None` if nothing waits."""
@@ -55,24 +56,23 @@ class Backlog:
     def remove(self, record: TaskRecord) -> None:
         """Take a waiting task out, wherever it stands."""
         self._forget(record)
-        if len(self._heap) > STALE_MIN + 2 * len(self._waiting):
+        if len(self._heap) > STALE_MIN + 2 * self._count:
             self._heap = [each for each in self._heap if each[2].ticket == each[1]]
             heapify(self._heap)
 
     def _forget(self, record: TaskRecord) -> None:
         record.ticket = 0
-        del self._waiting[record.task.id]
+        self._count -= 1
         if record.mean_ms > 0.0:
-            self.predicted_ms = max(0.0, self.predicted_ms - record.mean_ms) if self._waiting else 0.0
+            self.predicted_ms = max(0.0, self.predicted_ms - record.mean_ms) if self._count else 0.0
 
-    def snapshot(self) -> tuple[int, float, dict[str, tuple[float, int]]]:
-        """`(tickets given, predicted_ms, task id -> (key, ticket))`."""
-        return self._tickets, self.predicted_ms, dict(self._waiting)
+    def snapshot(self) -> tuple[int, float]:
+        """`(tickets given, predicted_ms)`; keys and tickets are with the records."""
+        return self._tickets, self.predicted_ms
 
-    def restore(self, state: tuple[int, float, dict[str, tuple[float, int]]], records: dict[str, TaskRecord]) -> None:
-        """The opposite of `snapshot`; `records` holds every waiting task."""
-        tickets, predicted_ms, waiting = state
-        for task_id, (key, ticket) in waiting.items():
-            self._enter(records[task_id], key, ticket)
-        self._tickets = tickets
-        self.predicted_ms = predicted_ms
+    def restore(self, state: tuple[int, float], records: Iterable[TaskRecord]) -> None:
+        """The opposite of `snapshot`, for an empty backlog; `records` may hold tasks that do not wait."""
+        for record in records:
+            if record.ticket:
+                self._enter(record)
+        self._tickets, self.predicted_ms = state

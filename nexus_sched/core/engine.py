@@ -58,11 +58,12 @@ from nexus_sched.model.events import (
 )
 from nexus_sched.model.outcome import Outcome, Reason
 from nexus_sched.model.settings import PREDICTIVE, EngineSettings
-from nexus_sched.model.task import Retry
+from nexus_sched.model.task import PRIORITY_MAX, Retry
 from nexus_sched.units import NS_PER_MS
 
 DECISIONS_MAX = 256  # in one turn; the store moves at most this many in one commit
 RETRACTS_MAX = 256
+QUEUE_STREAMS = tuple(f"q:{priority}" for priority in range(PRIORITY_MAX + 1))
 TOLERANCE = 0.25  # a prediction is right if the run took at most this share more or less
 
 COUNTERS = (
@@ -211,7 +212,7 @@ class Engine:
 
     def _task_submitted(self, event: TaskSubmitted) -> None:
         task = event.task
-        stream = f"q:{task.priority}"
+        stream = QUEUE_STREAMS[task.priority]
         known = self.tasks.get(task.id)
         if known is not None:
             self.counters["repeated"] += 1

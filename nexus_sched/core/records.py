@@ -6,42 +6,28 @@ inbox does). `TaskRecord.place` says which, and the two sets of fields never mix
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from nexus_sched.model.task import Task
 
 
-class TaskRecord:
-    """A live task and where it is."""
+class TaskRecord(Struct, array_like=True, gc=False, eq=False):
+    """A live task and where it is. A snapshot writes records as they are, so the order of the fields is a format."""
 
-    __slots__ = (
-        "attempt",
-        "booked_ms",
-        "cancelled",
-        "deaths",
-        "entry",
-        "mean_ms",
-        "p50_ms",
-        "place",
-        "row",
-        "starts",
-        "stop_entry",
-        "task",
-        "ticket",
-    )
-
-    def __init__(self, task: Task, place: str, entry: str) -> None:
-        self.task = task
-        self.place = place  # the queue stream, e.g. "q:5", or the inbox, "i:<worker>"
-        self.entry = entry  # id of its pointer there
-        self.attempt = 0  # number of the newest dispatch, 0 before the first
-        self.starts = 0  # attempts known to have been started and not finished
-        self.deaths = 0  # workers that were lost while running it
-        self.cancelled = False
-        self.ticket = 0  # of its valid place in the backlog; older ones are stale
-        self.mean_ms = -1.0  # predicted mean service time while waiting, -1 without a prediction
-        self.row = -1  # placed: the worker's row
-        self.booked_ms = 0.0  # placed: work booked on the worker
-        self.p50_ms = -1.0  # placed: predicted median, -1 without
-        self.stop_entry = ""  # placed: the control message that asks to stop it, if any
+    task: Task
+    place: str  # the queue stream, e.g. "q:5", or the inbox, "i:<worker>"
+    entry: str  # id of its pointer there
+    attempt: int = 0  # number of the newest dispatch, 0 before the first
+    starts: int = 0  # attempts known to have been started and not finished
+    deaths: int = 0  # workers that were lost while running it
+    cancelled: bool = False
+    key: float = 0.0  # waiting: its order key in the backlog
+    ticket: int = 0  # waiting: its valid place in the backlog, older ones are stale; 0 while placed
+    mean_ms: float = -1.0  # predicted mean service time while waiting, -1 without a prediction
+    row: int = -1  # placed: the worker's row
+    booked_ms: float = 0.0  # placed: work booked on the worker
+    p50_ms: float = -1.0  # placed: predicted median, -1 without
+    stop_entry: str = ""  # placed: the control message that asks to stop it, if any
 
     @property
     def waiting(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from random import Random
 
 from hypothesis import given
@@ -114,7 +115,7 @@ def test_restored_backlog_pops_in_the_same_order():
         if random.random() < 0.3:
             backlog.push(each, 1.0, CREDIT_MS)
     state = backlog.snapshot()
-    copies = {name: record(name, at_ms=each.task.arrived_at_ms, mean_ms=each.mean_ms) for name, each in records.items()}
+    copies = [copy(each) for each in records.values()]
     other = Backlog()
     other.restore(state, copies)
     assert other.snapshot() == state
