@@ -12,12 +12,6 @@ from nexus_sched import errors
 from nexus_sched.cli import exit_codes, main
 from nexus_sched.cli.output import ADVICE
 
-
-@pytest.fixture(autouse=True)
-def _empty_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
 ABSENT = "unix:///nowhere/redis.sock"
 
 FAULTS = [

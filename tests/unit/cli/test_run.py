@@ -28,11 +28,6 @@ START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
 
 
-@pytest.fixture(autouse=True)
-def _empty_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture
 def valkey() -> Iterator[TestServer]:
     with TestServer(VALKEY) as running:
