@@ -62,33 +62,36 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(EngineSnapshot)
 
 
-def take(engine: Engine) -> bytes:
-    """The state of `engine` between two turns. About 0.3 us and 130 bytes per live task."""
+def capture(engine: Engine) -> EngineSnapshot:
+    """The state of `engine` between two turns. It shares the task records: encode it before the next turn."""
     placement = engine.placement
-    return _encoder.encode(
-        EngineSnapshot(
-            FORMAT,
-            engine.seq,
-            engine.epoch,
-            engine.now_ms,
-            engine.settings,
-            placement.mode,
-            list(engine.tasks.values()),
-            [_worker_snapshot(worker) for worker in engine.roster.ring],
-            engine.backlog.snapshot(),
-            list(engine.retracts),
-            engine.ready,
-            placement.breaker.snapshot(),
-            placement.failures,
-            placement.rotation,
-            (placement.round_robin.position, placement.least_outstanding.position),
-            engine.counters,
-            placement.predictor.name,
-            placement.predictor.snapshot(),
-            engine.roster.table.snapshot(),
-            placement.scoring_failed,
-        )
+    return EngineSnapshot(
+        FORMAT,
+        engine.seq,
+        engine.epoch,
+        engine.now_ms,
+        engine.settings,
+        placement.mode,
+        list(engine.tasks.values()),
+        [_worker_snapshot(worker) for worker in engine.roster.ring],
+        engine.backlog.snapshot(),
+        list(engine.retracts),
+        engine.ready,
+        placement.breaker.snapshot(),
+        placement.failures,
+        placement.rotation,
+        (placement.round_robin.position, placement.least_outstanding.position),
+        engine.counters,
+        placement.predictor.name,
+        placement.predictor.snapshot(),
+        engine.roster.table.snapshot(),
+        placement.scoring_failed,
     )
+
+
+def take(engine: Engine) -> bytes:
+    """The state of `engine` as one blob. About 0.3 us and 130 bytes per live task."""
+    return _encoder.encode(capture(engine))
 
 
 def restore(blob: bytes, predictors: Mapping[str, PredictorFactory]) -> Engine:
@@ -97,6 +100,11 @@ def restore(blob: bytes, predictors: Mapping[str, PredictorFactory]) -> Engine:
         state = _decoder.decode(blob)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SnapshotUnreadable(f"snapshot cannot be read: {error}") from error
+    return revive(state, predictors)
+
+
+def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) -> Engine:
+    """An engine exactly like the one `capture` saw; it takes the records over. Raises `SnapshotUnreadable`."""
     if state.format != FORMAT:
         raise SnapshotUnreadable(f"snapshot has format {state.format}, this version reads {FORMAT}")
     engine = Engine(predictors, state.settings)

@@ -23,11 +23,12 @@ from nexus_sched.runtime.guard import Guard
 from nexus_sched.runtime.intake import Inputs
 from nexus_sched.runtime.plan import plan_commit
 from nexus_sched.runtime.ports import LeaderStore, Lease
-from nexus_sched.runtime.recovery import Recovered, encode_checkpoint
+from nexus_sched.runtime.recovery import Recovered, compress, encode_checkpoint
 
 IN_FLIGHT_MAX = 2
 DIGEST_EVERY = 1_024
 CHECKPOINT_EVENTS = 100_000  # journaled since the last one: what a recovery replays at most, about a second
+COMPRESS_INLINE_BYTES_MAX = 524_288  # about 3 ms
 CHECKPOINT_IDLE_EVENTS = 2_000  # enough to write one when nothing else is to do
 
 
@@ -141,5 +142,9 @@ class TurnLoop:
         await self._settle(0)
         if self._uncovered_events:
             blob = encode_checkpoint(self.engine, self._cursors, self._at_ns)
+            if len(blob) > COMPRESS_INLINE_BYTES_MAX:
+                blob = await asyncio.to_thread(compress, blob)  # renewing the lease and reading go on
+            else:
+                blob = compress(blob)
             await self._store.save_snapshot(self._lease, self.engine.seq, blob)
             self._uncovered_events = 0

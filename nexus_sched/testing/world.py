@@ -42,7 +42,7 @@ from nexus_sched.runtime.ports import (
     StartLine,
     SubmitLine,
 )
-from nexus_sched.runtime.recovery import Recovered, apply, encode_checkpoint, restore_checkpoint
+from nexus_sched.runtime.recovery import Recovered, apply, compress, encode_checkpoint, restore_checkpoint
 from nexus_sched.testing.builders import PREDICTORS
 from nexus_sched.units import NS_PER_MS
 
@@ -144,7 +144,7 @@ class World:
     def checkpoint(self) -> None:
         """Write a snapshot, as the turn loop does."""
         self.settle()
-        blob = encode_checkpoint(self.engine, self.cursors, self.now_ms * NS_PER_MS)
+        blob = compress(encode_checkpoint(self.engine, self.cursors, self.now_ms * NS_PER_MS))
         self.shard.save_snapshot(self.lease, self.engine.seq, blob)
 
     def fail_over(self) -> None:

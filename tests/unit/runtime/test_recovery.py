@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import msgspec
 import pytest
 
@@ -102,10 +104,10 @@ async def test_damaged_turn_is_refused(world: World):
 
 
 def test_snapshot_that_restores_to_another_state_is_refused(world: World):
-    parts = msgspec.msgpack.decode(world.shard.snapshots[world.shard.kept[0]])
+    parts = msgspec.msgpack.decode(zlib.decompress(world.shard.snapshots[world.shard.kept[0]]))
     parts[-1] ^= 1
     with pytest.raises(SnapshotUnreadable, match="another state"):
-        restore_checkpoint(msgspec.msgpack.encode(parts), PREDICTORS)
+        restore_checkpoint(zlib.compress(msgspec.msgpack.encode(parts)), PREDICTORS)
 
 
 def test_cut_and_foreign_snapshots_are_refused(world: World):
