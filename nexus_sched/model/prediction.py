@@ -20,3 +20,5 @@ class TaskPrediction(Struct, frozen=True, array_like=True, gc=False):
     samples: int  # completions behind it
     predictor: str
     version: int
+    p10_ms: float = 0.0  # with `p90_ms` the 80 % interval; 0 and 0 if the predictor gives none
+    p90_ms: float = 0.0

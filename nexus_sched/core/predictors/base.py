@@ -23,6 +23,7 @@ class CompletedRun(Struct, frozen=True, gc=False):
     worker_class: str
     run_ms: float
     at_ms: int
+    prediction: TaskPrediction | None = None  # what had been predicted for it, on this worker
 
 
 class Predictor(Protocol):
@@ -30,12 +31,13 @@ class Predictor(Protocol):
 
     name: str
     version: int
+    knows_workers: bool  # False: the answer is the same for every worker, and the engine scales it by the worker's pace
 
-    def predict(self, task: Task, worker: str | None = None) -> TaskPrediction | None:
-        """Predicted service time, on `worker` if it is named; `None` without data. Budget: 1 ms."""
+    def predict(self, task: Task, worker: str | None = None, worker_class: str = "") -> TaskPrediction | None:
+        """Predicted service time, on `worker` of `worker_class` if named; `None` without data. Budget: 1 ms."""
 
-    def learn(self, run: CompletedRun) -> None:
-        """Take in one successful run."""
+    def learn(self, run: CompletedRun) -> str | None:
+        """Take in one successful run. What people should hear of it (drift, a lying worker) is the answer."""
 
     def snapshot(self) -> bytes:
         """Everything learned."""

@@ -14,6 +14,7 @@ from nexus_sched.model.task import Task
 
 # Standard normal quantiles: the interval is the one of a normal distribution around the average.
 Z80 = 0.8416212
+Z90 = 1.2815516
 Z95 = 1.6448536
 CONFIDENCE_SAMPLES = 8.0  # completions at which confidence reaches one half
 
@@ -23,12 +24,18 @@ class EmaPredictor:
 
     name = "ema"
     version = 1
+    knows_workers = False
 
     def __init__(self, settings: EngineSettings) -> None:
         self._table = EstimatorTable(alpha=settings.ema_alpha)
         self._samples_min = max(1, settings.min_samples)
 
-    def predict(self, task: Task, worker: str | None = None) -> TaskPrediction | None:  # noqa: ARG002 - the contract's
+    def predict(
+        self,
+        task: Task,
+        worker: str | None = None,  # noqa: ARG002 - the contract's
+        worker_class: str = "",  # noqa: ARG002 - the contract's
+    ) -> TaskPrediction | None:
         """The type's average; the submitter's hint if the type is too little known; else `None`."""
         known = self._table.estimate(task.type)
         if known is not None and known[2] >= self._samples_min:
@@ -43,15 +50,18 @@ class EmaPredictor:
                 samples,
                 "ema",
                 1,
+                max(mean - Z90 * deviation, 0.0),
+                mean + Z90 * deviation,
             )
         hint = task.hint_ms
         if hint is not None:
             return TaskPrediction(hint, hint, hint, hint, 0.0, "hint", 0, self.name, self.version)
         return None
 
-    def learn(self, run: CompletedRun) -> None:
+    def learn(self, run: CompletedRun) -> str | None:
         """Move the type's average towards the run's service time."""
         self._table.learn(run.task.type, run.run_ms)
+        return None
 
     def snapshot(self) -> bytes:
         """The estimator table."""

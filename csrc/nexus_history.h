@@ -1,0 +1,86 @@
+/* The last runs of one task type, and the predictions they give: a densest window over weighted neighbours.
+ *
+ * A history is a ring of the newest NEXUS_RUNS runs, each with the size of its payload, its service time (both as
+ * log2 in steps of 1/1024), the class of its worker and the worker. A prediction weighs every run by how alike it
+ * is (size, class, worker, age) and looks for the value whose band of 0.75 to 1.25 holds most weight: the value that
+ * is within 25 % of most alike runs. Several *experts* differ in what they call alike; a tournament by decayed hit
+ * rate picks one per type. Source: prediction.md, facts 1 to 5; docs/decisions/0020.
+ *
+ * Weights are float32 products in a fixed order, sums run in index order: the same bits at every vector width.
+ */
+#ifndef NEXUS_HISTORY_H
+#define NEXUS_HISTORY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define NEXUS_RUNS 440     /* a history fits into 4 KiB */
+#define NEXUS_EXPERTS 7
+#define NEXUS_AGES 3       /* how fast a run's weight fades: a table each */
+#define NEXUS_BINS 4096    /* of the histogram: log2 of milliseconds from -32 to +32 in steps of 1/64 */
+#define NEXUS_SHOWN 4      /* quantiles of an estimate: 0.1, 0.8, 0.9, 0.95 */
+
+typedef struct {
+    int16_t size[NEXUS_RUNS];          /* log2(1 + bytes) * 1024; 0 without a payload */
+    int16_t time[NEXUS_RUNS];          /* log2(ms) * 1024 */
+    uint16_t worker_class[NEXUS_RUNS]; /* hash of the class */
+    uint16_t worker[NEXUS_RUNS];       /* hash of the worker */
+    int32_t count;                     /* runs in the ring, at most NEXUS_RUNS */
+    int32_t head;                      /* where the next run goes */
+    int64_t samples;                   /* runs ever learned */
+    double weight;                     /* decayed count behind the moments */
+    double mean_size, mean_time;       /* log2 */
+    double size_size, size_time;       /* decayed second moments */
+    float hits[NEXUS_EXPERTS];         /* decayed hits per expert */
+    float trials[NEXUS_EXPERTS];       /* decayed trials per expert */
+    float widening;                    /* ln of the factor that the interval is widened by */
+    float rise, fall;                  /* two-sided CUSUM of the standardised residual */
+    int32_t drifts;                    /* alarms ever */
+    int32_t turn;                      /* which expert is tried next */
+} nexus_history;
+
+typedef struct {
+    int16_t size;          /* as in the history */
+    uint16_t worker_class; /* 0: not known */
+    uint16_t worker;       /* 0: not known */
+    float hint;            /* log2(ms) of the submitter's estimate */
+    float hint_weight;     /* how many runs it counts as; 0 without a hint */
+} nexus_query;
+
+typedef struct {
+    float p50;                 /* log2(ms), centre of the densest band */
+    float shown[NEXUS_SHOWN];  /* log2(ms) quantiles, already widened */
+    float mean;                /* log2(ms) of the log-normal mean, within the shown quantiles */
+    float alike;               /* effective number of runs behind it: (sum w)^2 / sum w^2 */
+    float hit_rate;            /* of the expert that spoke, 0..1 */
+    int32_t expert;            /* which one */
+} nexus_estimate;
+
+typedef struct {
+    float age[NEXUS_AGES][2 * NEXUS_RUNS]; /* weight by age, laid out for any head; see nexus_prepare */
+    float weight[NEXUS_RUNS];
+    int16_t bin[NEXUS_RUNS];
+    float histogram[NEXUS_BINS];
+} nexus_workspace; /* memory of the caller, so that these functions need none of their own */
+
+/* Fills the age tables. Once per workspace. */
+void nexus_prepare(nexus_workspace *space);
+
+/* log2(ms) * 1024, bounded; log2(1 + bytes) * 1024. */
+int16_t nexus_time_step(double run_ms);
+int16_t nexus_size_step(double payload_bytes);
+
+/* Full estimate for a query from at least one run (or a hint). Returns 0, or -1 if there is neither. */
+int nexus_predict(const nexus_history *history, nexus_workspace *space, nexus_query query, nexus_estimate *estimate);
+
+/* Takes in one run. `low` and `high` are log2(ms) of the 80 % interval it had been given, low > high if none was.
+ * `seen` is how many runs the history had when the task was predicted: experts are judged by what they could know
+ * then, because judging them by results that came in between flatters those who follow the newest runs.
+ * Returns 1 if this run made the drift alarm go off, else 0. */
+int nexus_learn(nexus_history *history, nexus_workspace *space, nexus_query query, double run_ms, float low,
+                float high, int64_t seen);
+
+/* Takes in one run without judging anybody by it. */
+void nexus_push(nexus_history *history, nexus_query query, double run_ms);
+
+#endif

@@ -1,0 +1,76 @@
+"""Contract of the history table: the last runs of every task type."""
+
+cimport cython
+from libc.stdint cimport int16_t, int32_t, int64_t, uint16_t
+
+
+cdef extern from "nexus_history.h" nogil:
+    const int RUNS_MAX "NEXUS_RUNS"  # runs a history holds; count
+    const int EXPERTS "NEXUS_EXPERTS"  # experts of the tournament; count
+
+    ctypedef struct History "nexus_history":  # one task type; the fields are described in the header
+        int16_t *size
+        int16_t *time
+        uint16_t *worker_class
+        uint16_t *worker
+        int32_t count
+        int32_t head
+        int64_t samples
+        double weight
+        double mean_size
+        double mean_time
+        double size_size
+        double size_time
+        float *hits
+        float *trials
+        float widening
+        float rise
+        float fall
+        int32_t drifts
+        int32_t turn
+
+    ctypedef struct Query "nexus_query":
+        int16_t size
+        uint16_t worker_class
+        uint16_t worker
+        float hint
+        float hint_weight
+
+    ctypedef struct Estimated "nexus_estimate":
+        float p50
+        float *shown
+        float mean
+        float alike
+        float hit_rate
+        int32_t expert
+
+    ctypedef struct Workspace "nexus_workspace":
+        pass
+
+    void nexus_prepare(Workspace *space) noexcept
+    int16_t nexus_size_step(double payload_bytes) noexcept
+    int nexus_predict(const History *history, Workspace *space, Query query, Estimated *estimate) noexcept
+    int nexus_learn(
+        History *history, Workspace *space, Query query, double run_ms, float low, float high, int64_t seen
+    ) noexcept
+    void nexus_push(History *history, Query query, double run_ms) noexcept
+
+
+cdef extern from "nexus_logarithm.h" nogil:
+    double nexus_log2(double value) noexcept
+    double nexus_exp2(double exponent) noexcept
+
+
+@cython.final
+cdef class HistoryTable:
+    cdef History **histories  # shape (types_max,), NULL where no type has the row; row = task type
+    cdef Workspace *space  # working memory of one call
+    cdef Py_ssize_t types_max  # types kept; the one learned longest ago gives way; count
+    cdef dict row_by_type  # str -> int, the type learned longest ago first
+    cdef list free_rows  # int
+    cdef dict hash_by_name  # str -> int, of workers and classes; a cache
+
+    cdef History *find(self, str task_type) except? NULL
+    cdef History *touch(self, str task_type) except NULL
+    cdef uint16_t hash_of(self, str name) except? 0
+    cdef Query query_of(self, double payload_bytes, str worker_class, str worker) except *

@@ -1,0 +1,70 @@
+"""The last runs of every task type, and the predictions they give."""
+
+from typing import NamedTuple, Self, final
+
+class HistoryEstimate(NamedTuple):
+    """Predicted service time from like runs. Milliseconds unless said otherwise."""
+
+    p50_ms: float
+    mean_ms: float
+    p10_ms: float
+    p80_ms: float
+    p90_ms: float
+    p95_ms: float
+    alike: float  # effective number of runs behind it
+    hit_rate: float  # share of late predictions of this expert that were within 25 %, 0..1
+    expert: int  # which one spoke: an index into EXPERT_NAMES
+    samples: int  # runs the type had been learned from; hand it back to `learn` as `seen`
+
+EXPERT_NAMES: tuple[str, ...]
+
+def log2(value: float) -> float:
+    """log2 by the kernel's own series, to at most 2 ulp; for tests. `value` must be positive and normal."""
+
+def exp2(exponent: float) -> float:
+    """2 ** exponent by the kernel's own series, to at most 2 ulp; for tests. Within [-1000, 1000]."""
+
+@final
+class HistoryTable:
+    """A ring of the newest runs per task type, under 4 KiB each; at most `types_max` types.
+
+    The type learned longest ago gives way to a new one. Workers and classes take no memory of their own: a run
+    names them by a 16-bit hash. Raises `KernelError` for numbers out of bounds.
+    """
+
+    def __new__(cls, types_max: int = 4096) -> Self: ...
+    def __len__(self) -> int: ...
+    def samples(self, task_type: str) -> int:
+        """Runs ever learned of the type, 0 if it is not kept."""
+    def predict(
+        self,
+        task_type: str,
+        payload_bytes: float = 0.0,
+        worker_class: str = "",
+        worker: str = "",
+        hint_ms: float = 0.0,
+        hint_weight: float = 0.0,
+    ) -> HistoryEstimate | None:
+        """`None` if nothing is known of the type and there is no hint. A hint counts as `hint_weight` runs."""
+    def learn(
+        self,
+        task_type: str,
+        payload_bytes: float,
+        worker_class: str,
+        worker: str,
+        run_ms: float,
+        low_ms: float = 0.0,
+        high_ms: float = 0.0,
+        seen: int = -1,
+    ) -> bool:
+        """Take in one run; True if it made the drift alarm go off.
+
+        `low_ms`..`high_ms` is the 80 % interval that had been predicted for it (0 if none), `seen` the `samples`
+        of that prediction (-1: as of now).
+        """
+    def push(self, task_type: str, payload_bytes: float, worker_class: str, worker: str, run_ms: float) -> None:
+        """Take in one run without judging experts by it: a twentieth of the cost of `learn`."""
+    def snapshot(self) -> bytes: ...
+    def restore(self, blob: bytes) -> None:
+        """Become exactly what `snapshot` saw. Raises `SnapshotUnreadable`, and then nothing has changed."""
+    def digest(self, seed: int = 0) -> int: ...

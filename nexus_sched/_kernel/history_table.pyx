@@ -1,0 +1,377 @@
+"""The last runs of every task type, and the predictions they give. The arithmetic is csrc/nexus_history.c.
+
+Laws: a type takes one block of under 4 KiB and nothing else grows; the type learned longest ago gives way; equal
+runs in equal order give equal bytes on every machine.
+"""
+
+from collections import namedtuple
+
+cimport cython
+from libc.stdint cimport int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from nexus_sched._kernel.layout cimport (
+    body_of, checked_body, name_at, new_frame, nexus_digest, nexus_get_f32, nexus_get_f64, nexus_get_u32,
+    nexus_get_u64, nexus_put_f32, nexus_put_f64, nexus_put_u32, nexus_put_u64, seal,
+)
+
+from nexus_sched.errors import KernelError, SnapshotUnreadable
+
+
+cdef bytes MAGIC = b"NXHT"
+cdef uint32_t VERSION = 1
+cdef Py_ssize_t BODY_HEADER_BYTES = 16
+cdef Py_ssize_t RECORD_BYTES = 4 + 4 + 4 + 8 + 5 * 8 + 2 * 4 * EXPERTS + 3 * 4 + 2 * 4  # name, count, head, scalars
+cdef Py_ssize_t RUN_BYTES = 8
+cdef Py_ssize_t TYPES_MAX = 1 << 20
+cdef Py_ssize_t HASHES_MAX = 65_536
+cdef double MS_MAX = 1e15
+cdef double BYTES_MAX = 1e15
+
+EXPERT_NAMES = ("near", "cell", "late", "wide", "local", "power", "newest")
+
+HistoryEstimate = namedtuple(
+    "HistoryEstimate",
+    ("p50_ms", "mean_ms", "p10_ms", "p80_ms", "p90_ms", "p95_ms", "alike", "hit_rate", "expert", "samples"),
+    module=__name__,
+)
+HistoryEstimate.__doc__ = "Predicted service time from like runs. Milliseconds unless said otherwise."
+cdef object new_tuple = tuple.__new__
+
+
+def log2(double value):
+    """log2 by the kernel's own series, to at most 2 ulp; for tests. `value` must be positive and normal."""
+    if not 2.3e-308 <= value <= 1.7e308:
+        raise KernelError(f"{value!r} is not positive and normal")
+    return nexus_log2(value)
+
+
+def exp2(double exponent):
+    """2 ** exponent by the kernel's own series, to at most 2 ulp; for tests. Within [-1000, 1000]."""
+    if not -1000.0 <= exponent <= 1000.0:
+        raise KernelError(f"{exponent!r} is not within [-1000, 1000]")
+    return nexus_exp2(exponent)
+
+
+@cython.final
+cdef class HistoryTable:
+    """A ring of the newest runs per task type. The `.pyi` tells what is predicted."""
+
+    def __cinit__(self, Py_ssize_t types_max=4096):
+        if not 1 <= types_max <= TYPES_MAX:
+            raise KernelError(f"types_max {types_max} is not within [1, {TYPES_MAX}]")
+        self.types_max = types_max
+        self.row_by_type = {}
+        self.free_rows = []
+        self.hash_by_name = {}
+        self.histories = <History **>calloc(types_max, sizeof(History *))
+        self.space = <Workspace *>calloc(1, sizeof(Workspace))
+        if self.histories == NULL or self.space == NULL:
+            raise MemoryError(f"histories of {types_max} types")
+        nexus_prepare(self.space)
+
+    def __dealloc__(self):
+        cdef Py_ssize_t row
+        if self.histories != NULL:
+            for row in range(self.types_max):
+                free(self.histories[row])
+        free(self.histories)
+        free(self.space)
+
+    def __len__(self):
+        return len(self.row_by_type)
+
+    def samples(self, str task_type not None):
+        """Runs ever learned of the type, 0 if it is not kept."""
+        cdef History *history = self.find(task_type)
+        return 0 if history == NULL else history.samples
+
+    def predict(
+        self,
+        str task_type not None,
+        double payload_bytes=0.0,
+        str worker_class not None="",
+        str worker not None="",
+        double hint_ms=0.0,
+        double hint_weight=0.0,
+    ):
+        """`None` if nothing is known of the type and there is no hint."""
+        cdef History empty
+        cdef Estimated told
+        cdef Query query = self.query_of(payload_bytes, worker_class, worker)
+        cdef History *history = self.find(task_type)
+        if hint_weight > 0.0:
+            if not (0.0 <= hint_ms <= MS_MAX and hint_weight <= 1e6):
+                raise KernelError(f"hint of {hint_ms!r} ms with weight {hint_weight!r} is out of bounds")
+            query.hint = <float>nexus_log2(max(hint_ms, 1e-6))
+            query.hint_weight = <float>hint_weight
+        if history == NULL:
+            if not hint_weight > 0.0:
+                return None
+            empty = History(count=0, head=0, samples=0, weight=0.0, mean_size=0.0, mean_time=0.0, size_size=0.0)
+            history = &empty
+            clear_history(history)
+        if nexus_predict(history, self.space, query, &told) < 0:
+            return None
+        return new_tuple(HistoryEstimate, (
+            nexus_exp2(told.p50),
+            nexus_exp2(told.mean),
+            nexus_exp2(told.shown[0]),
+            nexus_exp2(told.shown[1]),
+            nexus_exp2(told.shown[2]),
+            nexus_exp2(told.shown[3]),
+            told.alike,
+            told.hit_rate,
+            told.expert,
+            history.samples,
+        ))
+
+    def learn(
+        self,
+        str task_type not None,
+        double payload_bytes,
+        str worker_class not None,
+        str worker not None,
+        double run_ms,
+        double low_ms=0.0,
+        double high_ms=0.0,
+        int64_t seen=-1,
+    ):
+        """Take in one run; True if it made the drift alarm go off."""
+        check_run(run_ms)
+        cdef Query query = self.query_of(payload_bytes, worker_class, worker)
+        cdef History *history = self.touch(task_type)
+        cdef float low = 1.0, high = 0.0
+        if 0.0 < low_ms <= high_ms <= MS_MAX:
+            low = <float>nexus_log2(max(low_ms, 1e-9))
+            high = <float>nexus_log2(max(high_ms, 1e-9))
+        if not 0 <= seen <= history.samples:
+            seen = history.samples
+        return nexus_learn(history, self.space, query, run_ms, low, high, seen) == 1
+
+    def push(
+        self,
+        str task_type not None,
+        double payload_bytes,
+        str worker_class not None,
+        str worker not None,
+        double run_ms,
+    ):
+        """Take in one run without judging experts by it."""
+        check_run(run_ms)
+        nexus_push(self.touch(task_type), self.query_of(payload_bytes, worker_class, worker), run_ms)
+
+    def snapshot(self):
+        """Every type, the one learned longest ago first, in a versioned little-endian layout."""
+        cdef list parts = []
+        cdef str task_type
+        for task_type, row in self.row_by_type.items():
+            parts.append(written(self.histories[<Py_ssize_t>row], task_type))
+        cdef bytes body = b"".join(parts)
+        cdef bytes frame = new_frame(MAGIC, VERSION, BODY_HEADER_BYTES + len(body))
+        cdef unsigned char *at = body_of(frame)
+        nexus_put_u64(at, <uint64_t>self.types_max)
+        nexus_put_u64(at + 8, <uint64_t>len(parts))
+        memcpy(at + BODY_HEADER_BYTES, <const char *>body, len(body))
+        seal(frame)
+        return frame
+
+    def restore(self, bytes blob not None):
+        """Become exactly what `snapshot` saw. Raises `SnapshotUnreadable`, and then nothing has changed."""
+        cdef Py_ssize_t body_bytes = 0
+        cdef const unsigned char *body = checked_body(blob, MAGIC, VERSION, &body_bytes)
+        if body_bytes < BODY_HEADER_BYTES:
+            raise SnapshotUnreadable(f"a body of {body_bytes} bytes has no header")
+        cdef uint64_t types_max = nexus_get_u64(body), types = nexus_get_u64(body + 8)
+        if not 1 <= types_max <= <uint64_t>TYPES_MAX or types > types_max:
+            raise SnapshotUnreadable(f"{types} types of at most {types_max} cannot be")
+        cdef HistoryTable fresh = HistoryTable(<Py_ssize_t>types_max)
+        cdef Py_ssize_t at = BODY_HEADER_BYTES
+        cdef uint64_t index
+        for index in range(types):
+            at += read_history(fresh, body + at, body_bytes - at)
+        if at != body_bytes:
+            raise SnapshotUnreadable(f"{body_bytes - at} bytes behind the last type")
+        self.histories, fresh.histories = fresh.histories, self.histories
+        self.types_max, fresh.types_max = fresh.types_max, self.types_max
+        self.row_by_type = fresh.row_by_type
+        self.free_rows = fresh.free_rows
+
+    def digest(self, uint64_t seed=0):
+        """64-bit digest of all state; equal state, equal digest. Costs a snapshot."""
+        cdef bytes frame = self.snapshot()
+        return nexus_digest(<const unsigned char *><char *>frame, len(frame), seed)
+
+    cdef History *find(self, str task_type) except? NULL:
+        """The type's history, NULL if it has none."""
+        row = self.row_by_type.get(task_type)
+        return NULL if row is None else self.histories[<Py_ssize_t>row]
+
+    cdef History *touch(self, str task_type) except NULL:
+        """The type's history, made if it has none; now the one learned last."""
+        row = self.row_by_type.pop(task_type, None)
+        if row is None:
+            row = self.new_row(task_type)
+        self.row_by_type[task_type] = row
+        return self.histories[<Py_ssize_t>row]
+
+    def new_row(self, str task_type not None):
+        """Internal: a row with an empty history, taken from the type learned longest ago if all are in use."""
+        cdef Py_ssize_t row
+        try:
+            task_type.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise KernelError(f"task type {task_type!r} is not a name in UTF-8") from error
+        if len(self.row_by_type) >= self.types_max:
+            row = self.row_by_type.pop(next(iter(self.row_by_type)))
+        else:
+            row = self.free_rows.pop() if self.free_rows else len(self.row_by_type)
+        if self.histories[row] == NULL:
+            self.histories[row] = <History *>calloc(1, sizeof(History))
+            if self.histories[row] == NULL:
+                raise MemoryError(f"history of {task_type!r}")
+        clear_history(self.histories[row])
+        return row
+
+    cdef uint16_t hash_of(self, str name) except? 0:
+        """1..65535 for a name, 0 for no name."""
+        found = self.hash_by_name.get(name)
+        if found is not None:
+            return found
+        cdef bytes encoded
+        cdef uint16_t value
+        if not name:
+            return 0
+        encoded = name.encode("utf-8", "surrogatepass")
+        value = <uint16_t>(nexus_digest(<const unsigned char *><char *>encoded, len(encoded), 0) % 65_535 + 1)
+        if len(self.hash_by_name) >= HASHES_MAX:
+            self.hash_by_name.clear()
+        self.hash_by_name[name] = value
+        return value
+
+    cdef Query query_of(self, double payload_bytes, str worker_class, str worker) except *:
+        cdef Query query
+        if not 0.0 <= payload_bytes <= BYTES_MAX:
+            raise KernelError(f"payload_bytes {payload_bytes!r} is not within [0, {BYTES_MAX!r}]")
+        query.size = nexus_size_step(payload_bytes) if payload_bytes > 0.0 else 0
+        query.worker_class = self.hash_of(worker_class)
+        query.worker = self.hash_of(worker)
+        query.hint = 0.0
+        query.hint_weight = 0.0
+        return query
+
+
+cdef int check_run(double run_ms) except -1:
+    if not 0.0 <= run_ms <= MS_MAX:
+        raise KernelError(f"run_ms {run_ms!r} is not within [0, {MS_MAX!r}]")
+    return 0
+
+
+cdef void clear_history(History *history) noexcept:
+    cdef int expert
+    history.count = history.head = history.drifts = history.turn = 0
+    history.samples = 0
+    history.weight = history.mean_size = history.mean_time = history.size_size = history.size_time = 0.0
+    history.widening = history.rise = history.fall = 0.0
+    for expert in range(EXPERTS):
+        history.hits[expert] = history.trials[expert] = 0.0
+
+
+cdef bytes written(History *history, str task_type):
+    """One type: the record, its name, its runs (the oldest first, so equal rings give equal bytes)."""
+    cdef bytes name = task_type.encode("utf-8")
+    cdef Py_ssize_t size = RECORD_BYTES + len(name) + RUN_BYTES * history.count
+    cdef bytearray record = bytearray(size)
+    cdef unsigned char *at = <unsigned char *><char *>record
+    cdef int expert, index, run
+    nexus_put_u32(at, <uint32_t>len(name))
+    nexus_put_u32(at + 4, <uint32_t>history.count)
+    nexus_put_u32(at + 8, <uint32_t>history.head)
+    nexus_put_u64(at + 12, <uint64_t>history.samples)
+    at += 20
+    for value in (history.weight, history.mean_size, history.mean_time, history.size_size, history.size_time):
+        nexus_put_f64(at, value)
+        at += 8
+    for expert in range(EXPERTS):
+        nexus_put_f32(at, history.hits[expert])
+        nexus_put_f32(at + 4, history.trials[expert])
+        at += 8
+    for value in (history.widening, history.rise, history.fall):
+        nexus_put_f32(at, value)
+        at += 4
+    nexus_put_u32(at, <uint32_t>history.drifts)
+    nexus_put_u32(at + 4, <uint32_t>history.turn)
+    at += 8
+    memcpy(at, <const char *>name, len(name))
+    at += len(name)
+    for run in range(history.count):
+        nexus_put_u32(at, <uint16_t>history.size[run] | <uint32_t><uint16_t>history.time[run] << 16)
+        nexus_put_u32(at + 4, history.worker_class[run] | <uint32_t>history.worker[run] << 16)
+        at += 8
+    return bytes(record)
+
+
+cdef Py_ssize_t read_history(HistoryTable table, const unsigned char *at, Py_ssize_t left) except -1:
+    """One type from a snapshot, checked; gives how many bytes it took."""
+    if left < RECORD_BYTES:
+        raise SnapshotUnreadable("a type ends behind the snapshot")
+    cdef Py_ssize_t name_bytes = nexus_get_u32(at), count = nexus_get_u32(at + 4), head = nexus_get_u32(at + 8)
+    cdef Py_ssize_t size = RECORD_BYTES + name_bytes + RUN_BYTES * count
+    if count > RUNS_MAX or head >= RUNS_MAX or (count < RUNS_MAX and head != count) or size > left:
+        raise SnapshotUnreadable(f"a type of {count} runs with its head at {head} cannot be")
+    cdef str task_type = name_at(at + RECORD_BYTES, name_bytes)
+    if task_type in table.row_by_type:
+        raise SnapshotUnreadable(f"type {task_type!r} stands twice")
+    cdef History *history = table.touch(task_type)
+    cdef const unsigned char *from_ = at + 60
+    cdef int expert, run
+    cdef uint32_t pair
+    history.count = <int32_t>count
+    history.head = <int32_t>head
+    history.samples = <int64_t>nexus_get_u64(at + 12)
+    history.weight = nexus_get_f64(at + 20)
+    history.mean_size = nexus_get_f64(at + 28)
+    history.mean_time = nexus_get_f64(at + 36)
+    history.size_size = nexus_get_f64(at + 44)
+    history.size_time = nexus_get_f64(at + 52)
+    for expert in range(EXPERTS):
+        history.hits[expert] = nexus_get_f32(from_)
+        history.trials[expert] = nexus_get_f32(from_ + 4)
+        if not (0.0 <= history.hits[expert] <= history.trials[expert] <= 100.0):
+            raise SnapshotUnreadable(f"type {task_type!r} has impossible hit rates")
+        from_ += 8
+    history.widening = nexus_get_f32(from_)
+    history.rise = nexus_get_f32(from_ + 4)
+    history.fall = nexus_get_f32(from_ + 8)
+    history.drifts = <int32_t>nexus_get_u32(from_ + 12)
+    history.turn = <int32_t>nexus_get_u32(from_ + 16)
+    check_scalars(history, task_type)
+    from_ = at + RECORD_BYTES + name_bytes
+    for run in range(count):
+        pair = nexus_get_u32(from_)
+        history.size[run] = <int16_t>(pair & 0xFFFF)
+        history.time[run] = <int16_t>(pair >> 16)
+        pair = nexus_get_u32(from_ + 4)
+        history.worker_class[run] = <uint16_t>(pair & 0xFFFF)
+        history.worker[run] = <uint16_t>(pair >> 16)
+        from_ += 8
+    return size
+
+
+cdef int check_scalars(History *history, str task_type) except -1:
+    """Numbers that no run of learning could have produced are damage."""
+    cdef bint whole = 0 <= history.samples < (<int64_t>1 << 53) and 0 <= history.turn < EXPERTS
+    cdef bint finite = (
+        0.0 <= history.weight <= 1e3
+        and -64.0 <= history.mean_size <= 64.0
+        and -64.0 <= history.mean_time <= 64.0
+        and 0.0 <= history.size_size <= 1e9
+        and -1e9 <= history.size_time <= 1e9
+        and -10.0 <= history.widening <= 10.0
+        and 0.0 <= history.rise <= 1e3
+        and 0.0 <= history.fall <= 1e3
+    )
+    if not whole or not finite or history.drifts < 0:
+        raise SnapshotUnreadable(f"type {task_type!r} has impossible numbers")
+    return 0

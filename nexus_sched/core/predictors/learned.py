@@ -1,0 +1,146 @@
+"""The learned predictor: what like runs took, where "like" is learned per type.
+
+The kernel keeps the newest runs of every type and weighs them by payload size, worker class, worker and age
+(`csrc/nexus_history.h`). This module is the policy around it: where to look when a type is new, what a
+submitter's hint counts, and which workers are not believed.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from nexus_sched._kernel.digest import digest64
+from nexus_sched._kernel.history_table import EXPERT_NAMES, HistoryEstimate, HistoryTable
+from nexus_sched.core.predictors.base import CompletedRun
+from nexus_sched.core.predictors.trust import Trust
+from nexus_sched.errors import SnapshotUnreadable
+from nexus_sched.model.prediction import TaskPrediction
+from nexus_sched.model.settings import EngineSettings
+from nexus_sched.model.task import Task
+
+HINT_RUNS = 3.0  # a submitter's estimate counts as this many runs ...
+HINT_SAMPLES_MAX = 32  # ... until the type has been seen this often
+FAMILY_SAMPLES_MAX = 4_096  # types known well enough no longer teach their family
+TYPES_MAX = 4_096
+FAMILIES_MAX = 256
+EVERYTHING = ""  # the family of all types
+ALIKE_HALF = 2.0  # effective runs at which confidence is half of the hit rate
+FAMILY_CONFIDENCE = 0.25  # what an answer from the family keeps of its confidence
+EVERYTHING_CONFIDENCE = 0.05
+
+
+class LearnedState(Struct, array_like=True):
+    """A snapshot: blobs of the tables, and the strikes of workers."""
+
+    version: int
+    types: bytes
+    families: bytes
+    strikes: dict[str, float]
+
+
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+_decode = msgspec.msgpack.Decoder(LearnedState).decode
+
+
+def family_of(task_type: str) -> str:
+    """The type's name up to the first `.` or `:`; types of one family resemble each other."""
+    for index, letter in enumerate(task_type):
+        if letter in ".:":
+            return task_type[:index]
+    return task_type
+
+
+class LearnedPredictor:
+    """Nearest runs of the same type, else of its family, else of all types; calibrated intervals; drift and trust."""
+
+    name = "learned"
+    version = 1
+    knows_workers = True
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._types = HistoryTable(TYPES_MAX)
+        self._families = HistoryTable(FAMILIES_MAX)
+        self._trust = Trust()
+        self._samples_min = max(1, settings.min_samples)
+
+    def predict(self, task: Task, worker: str | None = None, worker_class: str = "") -> TaskPrediction | None:
+        """From the type's own runs, or where it has too few: the hint, its family, all types; else `None`."""
+        hint_ms = task.hint_ms
+        name = worker or ""
+        known = self._types.samples(task.type)
+        if hint_ms is not None and known < HINT_SAMPLES_MAX:
+            told = self._types.predict(task.type, task.payload_bytes, worker_class, name, hint_ms, HINT_RUNS)
+            if told is not None:
+                return _prediction(told, "hint" if known == 0 else EXPERT_NAMES[told.expert], 1.0)
+        if known >= self._samples_min:
+            told = self._types.predict(task.type, task.payload_bytes, worker_class, name)
+            if told is not None:
+                return _prediction(told, EXPERT_NAMES[told.expert], 1.0)
+        told = self._families.predict(family_of(task.type), task.payload_bytes, worker_class, name)
+        if told is not None:
+            return _prediction(told, "family", FAMILY_CONFIDENCE)
+        told = self._families.predict(EVERYTHING, 0.0, worker_class, name)
+        return None if told is None else _prediction(told, "all types", EVERYTHING_CONFIDENCE)
+
+    def learn(self, run: CompletedRun) -> str | None:
+        """Take in one run, unless its worker is not believed. Says so when that or a drift is new."""
+        task, prediction = run.task, run.prediction
+        if self._far_off(run) and (verdict := self._trust.strike(run.worker)) is not None:
+            return verdict
+        if not self._trust.believes(run.worker):
+            return None
+        low_ms = high_ms = 0.0
+        seen = -1
+        if prediction is not None and prediction.predictor == self.name and prediction.basis in EXPERT_NAMES:
+            low_ms, high_ms, seen = prediction.p10_ms, prediction.p90_ms, prediction.samples
+        drifted = self._types.learn(
+            task.type, task.payload_bytes, run.worker_class, run.worker, run.run_ms, low_ms, high_ms, seen
+        )
+        if self._types.samples(task.type) <= FAMILY_SAMPLES_MAX:
+            self._families.push(family_of(task.type), task.payload_bytes, run.worker_class, run.worker, run.run_ms)
+            self._families.push(EVERYTHING, 0.0, run.worker_class, run.worker, run.run_ms)
+        return f"drift: {task.type} no longer runs as predicted" if drifted else None
+
+    def _far_off(self, run: CompletedRun) -> bool:
+        """Whether a run is out of all proportion to what other workers took; a run within reason redeems."""
+        task, trust = run.task, self._trust
+        prediction = run.prediction
+        if prediction is not None and trust.plausible(run.run_ms, prediction.p50_ms):
+            trust.redeem(run.worker)
+            return False
+        others = self._types.predict(task.type, task.payload_bytes, run.worker_class, "")
+        if others is None or others.samples < trust.samples_min or trust.plausible(run.run_ms, others.p50_ms):
+            trust.redeem(run.worker)
+            return False
+        return True
+
+    def snapshot(self) -> bytes:
+        """Everything learned."""
+        return _encode(
+            LearnedState(self.version, self._types.snapshot(), self._families.snapshot(), self._trust.strikes)
+        )
+
+    def restore(self, blob: bytes) -> None:
+        """Become exactly what `snapshot` saw. Raises `SnapshotUnreadable`."""
+        try:
+            state = _decode(blob)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise SnapshotUnreadable(f"learned state cannot be read: {error}") from error
+        if state.version != self.version:
+            raise SnapshotUnreadable(f"learned state has version {state.version}, this one reads {self.version}")
+        types, families = HistoryTable(TYPES_MAX), HistoryTable(FAMILIES_MAX)
+        types.restore(state.types)
+        families.restore(state.families)
+        self._types, self._families = types, families
+        self._trust.strikes = state.strikes
+
+    def digest(self) -> int:
+        """Digest of everything learned."""
+        return self._types.digest(self._families.digest(digest64(_encode(self._trust.strikes))))
+
+
+def _prediction(told: HistoryEstimate, basis: str, share: float) -> TaskPrediction:
+    p50_ms, mean_ms, p10_ms, p80_ms, p90_ms, p95_ms, alike, hit_rate, _, samples = told
+    confidence = share * hit_rate * alike / (alike + ALIKE_HALF)
+    return TaskPrediction(p50_ms, mean_ms, p80_ms, p95_ms, confidence, basis, samples, "learned", 1, p10_ms, p90_ms)
