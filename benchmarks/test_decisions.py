@@ -51,7 +51,7 @@ def engine() -> Engine:
 
 
 def test_predict(benchmark, engine: Engine):
-    predictor = engine.placement.predictor
+    predictor = engine.forecasts.active
     assert isinstance(predictor, EmaPredictor)
     prediction = benchmark(predictor.predict, task("t", "kind-3"))
     assert prediction.basis == "type"
@@ -70,7 +70,7 @@ def decide(engine: Engine, record: TaskRecord, now_ms: int) -> None:
 def test_decision(benchmark, engine: Engine):
     record = TaskRecord(task("t", "kind-3"), "q:5", "1-0")
     benchmark(decide, engine, record, AT_NS // NS_PER_MS)
-    assert engine.placement.failures == 0
+    assert engine.forecasts.failures == 0
 
 
 def test_decision_single_calls(benchmark, engine: Engine):

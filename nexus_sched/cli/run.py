@@ -7,6 +7,7 @@ A server that cannot be reached at the start is a mistake of whoever starts, so 
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 import socket
@@ -25,13 +26,15 @@ from nexus_sched.cli.stores import intake_followers, leader_store
 from nexus_sched.config.engine import engine_settings
 from nexus_sched.config.suggest import hint
 from nexus_sched.core.predictors.ema import EmaPredictor
+from nexus_sched.core.predictors.learned import LearnedPredictor
 from nexus_sched.errors import ConfigInvalid, StoreLoading, StoreUnreachable
+from nexus_sched.model.settings import EngineSettings
 from nexus_sched.runtime.service import Service, ServiceSettings
 from nexus_sched.units import MS_PER_S
 
 if TYPE_CHECKING:
     from nexus_sched.config.schema import Config
-    from nexus_sched.core.predictors.base import PredictorFactory
+    from nexus_sched.core.predictors.base import Predictor, PredictorFactory
     from nexus_sched.runtime.ports import LeaderStore
 
 PREDICTORS_GROUP = "nexus_sched.predictors"
@@ -133,19 +136,23 @@ def service_settings(config: Config) -> ServiceSettings:
 
 
 def predictor_factories(wanted: str) -> Mapping[str, PredictorFactory]:
-    """The predictors that may be used: `ema`, and the one that is wanted from the entry points.
+    """All predictors that are installed. Only the one that is wanted is loaded at once, others when chosen.
 
-    Raises `ConfigInvalid` if that one is unknown or cannot be loaded.
+    Raises `ConfigInvalid` if the wanted one is unknown or cannot be loaded.
     """
-    found: dict[str, PredictorFactory] = {"ema": EmaPredictor}
-    if wanted in found:
-        return found
-    plugins: dict[str, EntryPoint] = {point.name: point for point in entry_points(group=PREDICTORS_GROUP)}
-    if wanted not in plugins:
-        known = [*found, *plugins]
-        raise ConfigInvalid([f"`predictor.name`: no predictor is called {wanted!r}{hint(wanted, known)}"])
+    found: dict[str, PredictorFactory] = {
+        point.name: functools.partial(_load_and_make, point) for point in entry_points(group=PREDICTORS_GROUP)
+    }
+    found |= {"ema": EmaPredictor, "learned": LearnedPredictor}
+    if wanted not in found:
+        raise ConfigInvalid([f"`predictor.name`: no predictor is called {wanted!r}{hint(wanted, list(found))}"])
     try:
-        found[wanted] = plugins[wanted].load()
+        found[wanted](EngineSettings())
     except Exception as error:  # whatever a plug-in does wrong, the operator must read which one it was
         raise ConfigInvalid([f"`predictor.name`: {wanted!r} cannot be loaded: {error!r}"]) from error
     return found
+
+
+def _load_and_make(point: EntryPoint, settings: EngineSettings) -> Predictor:
+    factory: PredictorFactory = point.load()
+    return factory(settings)

@@ -21,11 +21,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
-from nexus_sched._kernel.digest import digest64
 from nexus_sched.core.backlog import Backlog
+from nexus_sched.core.digest import digest_of
+from nexus_sched.core.forecasts import TOLERANCE, Forecasts
+from nexus_sched.core.lifecycle import why_not_again
+from nexus_sched.core.overdue import Overdue
 from nexus_sched.core.placement import Choice, Placement
 from nexus_sched.core.predictors.base import CompletedRun, PredictorFactory
-from nexus_sched.core.predictors.choice import make_predictor, successor
 from nexus_sched.core.records import TaskRecord, WorkerRecord
 from nexus_sched.core.roster import Roster
 from nexus_sched.model.decision import SchedulingDecision
@@ -36,14 +38,18 @@ from nexus_sched.model.effects import (
     DeadLetter,
     Discard,
     Dispatch,
+    Noticed,
     Retract,
 )
 from nexus_sched.model.events import (
     AnyEvent,
     CancelRequested,
     EpochBegan,
+    EstimatePinned,
+    EstimateUnpinned,
     Event,
     ModeChanged,
+    PredictorChosen,
     PredictorOverran,
     TaskFinished,
     TaskReclaimed,
@@ -58,13 +64,12 @@ from nexus_sched.model.events import (
 )
 from nexus_sched.model.outcome import Outcome, Reason
 from nexus_sched.model.settings import PREDICTIVE, EngineSettings
-from nexus_sched.model.task import PRIORITY_MAX, Retry
+from nexus_sched.model.task import DURATION_MS_MAX, PRIORITY_MAX
 from nexus_sched.units import NS_PER_MS
 
 DECISIONS_MAX = 256  # in one turn; the store moves at most this many in one commit
 RETRACTS_MAX = 256
 QUEUE_STREAMS = tuple(f"q:{priority}" for priority in range(PRIORITY_MAX + 1))
-TOLERANCE = 0.25  # a prediction is right if the run took at most this share more or less
 
 COUNTERS = (
     "submitted",
@@ -83,6 +88,9 @@ COUNTERS = (
     "predictions",
     "predictions_within",
     "workers_lost",
+    "drifts",
+    "distrusted",
+    "overdue",
 )
 
 
@@ -91,13 +99,14 @@ class Engine:
 
     def __init__(self, predictors: Mapping[str, PredictorFactory], settings: EngineSettings | None = None) -> None:
         self.settings = settings or EngineSettings()
-        self._predictors = predictors
         self.seq = 0
         self.epoch = 0
         self.roster = Roster()
         self.backlog = Backlog()
         self.tasks: dict[str, TaskRecord] = {}
-        self.placement = Placement(self.roster, self.settings, make_predictor(predictors, self.settings))
+        self.forecasts = Forecasts(predictors, self.settings)
+        self.placement = Placement(self.roster, self.settings, self.forecasts)
+        self.overdue = Overdue()
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.retracts: deque[tuple[str, int]] = deque()  # (task id, attempt) still to be taken back
         self.more = False  # the last turn left work undone
@@ -120,6 +129,9 @@ class Engine:
             WorkerTrusted: self._worker_trusted,
             ModeChanged: self._mode_changed,
             PredictorOverran: self._predictor_overran,
+            PredictorChosen: self._predictor_chosen,
+            EstimatePinned: self._estimate_pinned,
+            EstimateUnpinned: self._estimate_unpinned,
         }
 
     @property
@@ -141,6 +153,7 @@ class Engine:
         handlers = self._handlers
         for event in events:
             handlers[type(event)](event)
+        self.counters["overdue"] += self.overdue.correct(self.tasks, self.roster, self.now_ms)
         self._place_waiting()
         self._take_back()
         self._send_stops()
@@ -168,33 +181,41 @@ class Engine:
         task = record.task
         record.attempt += 1
         if prediction is None:
-            record.mean_ms = record.p50_ms = -1.0
+            record.mean_ms = -1.0
             record.booked_ms = 0.0
+            record.prediction = None
+            record.shadow_p50_ms = -1.0
             decision = SchedulingDecision(
                 task.id, task.type, worker.name, record.attempt, policy, wait_ms=self._waited_ms(record)
             )
         else:
-            factor = worker.factor
+            # results have arrived while the task waited, and now the worker is known: predict again for it
+            refined = self.forecasts.refine(task, worker, prediction, self.now_ms)
+            candidate = self.forecasts.ask_shadow(task, worker)
             record.mean_ms = prediction.mean_ms
-            record.booked_ms = prediction.mean_ms * factor
-            record.p50_ms = prediction.p50_ms * factor
+            record.booked_ms = refined.mean_ms
+            record.prediction = refined
+            record.shadow_p50_ms = -1.0 if candidate is None else candidate.p50_ms
             decision = SchedulingDecision(
                 task.id,
                 task.type,
                 worker.name,
                 record.attempt,
                 policy,
-                record.booked_ms,
-                record.p50_ms,
+                refined.mean_ms,
+                refined.p50_ms,
                 score_ms,
                 self._waited_ms(record),
-                prediction.basis,
+                refined.basis,
             )
         self._effects.append(Dispatch(decision, record.place, record.entry))
         record.place = "i:" + worker.name
         record.entry = f"{self.seq}-{self._dispatches}"
         self._dispatches += 1
+        free = worker.in_flight < worker.slots
+        wait_ms = 0.0 if free else self.roster.table.booked_ms(worker.row) / worker.slots
         self.roster.book(worker, record)
+        self.overdue.watch(record, wait_ms, self.now_ms)
         self.counters["dispatched"] += 1
         self.counters["predictive" if policy == PREDICTIVE else "fallback"] += 1
 
@@ -203,7 +224,7 @@ class Engine:
 
     def _queue(self, record: TaskRecord) -> None:
         """Let a task that is in a queue stream wait for its turn."""
-        prediction = self.placement.predict(record.task, self.now_ms)
+        prediction = self.forecasts.predict(record.task, self.now_ms)
         record.mean_ms = -1.0 if prediction is None else prediction.mean_ms
         by_length = self.placement.mode == PREDICTIVE
         self.backlog.push(record, self.settings.order_weight if by_length else 0.0, self.settings.priority_credit_ms)
@@ -253,22 +274,11 @@ class Engine:
         if record.cancelled:
             self._end_cancelled(record)
             return
-        reason = self._why_not_again(record)
+        reason = why_not_again(record, self.settings.worker_killer_deaths)
         if reason is None:
             self._queue(record)
         else:
             self._bury(record, reason, event.worker, f"taken back: {event.reason.value}")
-
-    def _why_not_again(self, record: TaskRecord) -> Reason | None:
-        if record.starts == 0:
-            return None
-        if record.task.retry is Retry.NEVER:
-            return Reason.NOT_REPEATABLE
-        if record.deaths >= self.settings.worker_killer_deaths:
-            return Reason.WORKER_KILLER
-        if record.starts >= record.task.max_attempts:
-            return Reason.ATTEMPTS_EXHAUSTED
-        return None
 
     def _task_finished(self, event: TaskFinished) -> None:
         record = self.tasks.get(event.task_id)
@@ -293,20 +303,21 @@ class Engine:
 
     def _learn(self, record: TaskRecord, event: TaskFinished, worker: WorkerRecord | None, *, on_time: bool) -> None:
         run_ms = event.run_ms
-        if not self.placement.learnable(run_ms):
+        if not 0.0 <= run_ms <= DURATION_MS_MAX:
             return
-        if on_time and record.p50_ms >= 0.0:
+        prediction = record.prediction if on_time else None
+        if prediction is not None:
             self.counters["predictions"] += 1
-            if abs(record.p50_ms - run_ms) <= TOLERANCE * run_ms:
+            if abs(prediction.p50_ms - run_ms) <= TOLERANCE * run_ms:
                 self.counters["predictions_within"] += 1
             if worker is not None:
                 self.roster.learn_factor(worker, run_ms, record.mean_ms)
         worker_class = "" if worker is None else worker.worker_class
-        try:
-            self.placement.predictor.learn(CompletedRun(record.task, event.worker, worker_class, run_ms, self.now_ms))
-        except Exception:
-            # Anybody's code: a predictor that cannot learn is failing, the task has finished all the same.
-            self.placement.failed(self.now_ms)
+        run = CompletedRun(record.task, event.worker, worker_class, run_ms, self.now_ms, prediction)
+        for notice in self.forecasts.learn(run, record, self.now_ms):
+            kind = notice.partition(":")[0]
+            self.counters["distrusted" if kind == "distrust" else "drifts"] += 1
+            self._effects.append(Noticed(kind, notice))
 
     def _task_vanished(self, event: TaskVanished) -> None:
         record = self.tasks.get(event.task_id)
@@ -445,9 +456,8 @@ class Engine:
         self.epoch = event.epoch
         former, self.settings = self.settings, event.settings
         if event.settings != former:
-            present = self.placement.predictor
-            predictor = successor(present, former, self._predictors, event.settings)
-            self.placement.configure(event.settings, predictor)
+            self.forecasts.configure(event.settings)
+            self.placement.configure(event.settings)
             self._grant_credit()
 
     def _mode_changed(self, event: ModeChanged) -> None:
@@ -464,27 +474,22 @@ class Engine:
             self._recall(worker, keep=worker.credit)
 
     def _predictor_overran(self, event: PredictorOverran) -> None:  # noqa: ARG002 - its coming is the fact
-        self.placement.failed(self.now_ms)
+        self.forecasts.overran(self.now_ms)
+
+    def _predictor_chosen(self, event: PredictorChosen) -> None:
+        forecasts = self.forecasts
+        done = forecasts.choose_shadow(event.name) if event.shadow else forecasts.choose(event.name)
+        if not done:
+            self._effects.append(Noticed("refused", f"refused: no predictor {event.name!r} can be chosen"))
+
+    def _estimate_pinned(self, event: EstimatePinned) -> None:
+        self.forecasts.pin(event)
+
+    def _estimate_unpinned(self, event: EstimateUnpinned) -> None:
+        self.forecasts.unpin(event.task_type)
 
     # -- comparing ---------------------------------------------------------------------------------
 
     def digest(self) -> int:
         """64 bit over what decisions depend on: tables, learned state, queue, breaker, rotation."""
-        placement = self.placement
-        scalars = (
-            self.seq,
-            self.epoch,
-            len(self.tasks),
-            len(self.backlog),
-            self.backlog.predicted_ms,
-            placement.mode,
-            placement.rotation,
-            placement.round_robin.position,
-            placement.least_outstanding.position,
-            placement.breaker.snapshot(),
-            placement.scoring_failed,
-            tuple(self.retracts),
-            sorted(self.counters.items()),
-        )
-        seed = digest64(repr(scalars).encode(), placement.predictor.digest())
-        return self.roster.table.digest(seed)
+        return digest_of(self)

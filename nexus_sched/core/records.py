@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from nexus_sched.model.prediction import TaskPrediction
 from nexus_sched.model.task import Task
 
 
@@ -26,7 +27,11 @@ class TaskRecord(Struct, array_like=True, gc=False, eq=False):
     mean_ms: float = -1.0  # predicted mean service time while waiting, -1 without a prediction
     row: int = -1  # placed: the worker's row
     booked_ms: float = 0.0  # placed: work booked on the worker
-    p50_ms: float = -1.0  # placed: predicted median, -1 without
+    due_ms: int = 0  # placed: when it counts as overdue, 0 without a prediction
+    placed_ms: int = 0  # placed: when it was expected to start
+    overdue: bool = False  # placed: has run longer than was predicted
+    prediction: TaskPrediction | None = None  # placed: for this very worker
+    shadow_p50_ms: float = -1.0  # placed: what the predictor in the shadow said, -1 without
     stop_entry: str = ""  # placed: the control message that asks to stop it, if any
 
     @property

@@ -84,6 +84,14 @@ class Roster:
         worker.in_flight -= 1
         self.table.settle(worker.row, record.booked_ms)
 
+    def rebook(self, record: TaskRecord, work_ms: float) -> None:
+        """A placed task turned out to be another amount of work."""
+        worker = self.by_name.get(record.worker)
+        if worker is not None and worker.placed.get(record.task.id) is record:
+            self.table.settle(worker.row, record.booked_ms)
+            self.table.book(worker.row, work_ms)
+        record.booked_ms = work_ms
+
     def learn_factor(self, worker: WorkerRecord, run_ms: float, type_ms: float) -> None:
         """Move the worker's factor towards measured / predicted-for-its-type, robustly.
 

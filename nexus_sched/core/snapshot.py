@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from nexus_sched.core.engine import COUNTERS, Engine
+from nexus_sched.core.forecasts import ForecastState
 from nexus_sched.core.predictors.base import PredictorFactory
 from nexus_sched.core.records import TaskRecord, WorkerRecord
 from nexus_sched.errors import SnapshotUnreadable
@@ -34,7 +35,7 @@ class WorkerSnapshot(Struct, array_like=True, gc=False):
 
 
 class EngineSnapshot(Struct, array_like=True):
-    """Everything. `predictor` and `table` are blobs of their owners."""
+    """Everything. `table` is a blob of its owner."""
 
     format: int
     seq: int
@@ -47,15 +48,11 @@ class EngineSnapshot(Struct, array_like=True):
     backlog: tuple[int, float]
     retracts: list[tuple[str, int]]
     more: bool
-    breaker: tuple[int, int | None, int]
-    failures: int
+    forecasts: ForecastState
     rotation: int
     positions: tuple[int, int]
     counters: dict[str, int]
-    predictor_name: str
-    predictor: bytes
     table: bytes
-    scoring_failed: bool = False
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -77,15 +74,11 @@ def capture(engine: Engine) -> EngineSnapshot:
         engine.backlog.snapshot(),
         list(engine.retracts),
         engine.ready,
-        placement.breaker.snapshot(),
-        placement.failures,
+        engine.forecasts.snapshot(),
         placement.rotation,
         (placement.round_robin.position, placement.least_outstanding.position),
         engine.counters,
-        placement.predictor.name,
-        placement.predictor.snapshot(),
         engine.roster.table.snapshot(),
-        placement.scoring_failed,
     )
 
 
@@ -114,12 +107,9 @@ def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) ->
     engine.tasks = {record.task.id: record for record in state.tasks}
     placement = engine.placement
     placement.set_mode(state.mode)
-    placement.breaker.restore(state.breaker)
-    placement.failures, placement.rotation = state.failures, state.rotation
-    placement.scoring_failed = state.scoring_failed
+    placement.rotation = state.rotation
+    engine.forecasts.restore(state.forecasts)
     placement.round_robin.position, placement.least_outstanding.position = state.positions
-    if placement.predictor.name == state.predictor_name:
-        placement.predictor.restore(state.predictor)
     engine.roster.table.restore(state.table)
     try:
         for worker in state.workers:
@@ -129,6 +119,7 @@ def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) ->
     except KeyError as error:
         raise SnapshotUnreadable(f"snapshot names a task it does not hold: {error}") from error
     engine.backlog.restore(state.backlog, engine.tasks.values())
+    engine.overdue.restore(engine.tasks.values())
     return engine
 
 

@@ -68,4 +68,11 @@ class Discard(Effect, frozen=True, tag="discard"):
     entry: str
 
 
-AnyEffect = Dispatch | DeadLetter | CancelQueued | Retract | CancelRunning | Discard
+class Noticed(Effect, frozen=True, tag="noticed"):
+    """Something that people should hear of; it changes nothing. `kind` is counted: drift, distrust, refused."""
+
+    kind: str
+    detail: str
+
+
+AnyEffect = Noticed | Dispatch | DeadLetter | CancelQueued | Retract | CancelRunning | Discard

@@ -128,9 +128,33 @@ class ModeChanged(Event, frozen=True, tag="mode"):
 
 
 class PredictorOverran(Event, frozen=True, tag="overran"):
-    """Measured by the shell: a prediction took longer than its budget. Counts as a failure of it."""
+    """Measured by the shell: predictions went over their budget, `fallback_threshold` times in a row."""
 
     spent_us: float
+
+
+class PredictorChosen(Event, frozen=True, tag="predictor"):
+    """An operator chose who predicts, or (`shadow`) who learns beside it; an empty shadow ends that."""
+
+    name: str
+    shadow: bool = False
+
+
+class EstimatePinned(Event, frozen=True, tag="pinned"):
+    """People know better for a while: a value or a factor for all tasks of a type."""
+
+    task_type: str
+    value_ms: float | None
+    factor: float
+    until_ms: int
+    reason: str
+    actor: str
+
+
+class EstimateUnpinned(Event, frozen=True, tag="unpinned"):
+    """A pinned estimate ends before its time."""
+
+    task_type: str
 
 
 AnyEvent = (
@@ -148,4 +172,7 @@ AnyEvent = (
     | WorkerTrusted
     | ModeChanged
     | PredictorOverran
+    | PredictorChosen
+    | EstimatePinned
+    | EstimateUnpinned
 )

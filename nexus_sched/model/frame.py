@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
+from nexus_sched.model.events import EstimatePinned
 from nexus_sched.model.worker import WorkerState
 
 FRAME_WORKERS_MAX = 256  # rows in a frame; the counts beside them are of all workers
@@ -41,6 +42,9 @@ class Frame(Struct, frozen=True, kw_only=True):
     predictions: int  # finished tasks that had been given a prediction
     predictions_within_25: float | None  # share of them that ran within 25 % of it
     workers: list[WorkerState]
+    shadow: str = ""  # the predictor that learns beside the active one
+    scores: dict[str, tuple[int, int]] = {}  # predictor -> (runs it had predicted, of them within 25 %)
+    pins: list[EstimatePinned] = []
 
 
 encode_frame = msgspec.msgpack.Encoder().encode

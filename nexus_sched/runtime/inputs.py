@@ -13,11 +13,22 @@ from typing import cast
 import msgspec
 
 from nexus_sched.errors import InvalidInput
-from nexus_sched.model.command import CancelTask, Command
+from nexus_sched.model.command import (
+    CancelTask,
+    ChoosePredictor,
+    Command,
+    PinEstimate,
+    SetMode,
+    ShadowPredictor,
+    UnpinEstimate,
+)
 from nexus_sched.model.events import (
     AnyEvent,
     CancelRequested,
+    EstimatePinned,
+    EstimateUnpinned,
     ModeChanged,
+    PredictorChosen,
     TaskFinished,
     TaskReclaimed,
     TaskRefused,
@@ -215,12 +226,32 @@ def _reported(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[An
 
 
 def _commanded(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[AnyEvent]:  # noqa: ARG001 - one shape for all
-    command = _decode_command(_document(fields, b"f"))
-    if isinstance(command, CancelTask):
-        return [CancelRequested(check_task_id(command.task_id))]
-    if command.mode not in MODES:
-        raise InvalidInput(f"{command.mode[:40]!r} is no mode: one of {', '.join(MODES)}")
-    return [ModeChanged(command.mode)]
+    command: Command = _decode_command(_document(fields, b"f"))
+    match command:
+        case CancelTask():
+            return [CancelRequested(check_task_id(command.task_id))]
+        case SetMode():
+            if command.mode not in MODES:
+                raise InvalidInput(f"{command.mode[:40]!r} is no mode: one of {', '.join(MODES)}")
+            return [ModeChanged(command.mode)]
+        case ChoosePredictor():
+            return [PredictorChosen(check_worker_id(command.name))]
+        case ShadowPredictor():
+            return [PredictorChosen(check_worker_id(command.name) if command.name else "", shadow=True)]
+        case UnpinEstimate():
+            return [EstimateUnpinned(check_task_type(command.task_type))]
+        case PinEstimate():
+            until_ms = int(entry_id.partition("-")[0]) + command.for_ms
+            return [
+                EstimatePinned(
+                    check_task_type(command.task_type),
+                    command.value_ms,
+                    command.factor,
+                    until_ms,
+                    command.reason,
+                    command.actor,
+                )
+            ]
 
 
 _decoders: dict[str, Callable[[str, str, dict[bytes, bytes]], list[AnyEvent]]] = {

@@ -24,8 +24,8 @@ def paint(pool: str, shard: int, lease: Lease, loop: TurnLoop, now_ms: int) -> F
         seq=engine.seq,
         at_ms=now_ms,
         mode=placement.mode,
-        predictor=placement.predictor.name,
-        breaker=placement.breaker.state(now_ms).value,
+        predictor=engine.forecasts.active.name,
+        breaker=engine.forecasts.breaker.state(now_ms).value,
         queued=len(engine.backlog),
         in_flight=len(engine.tasks) - len(engine.backlog),
         queued_predicted_ms=engine.backlog.predicted_ms,
@@ -37,6 +37,9 @@ def paint(pool: str, shard: int, lease: Lease, loop: TurnLoop, now_ms: int) -> F
         predictions=predictions,
         predictions_within_25=counters["predictions_within"] / predictions if predictions else None,
         workers=[_state(worker, table.booked_ms(worker.row), now_ms) for worker in ring[:FRAME_WORKERS_MAX]],
+        shadow="" if engine.forecasts.shadow is None else engine.forecasts.shadow.name,
+        scores={name: (score.predictions, score.within) for name, score in engine.forecasts.scores.items()},
+        pins=list(engine.forecasts.pins.values()),
     )
 
 

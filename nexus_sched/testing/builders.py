@@ -106,6 +106,7 @@ class ToldPredictor:
 
     name = "told"
     version = 1
+    knows_workers = False
 
     def __init__(self, answer: Callable[[Task], TaskPrediction | None]) -> None:
         self.answer = answer
@@ -113,14 +114,20 @@ class ToldPredictor:
         self.learned: list[CompletedRun] = []
         self._restored = 0
 
-    def predict(self, task: Task, worker: str | None = None) -> TaskPrediction | None:  # noqa: ARG002 - the contract's
+    def predict(
+        self,
+        task: Task,
+        worker: str | None = None,  # noqa: ARG002 - the contract's
+        worker_class: str = "",  # noqa: ARG002 - the contract's
+    ) -> TaskPrediction | None:
         """Whatever `answer` gives or raises."""
         self.asked += 1
         return self.answer(task)
 
-    def learn(self, run: CompletedRun) -> None:
+    def learn(self, run: CompletedRun) -> str | None:
         """Remember the run."""
         self.learned.append(run)
+        return None
 
     def snapshot(self) -> bytes:
         """How much was learned."""

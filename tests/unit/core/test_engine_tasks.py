@@ -160,7 +160,7 @@ def test_late_end_trains_the_predictor_but_not_the_score_of_predictions(bench: B
     bench.turn(joined("w1"), submitted("t1"))
     bench.turn(left("w1", lost=True), reclaimed("t1"))
     bench.turn(finished("t1", "w1", run_ms=40.0))
-    known = bench.engine.placement.predictor.predict(task("t2"))
+    known = bench.engine.forecasts.active.predict(task("t2"))
     assert known is not None
     assert known.mean_ms == 40.0
     assert counted(bench, predictions=0)
@@ -169,7 +169,7 @@ def test_late_end_trains_the_predictor_but_not_the_score_of_predictions(bench: B
 def test_failed_run_trains_nothing(bench: Bench):
     bench.turn(joined(), submitted("t1"))
     bench.turn(finished("t1", outcome=Outcome.FAILED, run_ms=40.0))
-    assert bench.engine.placement.predictor.predict(task("t2")) is None
+    assert bench.engine.forecasts.active.predict(task("t2")) is None
 
 
 def test_vanished_task_frees_its_slot(bench: Bench):

@@ -146,7 +146,7 @@ def test_epoch_with_other_settings_keeps_what_was_learned_and_uses_the_settings(
     bench.turn(joined(), submitted("t1"))
     bench.turn(finished("t1", run_ms=40.0))
     bench.turn(EpochBegan(2, "leader", EngineSettings(min_samples=2)))
-    predictor = bench.engine.placement.predictor
+    predictor = bench.engine.forecasts.active
     assert predictor.predict(task("t2")) is None  # one sample is no longer enough
     bench.turn(submitted("t2"))
     bench.turn(finished("t2", run_ms=40.0))
@@ -172,5 +172,5 @@ def test_predictor_that_cannot_learn_is_failing_and_the_task_has_ended_all_the_s
     bench = Bench(predictor=told)
     bench.turn(joined(), submitted("t1"))
     bench.turn(finished("t1"))
-    assert (bench.engine.counters["finished"], bench.engine.placement.breaker.failures) == (1, 1)
+    assert (bench.engine.counters["finished"], bench.engine.forecasts.breaker.failures) == (1, 1)
     assert bench.engine.tasks == {}

@@ -51,7 +51,7 @@ def test_no_data_is_no_failure_and_the_fallback_places(fallback: str):
     bench = Bench(settings(fallback=fallback), told)
     effects = bench.turn(*crowd(), *(submitted(f"t{number}") for number in range(8)))
     assert policies(effects) == [fallback] * 8
-    assert bench.engine.placement.breaker.failures == 0
+    assert bench.engine.forecasts.breaker.failures == 0
     assert told.asked == 16  # when it came in, and when it was placed
 
 
@@ -61,7 +61,7 @@ def test_failing_predictor_is_asked_exactly_as_often_as_the_threshold_allows():
     effects = bench.turn(*crowd(), *(submitted(f"t{number}") for number in range(8)))
     assert policies(effects) == [ROUND_ROBIN] * 8
     assert told.asked == 3
-    assert bench.engine.placement.breaker.state(bench.now_ms) is BreakerState.OPEN
+    assert bench.engine.forecasts.breaker.state(bench.now_ms) is BreakerState.OPEN
     bench.turn(submitted("t9"), after_ms=4_999)
     assert told.asked == 3
 
@@ -75,8 +75,8 @@ def test_half_open_breaker_asks_once_and_opens_anew_or_closes():
     told.answer = lambda _: prediction(10.0)
     effects = bench.turn(submitted("t5"), after_ms=5_000)
     assert policies(effects) == [PREDICTIVE]
-    assert bench.engine.placement.breaker.state(bench.now_ms) is BreakerState.CLOSED
-    assert bench.engine.placement.breaker.failures == 0
+    assert bench.engine.forecasts.breaker.state(bench.now_ms) is BreakerState.CLOSED
+    assert bench.engine.forecasts.breaker.failures == 0
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1.0, 1e300, "ten", None])
@@ -87,14 +87,14 @@ def test_prediction_that_is_no_bounded_number_counts_as_a_failure(value, field: 
     bench = Bench(settings(), told)
     effects = bench.turn(*crowd(), *(submitted(f"t{number}") for number in range(4)))
     assert policies(effects) == [ROUND_ROBIN] * 4
-    assert (told.asked, bench.engine.placement.failures) == (3, 3)
+    assert (told.asked, bench.engine.forecasts.failures) == (3, 3)
 
 
 def test_answer_of_another_shape_counts_as_a_failure():
     told = ToldPredictor(lambda _: SimpleNamespace(wrong=1))
     bench = Bench(settings(), told)
     assert policies(bench.turn(joined(), submitted("t1"))) == [ROUND_ROBIN]
-    assert bench.engine.placement.failures == 2
+    assert bench.engine.forecasts.failures == 2
 
 
 @pytest.mark.parametrize("number", [numpy.float64(12.0), numpy.float32(12.0), 12])
@@ -112,8 +112,8 @@ def test_only_failures_in_a_row_open_the_breaker_while_tasks_wait():
     bench = Bench(settings(), told)
     for number in range(20):
         bench.turn(submitted(task(f"t{number}", "bad" if number % 2 else "good")))
-    assert bench.engine.placement.failures == 10
-    assert bench.engine.placement.breaker.state(0) is BreakerState.CLOSED
+    assert bench.engine.forecasts.failures == 10
+    assert bench.engine.forecasts.breaker.state(0) is BreakerState.CLOSED
 
 
 @pytest.mark.parametrize("mode", [SHADOW, PREDICTIVE])
@@ -123,7 +123,7 @@ def test_success_closes_the_half_open_breaker_in_any_mode(mode: str):
     bench.turn(joined(), *(submitted(f"t{number}") for number in range(3)))
     told.answer = lambda _: prediction(5.0)
     bench.turn(submitted("t9"), after_ms=5_000)
-    assert bench.engine.placement.breaker.snapshot() == (0, None, 1)
+    assert bench.engine.forecasts.breaker.snapshot() == (0, None, 1)
 
 
 def test_shadow_books_its_predictions_and_lets_round_robin_decide():
@@ -158,12 +158,12 @@ def test_failing_score_falls_back_and_opens_the_breaker():
     whole, placement._scorer = placement._scorer, BrokenScorer()
     for number in range(4):  # a prediction between two failing scores must not hide that they fail in a row
         assert policies(bench.turn(submitted(f"t{number}"))) == [ROUND_ROBIN]
-    assert placement.failures == 3
-    assert placement.breaker.state(bench.now_ms) is BreakerState.OPEN
+    assert bench.engine.forecasts.failures == 3
+    assert bench.engine.forecasts.breaker.state(bench.now_ms) is BreakerState.OPEN
     placement._scorer = whole
     assert policies(bench.turn(submitted("t9"), after_ms=5_000)) == [PREDICTIVE]
-    assert placement.breaker.state(bench.now_ms) is BreakerState.CLOSED
-    assert not placement.scoring_failed
+    assert bench.engine.forecasts.breaker.state(bench.now_ms) is BreakerState.CLOSED
+    assert not bench.engine.forecasts.scoring_failed
 
 
 def test_free_worker_is_preferred_to_a_faster_one_that_is_busy():

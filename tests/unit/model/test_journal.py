@@ -31,6 +31,9 @@ EVENTS = [
     events.WorkerTrusted("w1"),
     events.ModeChanged("shadow"),
     events.PredictorOverran(1234.5),
+    events.PredictorChosen("boosting", shadow=True),
+    events.EstimatePinned("kind", 12.5, 1.0, 1_000, "known to be quick", "ops"),
+    events.EstimateUnpinned("kind"),
 ]
 EFFECTS = [
     effects.Dispatch(
@@ -41,6 +44,7 @@ EFFECTS = [
     effects.Retract("t1", 1, "w1", "2-0"),
     effects.CancelRunning("t1", 1, "w1", "2-1"),
     effects.Discard("i:w1", "2-1"),
+    effects.Noticed("drift", "drift: kind no longer runs as predicted"),
 ]
 TURN = Turn(FORMAT, 9, 7, 1_700_000_000_123_456_789, EVENTS, EFFECTS, {"q:5": "1-0", "res": "5-5"}, 2**64 - 1)
 

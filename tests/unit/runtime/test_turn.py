@@ -216,7 +216,7 @@ def test_picture_shows_workers_and_work():
         assert (frame.queued, frame.in_flight, frame.queued_predicted_ms) == (2, 4, 80.0)
         assert (frame.workers_live, frame.workers_accepting, frame.predictions_within_25) == (3, 1, None)
         assert [(each.worker, each.standing, each.in_flight, each.booked_ms) for each in frame.workers] == [
-            ("w1", WorkerStanding.DRAINING, 1, 40.0),
+            ("w1", WorkerStanding.DRAINING, 1, 75.0),  # overdue: half of the 50 ms that have passed is still to come
             ("w2", WorkerStanding.SUSPECT, 0, 0.0),
             ("w3", WorkerStanding.ACCEPTING, 3, 120.0),
         ]

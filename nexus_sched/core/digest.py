@@ -1,0 +1,34 @@
+"""One number for the state of an engine, so that two of them can be compared without sending either."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nexus_sched._kernel.digest import digest64
+
+if TYPE_CHECKING:
+    from nexus_sched.core.engine import Engine
+
+
+def digest_of(engine: Engine) -> int:
+    """64 bit over what decisions depend on. Costs a snapshot of the tables: for every 1024th turn."""
+    placement, forecasts = engine.placement, engine.forecasts
+    scalars = (
+        engine.seq,
+        engine.epoch,
+        len(engine.tasks),
+        len(engine.backlog),
+        engine.backlog.predicted_ms,
+        placement.mode,
+        placement.rotation,
+        placement.round_robin.position,
+        placement.least_outstanding.position,
+        forecasts.active.name,
+        forecasts.breaker.snapshot(),
+        forecasts.scoring_failed,
+        sorted(forecasts.pins),
+        tuple(engine.retracts),
+        sorted(engine.counters.items()),
+    )
+    seed = digest64(repr(scalars).encode(), forecasts.digest())
+    return engine.roster.table.digest(seed)

@@ -1,0 +1,322 @@
+"""Who predicts: the active predictor, the baseline behind it, a candidate in its shadow, and pinned estimates.
+
+The ladder of prediction: a pinned estimate (people know better) -> the active predictor, while its breaker lets it
+-> the baseline (`ema`, always learning) -> `None`, and the fallback places the task. All predictors learn from every
+run; only one speaks. The one in the shadow is asked at every dispatch as well, and scored beside the active one.
+
+Swapping is an event: the candidate in the shadow is promoted as it is, and the former one takes its place there,
+so that choosing it again rolls back without having forgotten anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct, structs
+
+from nexus_sched.core.breaker import Breaker
+from nexus_sched.core.predictors.base import CompletedRun, Predictor, PredictorFactory
+from nexus_sched.core.predictors.choice import make_predictor, successor
+from nexus_sched.core.records import TaskRecord, WorkerRecord
+from nexus_sched.model.events import EstimatePinned
+from nexus_sched.model.prediction import TaskPrediction
+from nexus_sched.model.settings import ROUND_ROBIN, EngineSettings
+from nexus_sched.model.task import DURATION_MS_MAX, Task
+
+BASELINE = "ema"
+PINNED = "pinned"
+TOLERANCE = 0.25  # a prediction is right if the run took at most this share more or less
+
+
+class Score(Struct, array_like=True):
+    """How often a predictor was right, over the runs it had predicted at dispatch."""
+
+    predictions: int = 0
+    within: int = 0
+
+    def count(self, p50_ms: float, run_ms: float) -> bool:
+        """Count one run; whether the prediction was right."""
+        self.predictions += 1
+        right = abs(p50_ms - run_ms) <= TOLERANCE * run_ms
+        self.within += right
+        return right
+
+
+class ForecastState(Struct, array_like=True):
+    """What a snapshot keeps. Predictors as `(name, blob)`; an empty name is none."""
+
+    active: tuple[str, bytes]
+    shadow: tuple[str, bytes]
+    baseline: tuple[str, bytes]
+    breaker: tuple[int, int | None, int]
+    failures: int
+    scoring_failed: bool
+    pins: list[EstimatePinned]
+    scores: dict[str, Score]
+
+
+class Forecasts:
+    """Asks the right predictor, and keeps a failing one from doing harm."""
+
+    def __init__(self, predictors: Mapping[str, PredictorFactory], settings: EngineSettings) -> None:
+        self._predictors = predictors
+        self.settings = settings
+        self.mode = settings.mode
+        self.active = make_predictor(predictors, settings)
+        self.shadow: Predictor | None = None
+        self.baseline: Predictor | None = None
+        self._set_baseline()
+        self.breaker = Breaker(settings.fallback_threshold, settings.breaker_cooldown_ms)
+        self.failures = 0  # of prediction or scoring, ever
+        self.scoring_failed = False  # the last score did; until one succeeds, predictions do not close the breaker
+        self.pins: dict[str, EstimatePinned] = {}
+        self.scores: dict[str, Score] = {}
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    def predict(self, task: Task, now_ms: int) -> TaskPrediction | None:
+        """A finite prediction for no worker in particular, or `None`: no data, or switched off."""
+        if self.mode == ROUND_ROBIN:
+            return None
+        prediction = self._ask(task, None, "", now_ms)
+        pin = self.pins.get(task.type)
+        return prediction if pin is None else self._pinned(pin, prediction, now_ms)
+
+    def refine(self, task: Task, worker: WorkerRecord, first: TaskPrediction, now_ms: int) -> TaskPrediction:
+        """The prediction for the worker that was chosen; `first` is what the choice was based on."""
+        if first.basis == PINNED:
+            return first
+        active = self.active
+        if first.predictor == active.name and active.knows_workers:
+            return self._ask(task, worker.name, worker.worker_class, now_ms) or first
+        return _scaled(first, worker.factor)
+
+    def ask_shadow(self, task: Task, worker: WorkerRecord) -> TaskPrediction | None:
+        """What the candidate would say; its failures are its own."""
+        if self.shadow is None:
+            return None
+        try:
+            prediction = _checked(self.shadow.predict(task, worker.name, worker.worker_class))
+        except Exception:
+            # Anybody's code, and nothing depends on it yet: a candidate that fails has no score.
+            return None
+        if prediction is None or self.shadow.knows_workers:
+            return prediction
+        return _scaled(prediction, worker.factor)
+
+    def _ask(self, task: Task, worker: str | None, worker_class: str, now_ms: int) -> TaskPrediction | None:
+        if self.breaker.allows(now_ms):
+            try:
+                prediction = _checked(self.active.predict(task, worker, worker_class))
+                if prediction is None:
+                    return None
+                if self.breaker.failures and not self.scoring_failed:
+                    self.breaker.succeeded()
+                return prediction
+            except Exception:
+                # A predictor may be anybody's code; whatever it raises, the task is placed all the same.
+                self.failed(now_ms)
+        return None if self.baseline is None else self.baseline.predict(task)
+
+    def _pinned(self, pin: EstimatePinned, prediction: TaskPrediction | None, now_ms: int) -> TaskPrediction | None:
+        if now_ms >= pin.until_ms:
+            del self.pins[pin.task_type]
+            return prediction
+        if pin.value_ms is not None:
+            value = pin.value_ms
+            return TaskPrediction(value, value, value, value, 1.0, PINNED, 0, PINNED, 1, value, value)
+        return None if prediction is None else structs.replace(_scaled(prediction, pin.factor), basis=PINNED)
+
+    # -- failing -----------------------------------------------------------------------------------
+
+    def failed(self, now_ms: int) -> None:
+        """Count a failure of prediction or scoring."""
+        self.failures += 1
+        self.breaker.failed(now_ms)
+
+    def overran(self, now_ms: int) -> None:
+        """The shell has measured `fallback_threshold` overruns in a row: that opens the breaker at once."""
+        for _ in range(self.breaker.threshold):
+            self.failed(now_ms)
+
+    # -- learning ----------------------------------------------------------------------------------
+
+    def learn(self, run: CompletedRun, record: TaskRecord, now_ms: int) -> list[str]:
+        """Let all predictors take in a run. What people should hear of it is the answer."""
+        notices: list[str] = []
+        if record.shadow_p50_ms >= 0.0 and self.shadow is not None:
+            self.scores.setdefault(self.shadow.name, Score()).count(record.shadow_p50_ms, run.run_ms)
+        if record.prediction is not None:
+            self.scores.setdefault(record.prediction.predictor, Score()).count(record.prediction.p50_ms, run.run_ms)
+        try:
+            if notice := self.active.learn(run):
+                notices.append(str(notice))
+        except Exception:
+            # Anybody's code: a predictor that cannot learn is failing, the task has finished all the same.
+            self.failed(now_ms)
+        if self.baseline is not None:
+            self.baseline.learn(run)
+        if self.shadow is not None:
+            try:
+                self.shadow.learn(run)
+            except Exception:
+                # See `ask_shadow`: nothing depends on a candidate, and it may come back at the next run.
+                self.scores.setdefault(self.shadow.name, Score())
+        return notices
+
+    # -- choosing ----------------------------------------------------------------------------------
+
+    def choose(self, name: str) -> bool:
+        """Let `name` speak from now on; the former active predictor goes into the shadow. False if unknown."""
+        if name == self.active.name:
+            return True
+        chosen = self.shadow if self.shadow is not None and self.shadow.name == name else self._made(name)
+        if chosen is None:
+            return False
+        self.shadow, self.active = self.active, chosen
+        self.breaker.succeeded()
+        self._set_baseline()
+        return True
+
+    def choose_shadow(self, name: str) -> bool:
+        """Let `name` learn and be scored in the shadow; an empty name ends that. False if unknown."""
+        if not name:
+            self.shadow = None
+            return True
+        if self.shadow is not None and self.shadow.name == name:
+            return True
+        made = self._made(name)
+        if made is None or name == self.active.name:
+            return False
+        self.shadow = made
+        return True
+
+    def pin(self, event: EstimatePinned) -> None:
+        """Let people's estimate for a type win until it expires."""
+        self.pins[event.task_type] = event
+
+    def unpin(self, task_type: str) -> None:
+        """End a pinned estimate."""
+        self.pins.pop(task_type, None)
+
+    def configure(self, settings: EngineSettings) -> None:
+        """Take over a configuration; what was learned and counted stays."""
+        former, self.settings = self.settings, settings
+        self.mode = settings.mode
+        if settings.predictor != former.predictor:
+            if not self.choose(settings.predictor):
+                make_predictor(self._predictors, settings)  # says what is wrong
+        elif settings.predictor == self.active.name:
+            self.active = successor(self.active, former, self._predictors, settings)
+        self._set_baseline()
+        self.breaker.threshold = settings.fallback_threshold
+        self.breaker.cooldown_ms = settings.breaker_cooldown_ms
+
+    def _made(self, name: str) -> Predictor | None:
+        factory = self._predictors.get(name)
+        try:
+            return None if factory is None else factory(self.settings)
+        except Exception:
+            # Anybody's code, perhaps not even importable: choosing it is refused, and what is there goes on.
+            return None
+
+    def _set_baseline(self) -> None:
+        if self.active.name == BASELINE or BASELINE not in self._predictors:
+            self.baseline = None
+        elif self.baseline is None:
+            of_shadow = self.shadow is not None and self.shadow.name == BASELINE
+            self.baseline = self.shadow if of_shadow else self._made(BASELINE)
+            self.shadow = None if of_shadow else self.shadow
+
+    # -- snapshots ---------------------------------------------------------------------------------
+
+    def predictors(self) -> list[Predictor]:
+        """All that learn, each once."""
+        return [each for each in (self.active, self.shadow, self.baseline) if each is not None]
+
+    def snapshot(self) -> ForecastState:
+        """Everything, in values."""
+        return ForecastState(
+            _kept(self.active),
+            _kept(self.shadow),
+            _kept(self.baseline),
+            self.breaker.snapshot(),
+            self.failures,
+            self.scoring_failed,
+            list(self.pins.values()),
+            self.scores,
+        )
+
+    def restore(self, state: ForecastState) -> None:
+        """The opposite of `snapshot`. Raises `InvalidInput` for a predictor that is no longer installed."""
+        self.active = self._restored(state.active) or self.active
+        self.shadow = self._restored(state.shadow)
+        self.baseline = self._restored(state.baseline)
+        self.breaker.restore(state.breaker)
+        self.failures, self.scoring_failed = state.failures, state.scoring_failed
+        self.pins = {pin.task_type: pin for pin in state.pins}
+        self.scores = state.scores
+
+    def _restored(self, kept: tuple[str, bytes]) -> Predictor | None:
+        name, blob = kept
+        if not name:
+            return None
+        predictor = make_predictor(self._predictors, structs.replace(self.settings, predictor=name))
+        predictor.restore(blob)
+        return predictor
+
+    def digest(self) -> int:
+        """Of everything learned."""
+        total = 0
+        for predictor in self.predictors():
+            total = (total * 3 + predictor.digest()) % 2**64
+        return total
+
+
+def _kept(predictor: Predictor | None) -> tuple[str, bytes]:
+    return ("", b"") if predictor is None else (predictor.name, predictor.snapshot())
+
+
+def _scaled(prediction: TaskPrediction, factor: float) -> TaskPrediction:
+    if factor == 1.0:
+        return prediction
+    return TaskPrediction(
+        prediction.p50_ms * factor,
+        prediction.mean_ms * factor,
+        prediction.p80_ms * factor,
+        prediction.p95_ms * factor,
+        prediction.confidence,
+        prediction.basis,
+        prediction.samples,
+        prediction.predictor,
+        prediction.version,
+        prediction.p10_ms * factor,
+        prediction.p90_ms * factor,
+    )
+
+
+def _checked(prediction: TaskPrediction | None) -> TaskPrediction | None:
+    """The same, if it is usable: raises `ValueError` if a number is not finite or absurd.
+
+    A predictor may compute with other number types than the built-in ones, which the journal cannot hold.
+    """
+    if prediction is None:
+        return None
+    # one comparison chain: False for NaN, infinite, negative and absurd values alike
+    if not (0.0 <= prediction.mean_ms <= DURATION_MS_MAX and 0.0 <= prediction.p50_ms <= DURATION_MS_MAX):
+        raise ValueError("a predicted time is not finite, negative or absurd")
+    if type(prediction.mean_ms) is float and type(prediction.p50_ms) is float and type(prediction.basis) is str:
+        return prediction
+    return TaskPrediction(
+        float(prediction.p50_ms),
+        float(prediction.mean_ms),
+        float(prediction.p80_ms),
+        float(prediction.p95_ms),
+        float(prediction.confidence),
+        str(prediction.basis),
+        int(prediction.samples),
+        str(prediction.predictor),
+        int(prediction.version),
+        float(prediction.p10_ms),
+        float(prediction.p90_ms),
+    )

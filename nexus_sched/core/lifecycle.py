@@ -1,0 +1,23 @@
+"""Whether a task that was taken back may run again. The graph of its life is in `core.engine`."""
+
+from __future__ import annotations
+
+from nexus_sched.core.records import TaskRecord
+from nexus_sched.model.outcome import Reason
+from nexus_sched.model.task import Retry
+
+
+def why_not_again(record: TaskRecord, worker_killer_deaths: int) -> Reason | None:
+    """Why a task must be dead-lettered now that it came back, `None` if it may wait for another attempt.
+
+    A task that never started may always wait again.
+    """
+    if record.starts == 0:
+        return None
+    if record.task.retry is Retry.NEVER:
+        return Reason.NOT_REPEATABLE
+    if record.deaths >= worker_killer_deaths:
+        return Reason.WORKER_KILLER
+    if record.starts >= record.task.max_attempts:
+        return Reason.ATTEMPTS_EXHAUSTED
+    return None
