@@ -25,4 +25,5 @@ def engine_settings(config: Config) -> EngineSettings:
         worker_killer_deaths=scheduler.worker_killer_deaths,
         min_samples=config.predictor.min_samples,
         ema_alpha=config.predictor.ema_alpha,
+        shadow_predictor=config.predictor.shadow,
     )

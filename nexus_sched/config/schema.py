@@ -164,11 +164,20 @@ class PredictorSection(Struct, frozen=True, kw_only=True):
     name: Annotated[
         str,
         Meta(
-            description="Entry point in the group `nexus_sched.predictors`; `ema` comes with the package.",
+            description="Who predicts: an entry point in the group `nexus_sched.predictors`. `learned` and `ema` come "
+            "with the package.",
             min_length=1,
             max_length=64,
         ),
     ] = _ENGINE.predictor
+    shadow: Annotated[
+        str,
+        Meta(
+            description="A predictor that learns beside the active one and is scored, but never asked to place. Empty "
+            "for none.",
+            max_length=64,
+        ),
+    ] = _ENGINE.shadow_predictor
     ema_alpha: Annotated[
         float,
         Meta(description="Share of the newest completion in the moving average of its type.", gt=0.0, le=1.0),

@@ -71,6 +71,7 @@ class Forecasts:
         self.scoring_failed = False  # the last score did; until one succeeds, predictions do not close the breaker
         self.pins: dict[str, EstimatePinned] = {}
         self.scores: dict[str, Score] = {}
+        self.choose_shadow(settings.shadow_predictor)
 
     # -- asking ------------------------------------------------------------------------------------
 
@@ -208,6 +209,8 @@ class Forecasts:
                 make_predictor(self._predictors, settings)  # says what is wrong
         elif settings.predictor == self.active.name:
             self.active = successor(self.active, former, self._predictors, settings)
+        if settings.shadow_predictor != former.shadow_predictor:
+            self.choose_shadow(settings.shadow_predictor)
         self._set_baseline()
         self.breaker.threshold = settings.fallback_threshold
         self.breaker.cooldown_ms = settings.breaker_cooldown_ms

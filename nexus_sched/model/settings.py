@@ -17,7 +17,7 @@ class EngineSettings(Struct, frozen=True, array_like=True, gc=False):
 
     mode: str = PREDICTIVE
     fallback: str = ROUND_ROBIN  # who places when prediction has no answer or has failed
-    predictor: str = "ema"
+    predictor: str = "learned"
     fallback_threshold: int = 3  # consecutive failures that open the prediction breaker
     breaker_cooldown_ms: int = 5_000
     wait_weight: float = 2.0  # omega: a millisecond of waiting counts this much (placement.md, 3)
@@ -30,3 +30,4 @@ class EngineSettings(Struct, frozen=True, array_like=True, gc=False):
     worker_killer_deaths: int = 2  # workers lost while running one task before it is dead-lettered
     min_samples: int = 1  # completions of a type before its estimate is used
     ema_alpha: float = 0.1
+    shadow_predictor: str = ""  # learns and is scored beside the active one

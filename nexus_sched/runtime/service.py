@@ -17,6 +17,7 @@ from nexus_sched.core.predictors.base import PredictorFactory
 from nexus_sched.errors import StateLost, StoreError, StoreUnsuitable
 from nexus_sched.model.frame import encode_frame
 from nexus_sched.model.settings import EngineSettings
+from nexus_sched.runtime.budget import BudgetWatch
 from nexus_sched.runtime.clock import Clock, SystemClock
 from nexus_sched.runtime.guard import EngineFault, Guard
 from nexus_sched.runtime.intake import Inputs
@@ -63,7 +64,8 @@ class Service:
         self._store = store
         self._settings = settings
         self._engine_settings = engine_settings
-        self._predictors = predictors
+        self._budget = BudgetWatch(engine_settings.fallback_threshold)
+        self._predictors = self._budget.over_all(predictors)
         self._followers = followers
         self._clock = clock or SystemClock()
         self._guard = Guard()
@@ -117,6 +119,7 @@ class Service:
             inputs = Inputs(self._store, state.cursors, one_by_one=self._guard.careful)
             loop = TurnLoop(self._store, lease, state, inputs, self._guard, self._clock, ownership.check)
             self._loop = loop
+            self._budget.feed = inputs.feed
             if self._stop.is_set():
                 loop.stop()
             try:
@@ -125,6 +128,7 @@ class Service:
                 self._seq_written = loop.seq_written or lease.seq
         finally:
             self.leading.clear()
+            self._budget.feed = None
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
         self._loop = None

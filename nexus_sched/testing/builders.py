@@ -13,6 +13,7 @@ from nexus_sched._kernel.digest import digest64
 from nexus_sched.core.engine import Engine
 from nexus_sched.core.predictors.base import CompletedRun, Predictor, PredictorFactory
 from nexus_sched.core.predictors.ema import EmaPredictor
+from nexus_sched.core.predictors.learned import LearnedPredictor
 from nexus_sched.model.effects import AnyEffect, Dispatch
 from nexus_sched.model.events import (
     AnyEvent,
@@ -29,7 +30,7 @@ from nexus_sched.model.settings import EngineSettings
 from nexus_sched.model.task import PRIORITY_DEFAULT, Retry, Task
 from nexus_sched.units import NS_PER_MS
 
-PREDICTORS: Mapping[str, PredictorFactory] = {"ema": EmaPredictor}
+PREDICTORS: Mapping[str, PredictorFactory] = {"ema": EmaPredictor, "learned": LearnedPredictor}
 
 
 def task(

@@ -16,6 +16,7 @@ from nexus_sched.adapters.redis import RedisLeaderStore, RedisSubmitterStore, Re
 from nexus_sched.adapters.redis.address import parse_address
 from nexus_sched.adapters.redis.resp import RespClient
 from nexus_sched.core.predictors.ema import EmaPredictor
+from nexus_sched.core.predictors.learned import LearnedPredictor
 from nexus_sched.errors import StoreUnreachable
 from nexus_sched.model.effects import Dispatch
 from nexus_sched.model.frame import Frame, decode_frame
@@ -33,7 +34,7 @@ TIMEOUT_S = 20.0
 POLL_S = 0.01
 REPEATS_S = 0.2  # how long to go on listening for a second end of a task
 REPLY = "book"
-PREDICTORS = {"ema": EmaPredictor}
+PREDICTORS = {"ema": EmaPredictor, "learned": LearnedPredictor}
 
 
 class Shard:

@@ -20,6 +20,7 @@ from nexus_sched.cli.stores import intake_followers, leader_store
 from nexus_sched.config.load import load
 from nexus_sched.config.schema import Config, PoolSection, QueueSection, RedisSection
 from nexus_sched.core.predictors.ema import EmaPredictor
+from nexus_sched.core.predictors.learned import LearnedPredictor
 from nexus_sched.errors import ConfigInvalid, StoreUnreachable
 from nexus_sched.model.intake import IntakeSettings
 from nexus_sched.testing.servers import VALKEY, TestServer
@@ -128,7 +129,8 @@ def test_stores_are_built_from_the_configuration():
 
 
 def test_predictor_of_the_package_is_there_and_an_unknown_one_is_a_configuration_problem():
-    assert predictor_factories("ema") == {"ema": EmaPredictor}
+    found = predictor_factories("ema")
+    assert (found["ema"], found["learned"]) == (EmaPredictor, LearnedPredictor)
     with pytest.raises(ConfigInvalid, match="no predictor is called 'emma'; did you mean `ema`"):
         predictor_factories("emma")
 

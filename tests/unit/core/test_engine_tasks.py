@@ -15,7 +15,7 @@ from nexus_sched.testing.checks import bookings_differ
 
 @pytest.fixture
 def bench():
-    bench = Bench(EngineSettings(prefetch=0))
+    bench = Bench(EngineSettings(predictor="ema", prefetch=0))
     yield bench
     assert bookings_differ(bench.engine) == []
 
@@ -51,7 +51,7 @@ def test_decision_tells_how_long_the_task_had_waited(bench: Bench):
 
 
 def test_inbox_entries_count_dispatches_then_stops_of_the_turn():
-    bench = Bench(EngineSettings(prefetch=0))
+    bench = Bench(EngineSettings(predictor="ema", prefetch=0))
     bench.turn(joined("w1", slots=1), submitted("t1"))
     effects = bench.turn(
         joined("w2", slots=2), submitted("t2"), submitted("t3"), CancelRequested("t1"), CancelRequested("t2")
@@ -332,7 +332,7 @@ def test_quarantined_pointer_of_a_live_task_ends_it(bench: Bench, placed: bool):
 
 
 def test_shorter_and_more_urgent_tasks_go_first():
-    bench = Bench(EngineSettings(prefetch=0))
+    bench = Bench(EngineSettings(predictor="ema", prefetch=0))
     bench.turn(
         submitted(task("long", hint_ms=500.0)),
         submitted(task("short", hint_ms=5.0)),

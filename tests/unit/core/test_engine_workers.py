@@ -27,7 +27,7 @@ from nexus_sched.testing.checks import bookings_differ
 
 @pytest.fixture
 def bench():
-    bench = Bench(EngineSettings(prefetch=0))
+    bench = Bench(EngineSettings(predictor="ema", prefetch=0))
     yield bench
     assert bookings_differ(bench.engine) == []
 
@@ -145,7 +145,7 @@ def test_epoch_with_an_unknown_predictor_is_refused(bench: Bench):
 def test_epoch_with_other_settings_keeps_what_was_learned_and_uses_the_settings(bench: Bench):
     bench.turn(joined(), submitted("t1"))
     bench.turn(finished("t1", run_ms=40.0))
-    bench.turn(EpochBegan(2, "leader", EngineSettings(min_samples=2)))
+    bench.turn(EpochBegan(2, "leader", EngineSettings(predictor="ema", min_samples=2)))
     predictor = bench.engine.forecasts.active
     assert predictor.predict(task("t2")) is None  # one sample is no longer enough
     bench.turn(submitted("t2"))

@@ -54,6 +54,9 @@ class Slow(MemoryLeaderStore):
         await super().save_snapshot(lease, seq, blob)
 
 
+EMA = EngineSettings(predictor="ema")
+
+
 class Led:
     """A turn loop with hands on its inputs."""
 
@@ -64,9 +67,9 @@ class Led:
         assert isinstance(lease, Lease)
         self.lease = lease
         self.inputs = Inputs(self.store, {})
-        state = Recovered(Engine(PREDICTORS), dict.fromkeys(INPUT_STREAMS, "0-0"), 0, 0)
+        state = Recovered(Engine(PREDICTORS, EMA), dict.fromkeys(INPUT_STREAMS, "0-0"), 0, 0)
         self.loop = TurnLoop(self.store, lease, state, self.inputs, Guard(), LoopClock(), check)
-        self.running = asyncio.ensure_future(self.loop.run(EngineSettings()))
+        self.running = asyncio.ensure_future(self.loop.run(EMA))
 
     async def feed(self, *events: AnyEvent) -> None:
         self.inputs.feed(list(events))

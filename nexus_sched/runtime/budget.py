@@ -1,0 +1,85 @@
+"""The time budget of predictions by plug-ins: measured here, because the core has no clock.
+
+A prediction over its budget is used all the same, it has been made. Only when that happens `threshold` times in a
+row does the shell tell the engine, as an input like any other (`PredictorOverran`), and the breaker opens. The
+package's own predictors take microseconds, are held to it by benchmarks, and are not timed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from nexus_sched.core.predictors.base import CompletedRun, Predictor, PredictorFactory
+from nexus_sched.model.events import AnyEvent, PredictorOverran
+from nexus_sched.model.prediction import TaskPrediction
+from nexus_sched.model.settings import EngineSettings
+from nexus_sched.model.task import Task
+
+BUDGET_US = 1_000.0
+OWN = ("ema", "learned")
+
+
+class BudgetWatch:
+    """Counts overruns in a row over all plug-ins of a process. `feed` is `None` while a recovery replays."""
+
+    def __init__(self, threshold: int, budget_us: float = BUDGET_US) -> None:
+        self._threshold = threshold
+        self._budget_us = budget_us
+        self._in_a_row = 0
+        self.feed: Callable[[list[AnyEvent]], None] | None = None
+
+    def spent(self, spent_us: float) -> None:
+        """A prediction took this long."""
+        if spent_us <= self._budget_us:
+            self._in_a_row = 0
+            return
+        self._in_a_row += 1
+        if self._in_a_row >= self._threshold and self.feed is not None:
+            self._in_a_row = 0
+            self.feed([PredictorOverran(spent_us)])
+
+    def over_all(self, predictors: Mapping[str, PredictorFactory]) -> dict[str, PredictorFactory]:
+        """The same factories, those of plug-ins timed."""
+        return {name: factory if name in OWN else self._timed(factory) for name, factory in predictors.items()}
+
+    def _timed(self, factory: PredictorFactory) -> PredictorFactory:
+        def make(settings: EngineSettings) -> Predictor:
+            return Timed(factory(settings), self)
+
+        return make
+
+
+class Timed:
+    """A predictor whose predictions are timed; otherwise the predictor itself."""
+
+    def __init__(self, predictor: Predictor, watch: BudgetWatch) -> None:
+        self._predictor = predictor
+        self._watch = watch
+        self.name = predictor.name
+        self.version = predictor.version
+        self.knows_workers = predictor.knows_workers
+
+    def predict(self, task: Task, worker: str | None = None, worker_class: str = "") -> TaskPrediction | None:
+        """What the predictor answers."""
+        started_ns = time.perf_counter_ns()
+        try:
+            return self._predictor.predict(task, worker, worker_class)
+        finally:
+            self._watch.spent((time.perf_counter_ns() - started_ns) / 1_000)
+
+    def learn(self, run: CompletedRun) -> str | None:
+        """What the predictor answers."""
+        return self._predictor.learn(run)
+
+    def snapshot(self) -> bytes:
+        """The predictor's."""
+        return self._predictor.snapshot()
+
+    def restore(self, blob: bytes) -> None:
+        """The predictor's."""
+        self._predictor.restore(blob)
+
+    def digest(self) -> int:
+        """The predictor's."""
+        return self._predictor.digest()

@@ -1,0 +1,68 @@
+"""The time budget of plug-ins: measured in the shell, told to the engine as an input."""
+
+from __future__ import annotations
+
+import time
+
+from nexus_sched.core.predictors.ema import EmaPredictor
+from nexus_sched.model.events import PredictorOverran
+from nexus_sched.model.settings import EngineSettings
+from nexus_sched.runtime.budget import BudgetWatch
+from nexus_sched.testing.builders import ToldPredictor, prediction, task
+
+
+def watch_and_told(threshold: int = 3):
+    watch = BudgetWatch(threshold)
+    told: list[PredictorOverran] = []
+    watch.feed = told.extend
+    return watch, told
+
+
+def test_overruns_in_a_row_are_told_once_they_reach_the_threshold():
+    watch, told = watch_and_told()
+    for spent_us in (2_000.0, 1_500.0):
+        watch.spent(spent_us)
+    assert told == []
+    watch.spent(1_001.0)
+    assert told == [PredictorOverran(1_001.0)]
+
+
+def test_prediction_within_its_budget_resets_the_count():
+    watch, told = watch_and_told()
+    for spent_us in (2_000.0, 2_000.0, 1_000.0, 2_000.0, 2_000.0):
+        watch.spent(spent_us)
+    assert told == []
+
+
+def test_nothing_is_told_while_a_recovery_replays():
+    watch, told = watch_and_told(threshold=1)
+    watch.feed = None
+    watch.spent(9_000.0)
+    assert told == []
+
+
+def test_own_predictors_are_not_timed_and_plug_ins_are():
+    watch, told = watch_and_told(threshold=1)
+
+    def slow(_):
+        time.sleep(0.002)
+        return prediction(10.0)
+
+    factories = watch.over_all({"ema": EmaPredictor, "told": lambda _: ToldPredictor(slow)})
+    assert factories["ema"] is EmaPredictor
+    timed = factories["told"](EngineSettings())
+    answer = timed.predict(task("t1"))
+    assert answer is not None
+    assert answer.mean_ms == 10.0
+    assert len(told) == 1
+    assert told[0].spent_us >= 2_000.0
+
+
+def test_timed_predictor_is_the_predictor_in_everything_else():
+    watch, _ = watch_and_told()
+    plain = ToldPredictor(lambda _: prediction(10.0))
+    timed = watch.over_all({"told": lambda _: plain})["told"](EngineSettings())
+    assert (timed.name, timed.version, timed.knows_workers) == ("told", 1, False)
+    assert (timed.snapshot(), timed.digest()) == (plain.snapshot(), plain.digest())
+    timed.restore(b"\x05")
+    assert plain.snapshot() == b"\x05"
