@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from nexus_sched.core.engine import Engine
+from nexus_sched.core.predictors.base import CompletedRun
 from nexus_sched.core.predictors.ema import EmaPredictor
 from nexus_sched.core.records import TaskRecord
 from nexus_sched.model.effects import Dispatch
@@ -50,19 +51,22 @@ def engine() -> Engine:
     return led()
 
 
-def test_predict(benchmark, engine: Engine):
-    predictor = engine.forecasts.active
-    assert isinstance(predictor, EmaPredictor)
+def test_predict(benchmark):
+    """The moving average, which stands in whenever a better predictor fails."""
+    predictor = EmaPredictor(EngineSettings())
+    for run_ms in range(10, 60):
+        predictor.learn(CompletedRun(task("t", "kind-3"), "w1", "", float(run_ms), 0))
     prediction = benchmark(predictor.predict, task("t", "kind-3"))
     assert prediction.basis == "type"
 
 
 def decide(engine: Engine, record: TaskRecord, now_ms: int) -> None:
-    """Predict, filter, score, select and book; settling makes it repeatable and is counted too."""
+    """Predict, filter, score, select, predict for the chosen one and book; settling it again is counted too."""
     choice = engine.placement.place(record.task, now_ms)
     assert choice is not None
+    assert choice.prediction is not None
     record.place = "i:" + choice.worker.name
-    record.booked_ms = choice.prediction.mean_ms * choice.worker.factor if choice.prediction else 0.0
+    record.booked_ms = engine.forecasts.refine(record.task, choice.worker, choice.prediction, now_ms).mean_ms
     engine.roster.book(choice.worker, record)
     engine.roster.settle(record)
 
