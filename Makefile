@@ -13,6 +13,7 @@ BIN := $(VENV)/bin
 LOG := $(VENV)/install.log
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILED := $(wildcard csrc/*.c csrc/*.h nexus_sched/_kernel/*.pyx nexus_sched/_kernel/*.pxd)
+TRACES ?= ../shared/traces
 STUBBED = $(patsubst nexus_sched/_kernel/%.pyx,nexus_sched._kernel.%,$(wildcard nexus_sched/_kernel/*.pyx))
 
 # $(call watched,COMMAND): runs it, names each package as it is fetched, and shows all it said if it fails.
@@ -24,7 +25,7 @@ endef
 .PHONY: help
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo '  ARGS="..." is passed on by demo, test and bench.'
+	@echo '  ARGS="..." is passed on by demo, test, bench and accuracy.'
 
 .PHONY: demo
 demo: $(VENV)/.installed ## run the same arrivals round robin and predictive, 30 s each, and compare
@@ -48,6 +49,11 @@ bench: $(VENV)/.tools ## run the benchmarks and hold them against their budgets
 	@mkdir -p .benchmarks
 	@$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-json=.benchmarks/result.json $(ARGS)
 	@$(BIN)/python -m benchmarks.gate .benchmarks/result.json
+
+.PHONY: accuracy
+accuracy: $(VENV)/.installed ## score predictions on recorded traces, and write a page to build/accuracy
+	@if [ -d "$(TRACES)" ]; then $(BIN)/nexus-sched bench report "$(TRACES)" --baselines $(ARGS); \
+	else echo "There are no recorded traces in $(TRACES); name their folder with: make accuracy TRACES=FOLDER"; fi
 
 .PHONY: build
 build: $(VENV)/.installed ## a wheel in dist/

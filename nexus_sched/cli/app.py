@@ -24,6 +24,15 @@ CONFIG_COMMANDS = {
     "schema": ("nexus_sched.cli.config:schema", "Print the JSON Schema of nexus.toml."),
     "explain": ("nexus_sched.cli.config:explain", "Say what a key means and takes."),
 }
+BENCH_COMMANDS = {
+    "predict": ("nexus_sched.cli.bench:predict", "Measure how right predictions are on a recorded trace."),
+    "report": ("nexus_sched.cli.bench:report", "Measure all traces of a folder and write a page."),
+}
+# name -> (its commands, one line)
+GROUPS = {
+    "config": (CONFIG_COMMANDS, "Check, show and explain the configuration."),
+    "bench": (BENCH_COMMANDS, "Measure on recorded executions."),
+}
 
 
 def build_app() -> App:
@@ -36,10 +45,11 @@ def build_app() -> App:
         default_parameter=default,
         help_format="plaintext",
     )
-    config = App(name="config", help="Check, show and explain the configuration.", default_parameter=default)
     for name, (place, line) in COMMANDS.items():
         app.command(place, name=name, help=line)
-    for name, (place, line) in CONFIG_COMMANDS.items():
-        config.command(place, name=name, help=line)
-    app.command(config)
+    for group, (commands, summary) in GROUPS.items():
+        below = App(name=group, help=summary, default_parameter=default)
+        for name, (place, line) in commands.items():
+            below.command(place, name=name, help=line)
+        app.command(below)
     return app

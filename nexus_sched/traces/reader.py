@@ -4,7 +4,7 @@ Laws of this file: a file is read as a stream and never held; a row is returned 
 reading ends with `InvalidInput` that names file and line; nothing is guessed, an empty cell is `None`.
 
 The format: a header line, then rows in the order of `submit_ts`. The columns of `COLUMNS` are known here,
-of which only `REQUIRED` must be there; further columns are ignored.
+of which only `REQUIRED` must be there; further columns are ignored. Rows without a type are all of one type.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from msgspec import Struct
 
 from nexus_sched.errors import InvalidInput
 
-REQUIRED = ("task_type", "duration_s")
+REQUIRED = ("duration_s",)
+ONE_TYPE = "task"  # the type of rows that name none
 COLUMNS = (
     "submit_ts",
     "start_ts",
@@ -52,8 +53,8 @@ class TraceRow(Struct, frozen=True, gc=False):
     status: str = ""
 
 
-def read_trace(path: Path) -> Iterator[TraceRow]:
-    """All rows of a trace, one at a time.
+def read_trace(path: Path, payload_column: str = "payload_size") -> Iterator[TraceRow]:
+    """All rows of a trace, one at a time; `payload_size` is read from the column `payload_column`.
 
     Whether it is compressed is seen from its first bytes, not from its name. Raises `InvalidInput` with
     file and line at the first row that cannot be understood.
@@ -63,7 +64,7 @@ def read_trace(path: Path) -> Iterator[TraceRow]:
             packed = raw.read(2) == GZIP_MAGIC
             raw.seek(0)
             with gzip.open(raw, "rb") if packed else raw as stream:
-                yield from _rows(path, stream)
+                yield from _rows(path, stream, payload_column)
     except OSError as error:  # gzip.BadGzipFile is one of these
         raise InvalidInput(f"{path}: {error.strerror or error}") from error
     except (EOFError, zlib.error) as error:
@@ -96,14 +97,14 @@ class _Lines:
         return InvalidInput(f"{self._path}:{self.number}: {problem}")
 
 
-def _rows(path: Path, stream: _Stream) -> Iterator[TraceRow]:
+def _rows(path: Path, stream: _Stream, payload_column: str) -> Iterator[TraceRow]:
     lines = _Lines(path, stream)
     cells = csv.reader(iter(lines), strict=True)
     try:
         header = next(cells, None)
         if header is None:
             raise InvalidInput(f"{path}: the file is empty; its first line must name the columns")
-        places = _places(header, lines)
+        places = _places(header, payload_column, lines)
         for row in cells:
             if row:  # a blank line is no row
                 yield _row(row, places, len(header), lines)
@@ -111,14 +112,16 @@ def _rows(path: Path, stream: _Stream) -> Iterator[TraceRow]:
         raise lines.invalid(str(error)) from error
 
 
-def _places(header: list[str], lines: _Lines) -> dict[str, int]:
-    missing = [name for name in REQUIRED if name not in header]
+def _places(header: list[str], payload_column: str, lines: _Lines) -> dict[str, int]:
+    origins = {name: name for name in COLUMNS} | {"payload_size": payload_column}
+    required = [*REQUIRED, *([payload_column] if payload_column != "payload_size" else [])]
+    missing = [name for name in required if name not in header]
     if missing:
         raise lines.invalid(f"no column {' and '.join(missing)} in the header {','.join(header)[:200]!r}")
-    repeated = sorted({name for name in COLUMNS if header.count(name) > 1})
+    repeated = sorted({origin for origin in origins.values() if header.count(origin) > 1})
     if repeated:
         raise lines.invalid(f"column {repeated[0]} is there more than once")
-    return {name: header.index(name) for name in COLUMNS if name in header}
+    return {name: header.index(origin) for name, origin in origins.items() if origin in header}
 
 
 def _row(cells: list[str], places: dict[str, int], width: int, lines: _Lines) -> TraceRow:
@@ -142,15 +145,13 @@ def _row(cells: list[str], places: dict[str, int], width: int, lines: _Lines) ->
         return value
 
     task_type, duration_s, payload_size = text("task_type"), number("duration_s"), number("payload_size")
-    if not task_type:
-        raise lines.invalid("task_type is empty")
     if duration_s is None:
         raise lines.invalid("duration_s is empty")
     if duration_s < 0 or (payload_size is not None and payload_size < 0):
         raise lines.invalid("duration_s and payload_size must not be negative")
     return TraceRow(
         line=lines.number,
-        task_type=task_type,
+        task_type=task_type or ONE_TYPE,
         duration_s=duration_s,
         submit_s=number("submit_ts"),
         start_s=number("start_ts"),

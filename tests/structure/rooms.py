@@ -32,10 +32,14 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "worker.connect": ("worker", "runtime.ports", "adapters.redis"),  # from a URL to an adapter
     "client": ("runtime.ports",),
     "client.connect": ("client", "runtime.ports", "adapters.redis"),
+    "accuracy": ("core", "traces"),
     # Composition roots: they choose adapters and put the other rooms together.
     "demo": ("adapters.redis", "worker", "client", "traces", "runtime.ports", "replay"),
     "testing": ("adapters", "runtime", "core", "worker", "client", "config", "replay", "fallback", "_kernel"),
-    "cli": ("adapters", "runtime", "core", "worker", "client", "config", "replay", "demo", "fallback", "traces"),
+    "cli": (
+        *("adapters", "runtime", "core", "worker", "client", "config", "replay", "demo", "fallback", "traces"),
+        "accuracy",
+    ),
     "__main__": ("cli",),
 }
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from nexus_sched.cli.app import COMMANDS, CONFIG_COMMANDS
+from nexus_sched.cli.app import COMMANDS, GROUPS
 
 HELP_CPU_S_MAX = 0.25
 HEAVY = ("redis", "numpy", "litestar", "structlog", "hiredis", "nexus_sched.core", "nexus_sched.adapters")
@@ -48,7 +48,9 @@ def test_help_names_every_command_and_loads_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "command", [*([name] for name in COMMANDS), *(["config", name] for name in CONFIG_COMMANDS)], ids=" ".join
+    "command",
+    [*([name] for name in COMMANDS), *([group, name] for group, (commands, _) in GROUPS.items() for name in commands)],
+    ids=" ".join,
 )
 def test_help_of_a_command_exits_cleanly(command: list[str]):
     done = child("-m", "nexus_sched", *command, "--help")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nexus_sched.errors import InvalidInput
-from nexus_sched.traces import TraceRow, read_trace
+from nexus_sched.traces import ONE_TYPE, TraceRow, read_trace
 from nexus_sched.traces.reader import LINE_LENGTH_MAX
 
 HEADER = "submit_ts,start_ts,end_ts,task_type,payload_size,worker,worker_class,duration_s,status,extra\n"
@@ -34,6 +34,18 @@ def test_reader_empty_cells_are_unknown_not_zero(tmp_path: Path) -> None:
     assert (row.submit_s, row.payload_size, row.worker, row.duration_s) == (None, None, "", 3.0)
 
 
+def test_reader_rows_without_a_type_are_all_of_one(tmp_path: Path) -> None:
+    assert [row.task_type for row in read_trace(write(tmp_path, "duration_s\n1\n2\n"))] == [ONE_TYPE, ONE_TYPE]
+    assert [row.task_type for row in read_trace(write(tmp_path, HEADER + "1,2,3,,1,w,c,1,ok,x\n"))] == [ONE_TYPE]
+
+
+def test_reader_other_column_may_hold_the_payload_size(tmp_path: Path) -> None:
+    path = write(tmp_path, "payload_size,tokens,duration_s\n7,8,1\n7,,1\n")
+    assert [row.payload_size for row in read_trace(path, "tokens")] == [8.0, None]
+    with pytest.raises(InvalidInput, match=":1: no column token in the header"):
+        list(read_trace(path, "token"))
+
+
 def test_reader_needs_only_type_and_duration(tmp_path: Path) -> None:
     path = write(tmp_path, "\ufeffduration_s,task_type\r\n0,a\r\n\r\n2,b\r\n")
     assert [(row.line, row.task_type, row.duration_s) for row in read_trace(path)] == [(2, "a", 0.0), (4, "b", 2.0)]
@@ -47,7 +59,6 @@ def test_reader_needs_only_type_and_duration(tmp_path: Path) -> None:
         ("inf,2,3,resize,1,w,c,1,ok,x\n", 2, "submit_ts 'inf' is not finite"),
         ("1,2,3,resize,1,w,c,-1,ok,x\n", 2, "must not be negative"),
         ("1,2,3,resize,-1,w,c,1,ok,x\n", 2, "must not be negative"),
-        ("1,2,3,,1,w,c,1,ok,x\n", 2, "task_type is empty"),
         ("1,2,3,resize,1,w,c,,ok,x\n", 2, "duration_s is empty"),
         ("1,2,3,resize\n", 2, "4 cells where the header has 10"),
         ('1,2,3,"resize,1,w,c,1,ok,x\n', 2, "end of data"),
@@ -66,7 +77,7 @@ def test_reader_broken_row_is_refused_with_its_line(tmp_path: Path, body: str, l
     ("data", "problem"),
     [
         (b"", "the file is empty"),
-        (b"worker,n\n", "no column task_type and duration_s"),
+        (b"worker,n\n", "no column duration_s"),
         (b"task_type,duration_s,duration_s\n", "more than once"),
         (b"task_type,duration_s\n\xff,1\n", ":2: not UTF-8"),
         (gzip.compress(HEADER.encode() + b"1,2,3,resize,1,w,c,1,ok,x\n" * 1_000)[:-20], "damaged or cut short"),
