@@ -1,0 +1,1 @@
+"""Predictors beside the core, and how any predictor is found by its name."""
