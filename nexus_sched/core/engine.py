@@ -110,6 +110,7 @@ class Engine:
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.retracts: deque[tuple[str, int]] = deque()  # (task id, attempt) still to be taken back
         self.more = False  # the last turn left work undone
+        self.noticed = 0  # `Noticed` effects of the last turn
         self.now_ms = 0  # instant of the current turn
         self._effects: list[AnyEffect] = []
         self._dispatches = 0
@@ -148,7 +149,7 @@ class Engine:
         self.now_ms = at_ns // NS_PER_MS
         effects: list[AnyEffect] = []
         self._effects = effects
-        self._dispatches = 0
+        self._dispatches = self.noticed = 0
         self._stops = []
         handlers = self._handlers
         for event in events:
@@ -317,7 +318,7 @@ class Engine:
         for notice in self.forecasts.learn(run, record, self.now_ms):
             kind = notice.partition(":")[0]
             self.counters["distrusted" if kind == "distrust" else "drifts"] += 1
-            self._effects.append(Noticed(kind, notice))
+            self._notice(kind, notice)
 
     def _task_vanished(self, event: TaskVanished) -> None:
         record = self.tasks.get(event.task_id)
@@ -480,7 +481,11 @@ class Engine:
         forecasts = self.forecasts
         done = forecasts.choose_shadow(event.name) if event.shadow else forecasts.choose(event.name)
         if not done:
-            self._effects.append(Noticed("refused", f"refused: no predictor {event.name!r} can be chosen"))
+            self._notice("refused", f"refused: no predictor {event.name!r} can be chosen")
+
+    def _notice(self, kind: str, detail: str) -> None:
+        self.noticed += 1
+        self._effects.append(Noticed(kind, detail))
 
     def _estimate_pinned(self, event: EstimatePinned) -> None:
         self.forecasts.pin(event)

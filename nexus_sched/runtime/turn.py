@@ -13,7 +13,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+import structlog
+
 from nexus_sched.core.engine import Engine
+from nexus_sched.model.effects import Noticed
 from nexus_sched.model.events import AnyEvent, EpochBegan, ModeChanged
 from nexus_sched.model.journal import FORMAT, Turn, encode_turn
 from nexus_sched.model.settings import EngineSettings
@@ -24,6 +27,8 @@ from nexus_sched.runtime.intake import Inputs
 from nexus_sched.runtime.plan import plan_commit
 from nexus_sched.runtime.ports import LeaderStore, Lease
 from nexus_sched.runtime.recovery import Recovered, compress, encode_checkpoint
+
+log = structlog.get_logger("nexus_sched.scheduler")
 
 IN_FLIGHT_MAX = 2
 DIGEST_EVERY = 1_024
@@ -119,6 +124,10 @@ class TurnLoop:
             if type(event) is ModeChanged:
                 self.decision_ns.clear()
                 self.turn_ns.clear()
+        if engine.noticed:
+            for effect in effects:
+                if type(effect) is Noticed:
+                    log.warning("noticed", kind=effect.kind, detail=effect.detail, seq=engine.seq)
         digest = engine.digest() if engine.seq % DIGEST_EVERY == 0 else None
         turn = encode_turn(Turn(FORMAT, engine.seq, engine.epoch, at_ns, events, effects, cursors, digest))
         commit = self._store.commit(self._lease, engine.seq - 1, plan_commit(turn, effects, cursors))
