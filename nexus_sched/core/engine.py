@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from nexus_sched.core.backlog import Backlog
+from nexus_sched.core.decide import decide
 from nexus_sched.core.digest import digest_of
 from nexus_sched.core.forecasts import TOLERANCE, Forecasts
 from nexus_sched.core.lifecycle import why_not_again
@@ -30,7 +31,6 @@ from nexus_sched.core.placement import Choice, Placement
 from nexus_sched.core.predictors.base import CompletedRun, PredictorFactory
 from nexus_sched.core.records import TaskRecord, WorkerRecord
 from nexus_sched.core.roster import Roster
-from nexus_sched.model.decision import SchedulingDecision
 from nexus_sched.model.effects import (
     AnyEffect,
     CancelQueued,
@@ -178,37 +178,8 @@ class Engine:
         self.more = left == 0 and table.open_count > 0 and len(backlog) > 0
 
     def _dispatch(self, record: TaskRecord, choice: Choice) -> None:
-        worker, policy, prediction, score_ms = choice
-        task = record.task
-        record.attempt += 1
-        if prediction is None:
-            record.mean_ms = -1.0
-            record.booked_ms = 0.0
-            record.prediction = None
-            record.shadow_p50_ms = -1.0
-            decision = SchedulingDecision(
-                task.id, task.type, worker.name, record.attempt, policy, wait_ms=self._waited_ms(record)
-            )
-        else:
-            # results have arrived while the task waited, and now the worker is known: predict again for it
-            refined = self.forecasts.refine(task, worker, prediction, self.now_ms)
-            candidate = self.forecasts.ask_shadow(task, worker)
-            record.mean_ms = prediction.mean_ms
-            record.booked_ms = refined.mean_ms
-            record.prediction = refined
-            record.shadow_p50_ms = -1.0 if candidate is None else candidate.p50_ms
-            decision = SchedulingDecision(
-                task.id,
-                task.type,
-                worker.name,
-                record.attempt,
-                policy,
-                refined.mean_ms,
-                refined.p50_ms,
-                score_ms,
-                self._waited_ms(record),
-                refined.basis,
-            )
+        worker = choice.worker
+        decision = decide(record, choice, self.forecasts, self.now_ms)
         self._effects.append(Dispatch(decision, record.place, record.entry))
         record.place = "i:" + worker.name
         record.entry = f"{self.seq}-{self._dispatches}"
@@ -218,10 +189,7 @@ class Engine:
         self.roster.book(worker, record)
         self.overdue.watch(record, wait_ms, self.now_ms)
         self.counters["dispatched"] += 1
-        self.counters["predictive" if policy == PREDICTIVE else "fallback"] += 1
-
-    def _waited_ms(self, record: TaskRecord) -> float:
-        return float(max(0, self.now_ms - record.task.arrived_at_ms))
+        self.counters["predictive" if choice.policy == PREDICTIVE else "fallback"] += 1
 
     def _queue(self, record: TaskRecord) -> None:
         """Let a task that is in a queue stream wait for its turn."""
