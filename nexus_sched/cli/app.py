@@ -28,9 +28,15 @@ BENCH_COMMANDS = {
     "predict": ("nexus_sched.cli.bench:predict", "Measure how right predictions are on a recorded trace."),
     "report": ("nexus_sched.cli.bench:report", "Measure all traces of a folder and write a page."),
 }
+OVERRIDE_COMMANDS = {
+    "add": ("nexus_sched.cli.override:add", "Let your estimate for a type win until it expires."),
+    "list": ("nexus_sched.cli.override:list_overrides", "Show the overrides in force."),
+    "remove": ("nexus_sched.cli.override:remove", "End an override before its time."),
+}
 # name -> (its commands, one line)
 GROUPS = {
     "config": (CONFIG_COMMANDS, "Check, show and explain the configuration."),
+    "override": (OVERRIDE_COMMANDS, "Pin estimates where predictions are wrong."),
     "bench": (BENCH_COMMANDS, "Measure on recorded executions."),
 }
 

@@ -1,0 +1,88 @@
+"""What people type about overrides is checked before anything connects, as the scheduler will check it."""
+
+from __future__ import annotations
+
+import pytest
+
+from nexus_sched.cli import exit_codes, main
+from nexus_sched.cli.override import described, effect_text, read_pin, read_scope, remaining_text
+from nexus_sched.errors import InvalidInput
+from nexus_sched.model.command import PinEstimate
+from nexus_sched.model.events import EstimatePinned
+
+ABSENT = ["--redis-url", "unix:///nowhere/redis.sock"]
+GOOD = {"scope": "type=a.b", "effect": "factor=2.0", "reason": "why", "for_": "1h", "actor": "ada"}
+
+
+def test_override_is_read_as_a_command():
+    assert read_pin(**GOOD) == PinEstimate("a.b", 3_600_000, "why", "ada", None, 2.0)
+    assert read_pin(**{**GOOD, "effect": "estimate=1.5s"}) == PinEstimate("a.b", 3_600_000, "why", "ada", 1_500.0, 1.0)
+    assert read_scope(" type = resize ") == "resize"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"scope": "worker=w1"}, "write it as type=NAME"),
+        ({"scope": "resize"}, "write it as type=NAME"),
+        ({"scope": "type="}, "does not match"),
+        ({"scope": "type=a b"}, "does not match"),
+        ({"effect": "2.0"}, "write estimate=500ms or factor=2.0"),
+        ({"effect": "factor=two"}, "is not a number"),
+        ({"effect": "factor=0"}, "out of bounds"),
+        ({"effect": "factor=-1"}, "out of bounds"),
+        ({"effect": "factor=nan"}, "out of bounds"),
+        ({"effect": "factor=1e9"}, "out of bounds"),
+        ({"effect": "estimate=500"}, "is not a duration"),
+        ({"effect": "estimate=0s"}, "out of bounds"),
+        ({"effect": "estimate=31d"}, "out of bounds"),
+        ({"reason": "  "}, "say why"),
+        ({"reason": "x" * 501}, "out of bounds"),
+        ({"for_": "0s"}, "out of bounds"),
+        ({"for_": "91d"}, "out of bounds"),
+        ({"for_": "forever"}, "is not a duration"),
+        ({"actor": "x" * 129}, "out of bounds"),
+    ],
+)
+def test_override_out_of_bounds_is_refused_in_words(changes, words: str):
+    with pytest.raises(InvalidInput, match=words):
+        read_pin(**{**GOOD, **changes})
+
+
+@pytest.mark.parametrize("missing", ["--scope", "--effect", "--reason", "--for"])
+def test_nothing_may_be_left_out(missing: str, capsys: pytest.CaptureFixture[str]):
+    given = {"--scope": "type=a", "--effect": "factor=2", "--reason": "why", "--for": "1h"}
+    del given[missing]
+    words = [word for pair in given.items() for word in pair]
+    assert main(["override", "add", *words, *ABSENT]) == exit_codes.USAGE
+    assert missing in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["add", "--scope", "type=a", "--effect", "factor=2", "--reason", "why", "--for", "1h"],
+        ["list"],
+        ["remove", "--scope", "type=a"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_server_that_is_not_there_is_told_with_advice(command: list[str], capsys: pytest.CaptureFixture[str]):
+    assert main(["override", *command, *ABSENT]) == exit_codes.CANNOT_REACH
+    assert "Is the server running" in capsys.readouterr().err
+
+
+def test_pin_is_described_with_the_time_it_has_left():
+    pin = EstimatePinned("a", 500.0, 1.0, 61_000, "why", "ada")
+    assert described(pin, 1_000)["remaining_ms"] == 60_000
+    assert described(pin, 62_000)["remaining_ms"] == 0
+    assert effect_text(pin) == "estimate=500ms"
+    spans = (900, 59_999, 60_000, 3_599_999, 3_600_000, 90_000_000)
+    told = [
+        "0 s",
+        "59 s",
+        "1 min 0 s",
+        "59 min 59 s",
+        "1 h 0 min",
+        "1 d 1 h",
+    ]
