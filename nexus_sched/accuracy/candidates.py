@@ -1,6 +1,8 @@
 """Predictors by name: those that ship with the package, entry points, and `module:factory`.
 
 Laws of this file: nothing is imported before it is asked for; one that cannot be had is told by name with the cause.
+Here `boosting` is the one that trains itself while the trace goes by, on the runs that have ended: the plug-in
+of that name needs a model that was trained before, and there is none for a trace that nobody has seen.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from nexus_sched.errors import NexusError
 from nexus_sched.model.settings import EngineSettings
 
 GROUP = "nexus_sched.predictors"
-BASELINE = "boosting"  # gradient boosting, learned in batches; part of an extra of the package
+BASELINE = "boosting"  # learned in batches; needs an extra of the package
 BUILT_IN: dict[str, PredictorFactory] = {"learned": LearnedPredictor, "ema": EmaPredictor}
 DEFAULT = ("learned", "ema")
 
@@ -31,7 +33,7 @@ class PredictorUnavailable(NexusError):
 
 def known() -> list[str]:
     """All names that can be tried, without those of modules."""
-    return sorted({*BUILT_IN, *(point.name for point in entry_points(group=GROUP))})
+    return sorted({*BUILT_IN, BASELINE, *(point.name for point in entry_points(group=GROUP))})
 
 
 def make(name: str) -> Predictor:
@@ -39,6 +41,8 @@ def make(name: str) -> Predictor:
     factory = _factory(name)
     try:
         return factory(EngineSettings(predictor=name))
+    except NexusError as error:
+        raise PredictorUnavailable(f"predictor {name!r} cannot be made: {error}") from error
     except Exception as error:  # a plug-in may miss its own packages only now
         raise PredictorUnavailable(f"predictor {name!r} cannot be made: {error!r}") from error
 
@@ -46,6 +50,8 @@ def make(name: str) -> Predictor:
 def _factory(name: str) -> PredictorFactory:
     if name in BUILT_IN:
         return BUILT_IN[name]
+    if name == BASELINE:
+        return _boosting
     load: Callable[[], object]
     if ":" in name:
         module, _, attribute = name.partition(":")
@@ -61,3 +67,11 @@ def _factory(name: str) -> PredictorFactory:
         return cast(PredictorFactory, load())
     except Exception as error:  # whatever a plug-in does wrong, people must read which one it was
         raise PredictorUnavailable(f"predictor {name!r} cannot be loaded: {error!r}") from error
+
+
+def _boosting(settings: EngineSettings) -> Predictor:
+    from nexus_sched.plugins.model import lightgbm
+    from nexus_sched.plugins.retrained import RetrainedPredictor
+
+    lightgbm()  # raises now, and not only at the first training
+    return RetrainedPredictor(settings)

@@ -13,7 +13,7 @@ import numpy as np
 
 from nexus_sched.accuracy.score import QUANTILES, WITHIN, Columns
 
-WIDTH, HEIGHT, MARGIN = 420, 340, 46  # pixels
+WIDTH, HEIGHT, MARGIN = 430, 350, 56  # pixels
 POINTS_MAX = 1_500
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")  # told apart by everybody
 DECADES_MARKED_MAX = 8
@@ -105,7 +105,7 @@ def _axes() -> str:
 def _captions(x: str, y: str) -> str:
     return (
         f'<text x="{WIDTH / 2:g}" y="{HEIGHT - 10}" class="tick">{x}</text>'
-        f'<text x="12" y="{HEIGHT / 2:g}" class="tick" transform="rotate(-90 12 {HEIGHT / 2:g})">{y}</text>'
+        f'<text x="11" y="{HEIGHT / 2:g}" class="tick" transform="rotate(-90 11 {HEIGHT / 2:g})">{y}</text>'
     )
 
 

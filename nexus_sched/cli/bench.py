@@ -49,7 +49,7 @@ def predict(
     predictors
         Names, separated by commas: of those that are installed, or module:factory.
     baselines
-        Add gradient boosting, if the extra that it needs is installed.
+        Add gradient boosting that trains itself while the trace goes by, if the extra it needs is installed.
     payload_column
         Column that holds the size of the payload.
     json
@@ -88,7 +88,7 @@ def report(
     predictors
         Names, separated by commas: of those that are installed, or module:factory.
     baselines
-        Add gradient boosting, if the extra that it needs is installed.
+        Add gradient boosting that trains itself while the trace goes by, if the extra it needs is installed.
     json
         Print one JSON object on standard output.
     """
@@ -130,7 +130,7 @@ def chosen(text: str, baselines: bool) -> list[str]:
         try:
             make(BASELINE)
         except PredictorUnavailable as error:
-            note(f"Without the baseline {BASELINE}: {error}. It comes with nexus-sched[ml].")
+            note(f"Without the baseline: {error}")
         else:
             names.append(BASELINE)
     return names

@@ -32,7 +32,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "worker.connect": ("worker", "runtime.ports", "adapters.redis"),  # from a URL to an adapter
     "client": ("runtime.ports",),
     "client.connect": ("client", "runtime.ports", "adapters.redis"),
-    "accuracy": ("core", "traces"),
+    "accuracy": ("core", "traces", "plugins"),
     "plugins": ("core", "_kernel", "runtime.ports", "runtime.recovery"),
     # Composition roots: they choose adapters and put the other rooms together.
     "demo": ("adapters.redis", "worker", "client", "traces", "runtime.ports", "replay"),

@@ -160,6 +160,28 @@ def test_bench_without_a_file_says_which(capsys: pytest.CaptureFixture[str]):
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "INVALID_INPUT"
 
 
+def test_bench_baseline_trains_itself_on_what_has_ended(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip("lightgbm", reason="the extra `ml` is not installed")
+    path = write(tmp_path, [row(number, number, 0.25 * 4 ** (number % 2), f"t{number % 2}") for number in range(450)])
+    scores = measured(capsys, path, "--predictors", "ema", "--baselines")["predictors"]
+    assert scores.keys() == {"ema", "boosting"}
+    assert scores["boosting"]["coverage"] == pytest.approx(250 / 450, abs=0.01)  # its first training takes 200 runs
+    assert scores["boosting"]["within_25"] == scores["boosting"]["coverage"]
+
+
+def test_bench_without_the_extra_goes_on_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "lightgbm", None)  # what an import of something absent finds
+    path = write(tmp_path, [row(number, number, 0.5) for number in range(10)])
+    assert main(["bench", "predict", "--trace", str(path), "--json", "--baselines"]) == exit_codes.OK
+    output = capsys.readouterr()
+    assert json.loads(output.out)["predictors"].keys() == {"learned", "ema"}
+    assert "Without the baseline: predictor 'boosting' cannot be made" in output.err
+    assert "nexus-sched[ml]" in output.err
+    assert failed(capsys, "--trace", str(path), "--predictors", "boosting")[0] == exit_codes.NOT_FOUND
+
+
 def test_bench_digest_is_the_same_under_any_hash_seed(tmp_path: Path, root: Path):
     path = recorded_slice("wfinstances", 2_000, tmp_path)
     digests = []
