@@ -33,9 +33,20 @@ OVERRIDE_COMMANDS = {
     "list": ("nexus_sched.cli.override:list_overrides", "Show the overrides in force."),
     "remove": ("nexus_sched.cli.override:remove", "End an override before its time."),
 }
+PREDICTOR_COMMANDS = {
+    "list": ("nexus_sched.cli.predictor:list_predictors", "List the predictors that are installed."),
+    "show": ("nexus_sched.cli.predictor:show", "Show who predicts and how right it is, or what a model holds."),
+    "train": ("nexus_sched.cli.predictor_train:train", "Train gradient boosting on finished runs."),
+    "compare": ("nexus_sched.cli.predictor_compare:compare", "Compare two predictors on a recorded trace."),
+    "load": ("nexus_sched.cli.predictor:load", "Let a trained model learn and be scored in the shadow."),
+    "shadow": ("nexus_sched.cli.predictor:shadow", "Let a predictor learn and be scored in the shadow."),
+    "promote": ("nexus_sched.cli.predictor:promote", "Let a predictor speak."),
+    "rollback": ("nexus_sched.cli.predictor:rollback", "Let the former predictor speak again."),
+}
 # name -> (its commands, one line)
 GROUPS = {
     "config": (CONFIG_COMMANDS, "Check, show and explain the configuration."),
+    "predictor": (PREDICTOR_COMMANDS, "Choose, train and compare what predicts."),
     "override": (OVERRIDE_COMMANDS, "Pin estimates where predictions are wrong."),
     "bench": (BENCH_COMMANDS, "Measure on recorded executions."),
 }

@@ -64,7 +64,7 @@ class BoostingPredictor:
         return partial(BoostingPredictor, blob=blob, name=name)
 
     def predict(self, task: Task, worker: str | None = None, worker_class: str = "") -> TaskPrediction | None:
-        """What the trees say; `None` without a model or for a type that is too little known."""
+        """What the trees say; `None` without a model or for a type that has run too seldom."""
         if self._model is None:
             return None
         name = worker or ""
@@ -89,12 +89,7 @@ class BoostingPredictor:
 
     def restore(self, blob: bytes) -> None:
         """Become exactly what `snapshot` saw, whatever model this one was made with. Raises `SnapshotUnreadable`."""
-        try:
-            state = _decode(blob)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise SnapshotUnreadable(f"state of `boosting` cannot be read: {error}") from error
-        if state.version != self.version:
-            raise SnapshotUnreadable(f"state of `boosting` has version {state.version}, this one reads {self.version}")
+        state = _read(blob, self.version)
         if state.model != self._blob:
             try:
                 self._use(state.model, "the model in the snapshot")
@@ -110,3 +105,18 @@ class BoostingPredictor:
     def _use(self, compressed: bytes, origin: str) -> None:
         model = Model(model_file.unpack(zlib.decompress(compressed), origin), self.name) if compressed else None
         self._blob, self._model = compressed, model
+
+
+def collected_in(blob: bytes) -> list[TrainingRun]:
+    """The runs that a snapshot holds. Raises `SnapshotUnreadable`."""
+    return _read(blob, BoostingPredictor.version).collected
+
+
+def _read(blob: bytes, version: int) -> BoostingState:
+    try:
+        state = _decode(blob)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SnapshotUnreadable(f"state of `boosting` cannot be read: {error}") from error
+    if state.version != version:
+        raise SnapshotUnreadable(f"state of `boosting` has version {state.version}, this one reads {version}")
+    return state

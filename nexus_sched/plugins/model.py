@@ -72,28 +72,29 @@ class Model:
 
     def predict(
         self, task_type: str, payload_bytes: float, worker_class: str, worker: str, recent: Recent
-    ) -> TaskPrediction | None:
-        """The predicted time with its quantiles; `None` for a type that the model has not seen."""
+    ) -> TaskPrediction:
+        """The predicted time with its quantiles. A type that the model has not seen runs as it ran of late."""
         if not self.encoder.knows(task_type):
-            return None
+            return self._prediction(recent.sum, "recent", self._everything, recent.samples)
         self.encoder.fill(self._row[0], task_type, payload_bytes, worker_class, worker, recent)
         told = self._walk(self._row) + (recent.sum if self._adds else 0.0)
-        return self._prediction(min(max(told, LOG2_MS_MIN), LOG2_MS_MAX), task_type, recent.samples)
+        off = self.file.header.residuals.get(task_type, self._everything)
+        return self._prediction(told, "trees", off, recent.samples)
 
     def _walk(self, row: Matrix) -> float:
         return float(self._booster.predict(row, num_threads=1, predict_disable_shape_check=True)[0])
 
-    def _prediction(self, told: float, task_type: str, samples: int) -> TaskPrediction:
+    def _prediction(self, told: float, basis: str, off: Quantiles, samples: int) -> TaskPrediction:
+        told = min(max(told, LOG2_MS_MIN), LOG2_MS_MAX)
         header = self.file.header
-        off: Quantiles = header.residuals.get(task_type, self._everything)
-        p50_ms = exp2(told)
+        within_25 = header.held_out_within_25 if basis == "trees" else header.recent_within_25
         return TaskPrediction(
-            p50_ms,
-            p50_ms * off.mean_factor,
+            exp2(told + off.p50),
+            exp2(told) * off.mean_factor,
             exp2(told + off.p80),
             exp2(told + off.p95),
-            header.held_out_within_25 * samples / (samples + CONFIDENCE_SAMPLES),
-            "trees",
+            within_25 * samples / (samples + CONFIDENCE_SAMPLES),
+            basis,
             samples,
             self._name,
             1,

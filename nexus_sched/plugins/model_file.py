@@ -35,9 +35,10 @@ class ModelUnreadable(NexusError):
 
 
 class Quantiles(Struct, frozen=True, array_like=True):
-    """How far off the model was on runs it had not seen: log2 of actual / predicted."""
+    """How far off the trees were on runs they had not seen: log2 of actual / predicted."""
 
     p10: float
+    p50: float  # centre of the densest band of 25 %, which is not the median of a skewed type
     p80: float
     p90: float
     p95: float

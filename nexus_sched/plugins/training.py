@@ -25,6 +25,7 @@ HELD_OUT_SHARE = 0.2
 TREES_MAX = 300
 PATIENCE_TREES = 20
 RESIDUALS_MIN = 50  # of a type, before it has an interval of its own
+CLEARLY_SIGMAS = 1.0  # a correction has to bring this many square roots of the runs, or it fits noise
 OUTLIER_LOG2 = 3.0  # the mean does not follow runs more than eightfold off
 WITHIN_25 = (float(np.log2(0.8)), float(np.log2(4.0 / 3.0)))  # log2 of actual / predicted
 
@@ -141,9 +142,25 @@ def _quantiles(residuals: Vector, types: Sequence[str]) -> dict[str, Quantiles]:
 
 
 def _of(residuals: Vector) -> Quantiles:
-    """Quantiles in order, with the prediction itself as the median."""
+    """Quantiles in order around the centre of the densest band."""
+    centre = _densest(residuals)
     p10, p80, p90, p95 = (float(value) for value in np.quantile(residuals, (0.1, 0.8, 0.9, 0.95)))
     mean = float(np.mean(np.exp2(np.clip(residuals, -OUTLIER_LOG2, OUTLIER_LOG2))))
-    p80 = max(p80, 0.0)
+    p80 = max(p80, centre)
     p90 = max(p90, p80)
-    return Quantiles(min(p10, 0.0), p80, p90, max(p95, p90), mean)
+    return Quantiles(min(p10, centre), centre, p80, p90, max(p95, p90), mean)
+
+
+def _densest(residuals: Vector) -> float:
+    """The correction after which most of these runs are within 25 %; none if that is not clearly better."""
+    ordered = np.sort(residuals)
+    low, high = WITHIN_25
+    inside = np.searchsorted(ordered, ordered + (high - low), side="right") - np.arange(len(ordered))
+    best = np.flatnonzero(inside == inside.max())
+    first = int(best[len(best) // 2])
+    uncorrected = int(np.sum((ordered >= low) & (ordered <= high)))
+    if int(inside[first]) - uncorrected < CLEARLY_SIGMAS * len(ordered) ** 0.5:
+        return 0.0
+    last = first + int(inside[first]) - 1
+    slack = (high - low) - float(ordered[last] - ordered[first])  # the band is wider than what it holds
+    return float(ordered[first]) - 0.5 * slack - low

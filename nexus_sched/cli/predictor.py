@@ -1,0 +1,190 @@
+"""`nexus-sched predictor list|show|load|shadow|promote|rollback`: who predicts in a pool, and who may.
+
+Changing who predicts is a command to the scheduler. What is in force is what the scheduler's own picture says: each
+command waits for that picture to show the change, and never claims more than it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nexus_sched.cli import exit_codes
+from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
+from nexus_sched.cli.output import console, note, print_json
+from nexus_sched.cli.predictor_train import described
+from nexus_sched.cli.status import PoolUnknown
+from nexus_sched.cli.stores import submitter_store
+from nexus_sched.errors import InvalidInput, NexusError
+from nexus_sched.model.command import ChoosePredictor, Command, ShadowPredictor, encode_command
+from nexus_sched.model.frame import Frame, decode_frame
+from nexus_sched.plugins import model_file
+from nexus_sched.plugins.catalogue import BUILT_IN, Catalogue
+
+if TYPE_CHECKING:
+    from nexus_sched.config.schema import Config
+
+SHOWN_WITHIN_S = 5.0
+POLL_S = 0.1
+NAME_LENGTH_MAX = 64
+
+Shows = Callable[[Frame], bool]
+
+
+class NoFormerPredictor(NexusError):
+    """There is no predictor to go back to."""
+
+    code = "NO_FORMER_PREDICTOR"
+    exit_code = exit_codes.NOT_FOUND
+
+
+def list_predictors(*, flags: ConfigFlags = NO_FLAGS) -> int:
+    """List the predictors that are installed, and whether each can be used."""
+    catalogue = Catalogue()
+    rows = [
+        {"name": name, "origin": "package" if name in BUILT_IN else "entry point", "problem": catalogue.why_not(name)}
+        for name in catalogue
+    ]
+    if flags.json:
+        print_json({"predictors": rows})
+        return exit_codes.OK
+    for row in rows:
+        sys.stdout.write(f"{row['name']:<20} {row['origin']:<12} {row['problem'] or 'can be used'}\n")
+    return exit_codes.OK
+
+
+def show(model: Path | None = None, /, *, flags: ConfigFlags = NO_FLAGS) -> int:
+    """Show who predicts in the pool and how right it is, or what a model file holds.
+
+    Parameters
+    ----------
+    model
+        A file that `predictor train` wrote. Without it the pool is shown.
+    """
+    if model is not None:
+        facts = described(model_file.unpack(model_file.read(model), str(model)))
+    else:
+        frame = asyncio.run(_ask(flags.read(), None, lambda _: True))[0]
+        facts = {
+            "predictor": frame.predictor,
+            "shadow": frame.shadow,
+            "breaker": frame.breaker,
+            "scores": {name: {"predictions": seen, "within_25": hit} for name, (seen, hit) in frame.scores.items()},
+        }
+    if flags.json:
+        print_json(facts)
+        return exit_codes.OK
+    scores = facts.pop("scores", {})
+    output = console()
+    for name, value in facts.items():
+        output.print(f"{name:<20} {value}", markup=False, soft_wrap=True)
+    for name, (seen, hit) in frame.scores.items() if model is None and scores else ():
+        share = f"{hit / seen:.1%} of {seen} runs within 25 %" if seen else "not scored yet"
+        output.print(f"{name:<20} {share}", markup=False, soft_wrap=True)
+    return exit_codes.OK
+
+
+def load(model: Path, /, *, flags: ConfigFlags = NO_FLAGS) -> int:
+    """Let the predictor with this model learn and be scored in the shadow.
+
+    The scheduler finds it by its digest beside the file that `predictor.model` names.
+
+    Parameters
+    ----------
+    model
+        The file that `predictor train` wrote.
+    """
+    blob = model_file.read(model)
+    file = model_file.unpack(blob, str(model))
+    if not model_file.kept_path(model, file.digest).is_file():
+        model_file.write(model, blob)
+    return _change(flags, ShadowPredictor(file.called), file.called, "is in the shadow")
+
+
+def shadow(name: str = "", /, *, flags: ConfigFlags = NO_FLAGS) -> int:
+    """Let a predictor learn and be scored beside the active one.
+
+    Parameters
+    ----------
+    name
+        The predictor; without it the one in the shadow is dismissed.
+    """
+    if not name:
+        return _change(flags, ShadowPredictor(""), "nobody", "is in the shadow")
+    return _change(flags, ShadowPredictor(_checked(name)), name, "is in the shadow")
+
+
+def promote(name: str, /, *, flags: ConfigFlags = NO_FLAGS) -> int:
+    """Let a predictor speak; the former one goes into the shadow.
+
+    Parameters
+    ----------
+    name
+        The predictor; one that is in the shadow keeps all it has learned.
+    """
+    return _change(flags, ChoosePredictor(_checked(name)), name, "predicts")
+
+
+def rollback(*, flags: ConfigFlags = NO_FLAGS) -> int:
+    """Let the former predictor speak again: the one in the shadow."""
+    frame = asyncio.run(_ask(flags.read(), None, lambda _: True))[0]
+    if not frame.shadow:
+        raise NoFormerPredictor("nobody is in the shadow, so there is nothing to go back to; see `predictor show`")
+    return _change(flags, ChoosePredictor(frame.shadow), frame.shadow, "predicts")
+
+
+def _checked(name: str) -> str:
+    if not 0 < len(name) <= NAME_LENGTH_MAX or not name.isprintable():
+        raise InvalidInput(f"{name[:80]!r} is no name of a predictor; see `nexus-sched predictor list`")
+    return name
+
+
+def _change(flags: ConfigFlags, command: ChoosePredictor | ShadowPredictor, name: str, does: str) -> int:
+    """Send the command and wait until it shows."""
+
+    def shown(frame: Frame) -> bool:
+        return (frame.predictor if isinstance(command, ChoosePredictor) else frame.shadow) == command.name
+
+    frame, in_force = asyncio.run(_ask(flags.read(), command, shown))
+    if flags.json:
+        print_json({"in_force": in_force, "predictor": frame.predictor, "shadow": frame.shadow})
+    if in_force:
+        note(f"In force: {name} {does}.")
+        return exit_codes.OK
+    note(
+        f"The scheduler was told that {name} {does}, but does not show it: it may be down, or not have this predictor."
+        " Its log says which; see also `nexus-sched status`."
+    )
+    return exit_codes.DEGRADED
+
+
+async def _ask(config: Config, command: Command | None, shown: Shows) -> tuple[Frame, bool]:
+    """Send a command, if there is one; the newest picture, and whether it shows what is wanted."""
+    store = submitter_store(config)
+    try:
+        await store.open()
+        if command is None:
+            return await _frame(store.frame, config), True
+        await _frame(store.frame, config)  # nobody would read the command of a pool that was never served
+        await store.command(encode_command(command))
+        give_up_at_s = time.monotonic() + SHOWN_WITHIN_S
+        while not shown(frame := await _frame(store.frame, config)):
+            if time.monotonic() >= give_up_at_s:
+                return frame, False
+            await asyncio.sleep(POLL_S)
+        return frame, True
+    finally:
+        await store.close()
+
+
+async def _frame(read: Callable[[], Awaitable[bytes | None]], config: Config) -> Frame:
+    blob = await read()
+    if blob is None:
+        raise PoolUnknown(
+            f"no scheduler has ever served pool {config.pool.name!r} on this server; start one with `nexus-sched run`"
+        )
+    return decode_frame(blob)
