@@ -13,6 +13,7 @@ from heapq import heappop, heappush
 from nexus_sched.core.records import TaskRecord
 from nexus_sched.core.roster import Roster
 
+STALE_MAX = 1_024  # entries of tasks that ended long before their due time; more than that are swept out
 REMAINING_SHARE = 0.5  # of the time that has passed (prediction.md, building blocks)
 
 
@@ -34,6 +35,9 @@ class Overdue:
 
     def correct(self, tasks: Mapping[str, TaskRecord], roster: Roster, now_ms: int) -> int:
         """Raise the bookings of all tasks that are overdue by now; gives how many became so for the first time."""
+        if len(self._heap) > 2 * len(tasks) + STALE_MAX:
+            self._heap = []
+            self.restore(tasks.values())
         heap, fresh = self._heap, 0
         while heap and heap[0][0] < now_ms:
             due_ms, task_id, attempt = heappop(heap)
@@ -50,7 +54,7 @@ class Overdue:
         return fresh
 
     def restore(self, records: Iterable[TaskRecord]) -> None:
-        """Watch what a snapshot holds."""
+        """Watch all that are placed: of a snapshot, or to be rid of what has ended."""
         for record in records:
             if not record.waiting and record.due_ms:
                 heappush(self._heap, (record.due_ms, record.task.id, record.attempt))
