@@ -21,6 +21,7 @@ def decide(record: TaskRecord, choice: Choice, forecasts: Forecasts, now_ms: int
         record.mean_ms = record.shadow_p50_ms = -1.0
         record.booked_ms = 0.0
         record.prediction = None
+        record.shadow = ""
         return SchedulingDecision(task.id, task.type, worker.name, record.attempt, policy, wait_ms=wait_ms)
     refined = forecasts.refine(task, worker, prediction, now_ms)
     candidate = forecasts.ask_shadow(task, worker)
@@ -28,6 +29,7 @@ def decide(record: TaskRecord, choice: Choice, forecasts: Forecasts, now_ms: int
     record.booked_ms = refined.mean_ms
     record.prediction = refined
     record.shadow_p50_ms = -1.0 if candidate is None else candidate.p50_ms
+    record.shadow = "" if candidate is None or forecasts.shadow is None else forecasts.shadow.name
     return SchedulingDecision(
         task.id,
         task.type,

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from nexus_sched.core.backlog import Backlog
 from nexus_sched.core.decide import decide
 from nexus_sched.core.digest import digest_of
-from nexus_sched.core.forecasts import TOLERANCE, Forecasts
+from nexus_sched.core.forecasts import PINNED, TOLERANCE, Forecasts
 from nexus_sched.core.lifecycle import why_not_again
 from nexus_sched.core.overdue import Overdue
 from nexus_sched.core.placement import Choice, Placement
@@ -279,7 +279,7 @@ class Engine:
             self.counters["predictions"] += 1
             if abs(prediction.p50_ms - run_ms) <= TOLERANCE * run_ms:
                 self.counters["predictions_within"] += 1
-            if worker is not None:
+            if worker is not None and prediction.basis != PINNED:  # a pin says nothing of the worker
                 self.roster.learn_factor(worker, run_ms, record.mean_ms)
         worker_class = "" if worker is None else worker.worker_class
         run = CompletedRun(record.task, event.worker, worker_class, run_ms, self.now_ms, prediction)
@@ -456,7 +456,7 @@ class Engine:
         self._effects.append(Noticed(kind, detail))
 
     def _estimate_pinned(self, event: EstimatePinned) -> None:
-        self.forecasts.pin(event)
+        self.forecasts.pin(event, self.now_ms)
 
     def _estimate_unpinned(self, event: EstimateUnpinned) -> None:
         self.forecasts.unpin(event.task_type)

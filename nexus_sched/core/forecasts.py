@@ -4,8 +4,9 @@ The ladder of prediction: a pinned estimate (people know better) -> the active p
 -> the baseline (`ema`, always learning) -> `None`, and the fallback places the task. All predictors learn from every
 run; only one speaks. The one in the shadow is asked at every dispatch as well, and scored beside the active one.
 
-Swapping is an event: the candidate in the shadow is promoted as it is, and the former one takes its place there,
-so that choosing it again rolls back without having forgotten anything.
+Swapping is an event: what learns already (the candidate in the shadow, or the baseline) is promoted as it is, and the
+former one takes its place there, so that choosing it again rolls back without having forgotten anything. The baseline
+never goes into the shadow: its place is behind the active one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from nexus_sched.model.task import DURATION_MS_MAX, Task
 
 BASELINE = "ema"
 PINNED = "pinned"
+_FIELD_TYPES = (float, float, float, float, float, str, int, str, int, float, float)  # of a `TaskPrediction`
 TOLERANCE = 0.25  # a prediction is right if the run took at most this share more or less
 
 
@@ -89,7 +91,10 @@ class Forecasts:
             return first
         active = self.active
         if first.predictor == active.name and active.knows_workers:
-            return self._ask(task, worker.name, worker.worker_class, now_ms) or first
+            refined = self._ask(task, worker.name, worker.worker_class, now_ms)
+            if refined is not None and refined.predictor == active.name:
+                return refined
+            first = refined or first  # the active one has just failed: the baseline knows no workers
         return _scaled(first, worker.factor)
 
     def ask_shadow(self, task: Task, worker: WorkerRecord) -> TaskPrediction | None:
@@ -126,7 +131,9 @@ class Forecasts:
         if pin.value_ms is not None:
             value = pin.value_ms
             return TaskPrediction(value, value, value, value, 1.0, PINNED, 0, PINNED, 1, value, value)
-        return None if prediction is None else structs.replace(_scaled(prediction, pin.factor), basis=PINNED)
+        if prediction is None:
+            return None
+        return structs.replace(_scaled(prediction, pin.factor), basis=PINNED, predictor=PINNED, version=1)
 
     # -- failing -----------------------------------------------------------------------------------
 
@@ -145,10 +152,10 @@ class Forecasts:
     def learn(self, run: CompletedRun, record: TaskRecord, now_ms: int) -> list[str]:
         """Let all predictors take in a run. What people should hear of it is the answer."""
         notices: list[str] = []
-        if record.shadow_p50_ms >= 0.0 and self.shadow is not None:
-            self.scores.setdefault(self.shadow.name, Score()).count(record.shadow_p50_ms, run.run_ms)
-        if record.prediction is not None:
-            self.scores.setdefault(record.prediction.predictor, Score()).count(record.prediction.p50_ms, run.run_ms)
+        if run.prediction is not None:
+            self.scores.setdefault(run.prediction.predictor, Score()).count(run.prediction.p50_ms, run.run_ms)
+            if record.shadow:
+                self.scores.setdefault(record.shadow, Score()).count(record.shadow_p50_ms, run.run_ms)
         try:
             if notice := self.active.learn(run):
                 notices.append(str(notice))
@@ -168,13 +175,18 @@ class Forecasts:
     # -- choosing ----------------------------------------------------------------------------------
 
     def choose(self, name: str) -> bool:
-        """Let `name` speak from now on; the former active predictor goes into the shadow. False if unknown."""
+        """Let `name` speak from now on; the former active predictor learns on, see above. False if impossible."""
         if name == self.active.name:
             return True
-        chosen = self.shadow if self.shadow is not None and self.shadow.name == name else self._made(name)
+        chosen = self._learning(name) or self._made(name)
         if chosen is None:
             return False
-        self.shadow, self.active = self.active, chosen
+        former, self.active = self.active, chosen
+        if former.name != BASELINE:
+            self.shadow = former
+        else:
+            self.baseline = former
+            self.shadow = None if self.shadow is chosen else self.shadow
         self.breaker.succeeded()
         self._set_baseline()
         return True
@@ -189,11 +201,19 @@ class Forecasts:
         made = self._made(name)
         if made is None or name == self.active.name:
             return False
+        learning = self._learning(name)
+        if learning is not None:  # the baseline: scored beside itself, from what it knows
+            made.restore(learning.snapshot())
         self.shadow = made
         return True
 
-    def pin(self, event: EstimatePinned) -> None:
-        """Let people's estimate for a type win until it expires."""
+    def _learning(self, name: str) -> Predictor | None:
+        """What learns under this name without speaking."""
+        return next((each for each in (self.shadow, self.baseline) if each is not None and each.name == name), None)
+
+    def pin(self, event: EstimatePinned, now_ms: int) -> None:
+        """Let people's estimate for a type win until it expires; those that nobody asked for since go here."""
+        self.pins = {name: pin for name, pin in self.pins.items() if pin.until_ms > now_ms}
         self.pins[event.task_type] = event
 
     def unpin(self, task_type: str) -> None:
@@ -204,21 +224,38 @@ class Forecasts:
         """Take over a configuration; what was learned and counted stays."""
         former, self.settings = self.settings, settings
         self.mode = settings.mode
+        self.active = self._renewed(self.active, former)
+        self.baseline = None if self.baseline is None else self._renewed(self.baseline, former)
+        try:
+            self.shadow = None if self.shadow is None else self._renewed(self.shadow, former)
+        except Exception:
+            # Anybody's code: a candidate that cannot live with the configuration is none.
+            self.shadow = None
         if settings.predictor != former.predictor:
             if not self.choose(settings.predictor):
                 make_predictor(self._predictors, settings)  # says what is wrong
-        elif settings.predictor == self.active.name:
-            self.active = successor(self.active, former, self._predictors, settings)
+            if self.shadow is not None and self.shadow.snapshot() == self._blank(self.shadow.name):
+                self.shadow = None  # a new shard: there is nothing to go back to
         if settings.shadow_predictor != former.shadow_predictor:
             self.choose_shadow(settings.shadow_predictor)
         self._set_baseline()
         self.breaker.threshold = settings.fallback_threshold
         self.breaker.cooldown_ms = settings.breaker_cooldown_ms
 
+    def _renewed(self, predictor: Predictor, former: EngineSettings) -> Predictor:
+        """The same as made with the settings of now: as an engine has it that is restored from a snapshot."""
+        name = predictor.name
+        before, now = (structs.replace(each, predictor=name) for each in (former, self.settings))
+        return successor(predictor, before, self._predictors, now)
+
+    def _blank(self, name: str) -> bytes | None:
+        """What a predictor remembers that has learned nothing."""
+        made = self._made(name)
+        return None if made is None else made.snapshot()
+
     def _made(self, name: str) -> Predictor | None:
-        factory = self._predictors.get(name)
         try:
-            return None if factory is None else factory(self.settings)
+            return make_predictor(self._predictors, structs.replace(self.settings, predictor=name))
         except Exception:
             # Anybody's code, perhaps not even importable: choosing it is refused, and what is there goes on.
             return None
@@ -227,9 +264,7 @@ class Forecasts:
         if self.active.name == BASELINE or BASELINE not in self._predictors:
             self.baseline = None
         elif self.baseline is None:
-            of_shadow = self.shadow is not None and self.shadow.name == BASELINE
-            self.baseline = self.shadow if of_shadow else self._made(BASELINE)
-            self.shadow = None if of_shadow else self.shadow
+            self.baseline = self._made(BASELINE)
 
     # -- snapshots ---------------------------------------------------------------------------------
 
@@ -308,7 +343,7 @@ def _checked(prediction: TaskPrediction | None) -> TaskPrediction | None:
     # one comparison chain: False for NaN, infinite, negative and absurd values alike
     if not (0.0 <= prediction.mean_ms <= DURATION_MS_MAX and 0.0 <= prediction.p50_ms <= DURATION_MS_MAX):
         raise ValueError("a predicted time is not finite, negative or absurd")
-    if type(prediction.mean_ms) is float and type(prediction.p50_ms) is float and type(prediction.basis) is str:
+    if tuple(map(type, structs.astuple(prediction))) == _FIELD_TYPES:
         return prediction
     return TaskPrediction(
         float(prediction.p50_ms),

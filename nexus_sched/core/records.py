@@ -33,6 +33,7 @@ class TaskRecord(Struct, array_like=True, gc=False, eq=False):
     prediction: TaskPrediction | None = None  # placed: for this very worker
     shadow_p50_ms: float = -1.0  # placed: what the predictor in the shadow said, -1 without
     stop_entry: str = ""  # placed: the control message that asks to stop it, if any
+    shadow: str = ""  # placed: the predictor that said `shadow_p50_ms`, empty without
 
     @property
     def waiting(self) -> bool:

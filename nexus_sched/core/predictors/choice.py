@@ -14,11 +14,18 @@ from nexus_sched.model.settings import EngineSettings
 
 
 def make_predictor(predictors: Mapping[str, PredictorFactory], settings: EngineSettings) -> Predictor:
-    """The predictor that `settings` name, untrained. Raises `InvalidInput` if there is none of that name."""
+    """The predictor that `settings` name, untrained.
+
+    Raises `InvalidInput` if there is none of that name, or if it calls itself otherwise: a snapshot finds it again
+    by its name.
+    """
     factory = predictors.get(settings.predictor)
     if factory is None:
         raise InvalidInput(f"no predictor is called {settings.predictor!r}: {', '.join(sorted(predictors))}")
-    return factory(settings)
+    made = factory(settings)
+    if made.name != settings.predictor:
+        raise InvalidInput(f"predictor {settings.predictor!r} calls itself {made.name!r}; both names must be the same")
+    return made
 
 
 def successor(
