@@ -51,7 +51,7 @@ bench: $(VENV)/.tools ## run the benchmarks and hold them against their budgets
 	@$(BIN)/python -m benchmarks.gate .benchmarks/result.json
 
 .PHONY: accuracy
-accuracy: $(VENV)/.installed ## score predictions on recorded traces, and write a page to build/accuracy
+accuracy: $(VENV)/.tools ## score predictions on recorded traces, and write a page to build/accuracy
 	@if [ -d "$(TRACES)" ]; then $(BIN)/nexus-sched bench report "$(TRACES)" --baselines $(ARGS); \
 	else echo "There are no recorded traces in $(TRACES); name their folder with: make accuracy TRACES=FOLDER"; fi
 
