@@ -13,8 +13,16 @@ import pytest
 from nexus_sched.adapters.memory.shard import DEAD, FINISHED
 from nexus_sched.core import snapshot
 from nexus_sched.core.engine import Engine
-from nexus_sched.model.command import SetMode
-from nexus_sched.model.events import WorkerSuspected, WorkerTrusted
+from nexus_sched.model.command import (
+    ChoosePredictor,
+    Command,
+    PinEstimate,
+    SetMode,
+    ShadowPredictor,
+    UnpinEstimate,
+)
+from nexus_sched.model.effects import Dispatch, Noticed
+from nexus_sched.model.events import PredictorChosen, WorkerSuspected, WorkerTrusted
 from nexus_sched.model.journal import decode_turn, encode_turn
 from nexus_sched.model.settings import LEAST_OUTSTANDING, MODES, EngineSettings
 from nexus_sched.model.task import Retry
@@ -29,6 +37,7 @@ SETTINGS = (
     EngineSettings(fallback=LEAST_OUTSTANDING, prefetch=0),
     EngineSettings(mode="shadow", early_inbox_max=3, min_samples=4, ema_alpha=0.5),
     EngineSettings(mode="round-robin", prefetch=3, worker_killer_deaths=3),
+    EngineSettings(predictor="ema", shadow_predictor="learned", min_samples=2, prefetch=2),
 )
 
 
@@ -44,10 +53,20 @@ class Story:
             self.world.register(actor)
 
     def tell(self) -> None:
-        acts = (self.submit, self.lead, self.work, self.cancel, self.strike, self.come_back, self.shell, self.mode)
+        acts = (
+            self.submit,
+            self.lead,
+            self.work,
+            self.cancel,
+            self.strike,
+            self.come_back,
+            self.shell,
+            self.mode,
+            self.operate,
+        )
         for _ in range(ACTIONS):
             self.world.now_ms += self.random.choice((0, 1, 20, 400))
-            self.random.choices(acts, (6, 10, 12, 2, 2, 3, 1, 1))[0]()
+            self.random.choices(acts, (6, 10, 12, 2, 2, 3, 1, 1, 2))[0]()
             assert places_differ(self.world.shard) == []
         if self.random.random() < 0.5:
             self.world.fail_over()
@@ -137,6 +156,19 @@ class Story:
     def mode(self) -> None:
         self.world.command(SetMode(self.random.choice(MODES)))
 
+    def operate(self) -> None:
+        """Somebody chooses a predictor or pins an estimate, not always one that can be had."""
+        pick = self.random
+        kind = f"kind-{pick.randrange(3)}"
+        commands: tuple[Command, ...] = (
+            ChoosePredictor(pick.choice(("ema", "learned", "learned", "unknown"))),
+            ShadowPredictor(pick.choice(("", "ema", "learned", "unknown"))),
+            PinEstimate(kind, pick.choice((1, 300, 5_000)), "why not", "", pick.uniform(0.0, 400.0)),
+            PinEstimate(kind, pick.choice((1, 300, 5_000)), "why not", factor=pick.uniform(0.01, 100.0)),
+            UnpinEstimate(kind),
+        )
+        self.world.command(pick.choice(commands))
+
 
 @pytest.fixture(scope="module", params=range(48))
 def told(request: pytest.FixtureRequest) -> Story:
@@ -176,6 +208,18 @@ def test_recorded_history_comes_out_again_to_the_bit(told: Story):
     verdict = verify(Engine(PREDICTORS), turns)
     assert verdict.agrees
     assert verdict.turns == verdict.digests == len(turns)
+
+
+def test_stories_have_swaps_pins_and_refusals_in_them():
+    seen: set[str] = set()
+    for seed in range(8):
+        story = Story(seed)
+        story.tell()
+        for turn in map(decode_turn, story.world.turns):
+            seen |= {event.name for event in turn.events if isinstance(event, PredictorChosen)}
+            seen |= {effect.decision.basis for effect in turn.effects if isinstance(effect, Dispatch)}
+            seen |= {effect.kind for effect in turn.effects if isinstance(effect, Noticed)}
+    assert seen >= {"ema", "learned", "pinned", "refused", "type", "hint"}
 
 
 REPLAY = """
