@@ -10,14 +10,16 @@ import importlib
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import cast
 
-from nexus_sched.core.predictors.base import PredictorFactory
+from nexus_sched.core.predictors.base import Predictor, PredictorFactory
 from nexus_sched.core.predictors.ema import EmaPredictor
 from nexus_sched.core.predictors.learned import LearnedPredictor
 from nexus_sched.errors import ConfigInvalid, NexusError
+from nexus_sched.model.settings import EngineSettings
 from nexus_sched.plugins.boosting import BoostingPredictor
 from nexus_sched.plugins.model_file import SHORT_DIGEST, ModelUnreadable, kept_path, read, unpack
 
@@ -67,7 +69,7 @@ class Catalogue(Mapping[str, PredictorFactory]):
         return ""
 
     def _configured(self, name: str) -> PredictorFactory:
-        return _imported(name) if ":" in name else self._load(name)
+        return partial(_named, _imported(name), name) if ":" in name else self._load(name)
 
     def _load(self, name: str) -> PredictorFactory:
         digest = _MODEL.match(name)
@@ -80,7 +82,7 @@ class Catalogue(Mapping[str, PredictorFactory]):
         if name not in self._plugins:
             raise ConfigInvalid([f"`predictor.name`: no predictor is called {name!r}; there are: {', '.join(self)}"])
         try:
-            return cast("PredictorFactory", self._plugins[name].load())
+            return partial(_named, cast("PredictorFactory", self._plugins[name].load()), name)
         except Exception as error:  # whatever a plug-in does wrong, the operator must read which one it was
             raise ConfigInvalid([f"`predictor.name`: {name!r} cannot be loaded: {error!r}"]) from error
 
@@ -93,6 +95,14 @@ class Catalogue(Mapping[str, PredictorFactory]):
         if found != name:
             raise ModelUnreadable(f"{path} holds {found}, not {name}; copy the model that was trained to {kept}")
         return BoostingPredictor.from_file(path, name=name)
+
+
+def _named(factory: PredictorFactory, name: str, settings: EngineSettings) -> Predictor:
+    """A predictor that calls itself as the catalogue does: by that name a snapshot finds it again."""
+    predictor = factory(settings)
+    if predictor.name != name:
+        predictor.name = name
+    return predictor
 
 
 def _imported(place: str) -> PredictorFactory:
