@@ -178,6 +178,13 @@ class PredictorSection(Struct, frozen=True, kw_only=True):
             max_length=64,
         ),
     ] = _ENGINE.shadow_predictor
+    model: Annotated[
+        str | None,
+        Meta(
+            description="Model file of `boosting`, as `nexus-sched predictor train` writes it. Models that are loaded "
+            "by their digest are looked for beside it.",
+        ),
+    ] = None
     ema_alpha: Annotated[
         float,
         Meta(description="Share of the newest completion in the moving average of its type.", gt=0.0, le=1.0),
