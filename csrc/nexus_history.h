@@ -6,7 +6,7 @@
  * is within 25 % of most alike runs. Several *experts* differ in what they call alike; a tournament by decayed hit
  * rate picks one per type. Source: prediction.md, facts 1 to 5; docs/decisions/0020.
  *
- * Weights are float32 products in a fixed order, sums run in index order: the same bits at every vector width.
+ * No libm and no sum whose order the compiler chooses: the same bits on every machine and at every vector width.
  */
 #ifndef NEXUS_HISTORY_H
 #define NEXUS_HISTORY_H
@@ -14,10 +14,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NEXUS_RUNS 440     /* a history fits into 4 KiB */
+#define NEXUS_RUNS 448     /* whole vectors of 16; a history fits into 4 KiB */
 #define NEXUS_EXPERTS 7
 #define NEXUS_AGES 3       /* how fast a run's weight fades: a table each */
-#define NEXUS_BINS 4096    /* of the histogram: log2 of milliseconds from -32 to +32 in steps of 1/64 */
+#define NEXUS_BINS 2048    /* of the histogram: log2 of milliseconds from -32 to +32 in steps of 1/32 */
+#define NEXUS_STRIPES 4    /* partial histograms */
 #define NEXUS_SHOWN 4      /* quantiles of an estimate: 0.1, 0.8, 0.9, 0.95 */
 
 typedef struct {
@@ -33,11 +34,13 @@ typedef struct {
     double size_size, size_time;       /* decayed second moments */
     float hits[NEXUS_EXPERTS];         /* decayed hits per expert */
     float trials[NEXUS_EXPERTS];       /* decayed trials per expert */
-    float widening;                    /* ln of the factor that the interval is widened by */
+    float widening;                    /* log2 of the factor that intervals are widened by */
     float rise, fall;                  /* two-sided CUSUM of the standardised residual */
     int32_t drifts;                    /* alarms ever */
     int32_t turn;                      /* which expert is tried next */
 } nexus_history;
+
+_Static_assert(sizeof(nexus_history) <= 4096, "a type takes at most 4 KiB");
 
 typedef struct {
     int16_t size;          /* as in the history */
@@ -57,10 +60,13 @@ typedef struct {
 } nexus_estimate;
 
 typedef struct {
-    float age[NEXUS_AGES][2 * NEXUS_RUNS]; /* weight by age, laid out for any head; see nexus_prepare */
+    float full[NEXUS_AGES][2 * NEXUS_RUNS];    /* weight by age in a full ring, laid out for any head */
+    float growing[NEXUS_AGES][2 * NEXUS_RUNS]; /* in a ring that is not yet full: the ramp, then zeros */
     float weight[NEXUS_RUNS];
-    int16_t bin[NEXUS_RUNS];
-    float histogram[NEXUS_BINS];
+    uint16_t bin[NEXUS_RUNS];
+    float histogram[NEXUS_STRIPES][NEXUS_BINS]; /* zero between calls; stripes, so that equal bins do not queue up */
+    int32_t below[NEXUS_BINS + 128];            /* cumulative histogram with room for a band on both sides */
+    int32_t held[NEXUS_BINS + 128];             /* what the band that ends at a bin holds */
 } nexus_workspace; /* memory of the caller, so that these functions need none of their own */
 
 /* Fills the age tables. Once per workspace. */
@@ -73,12 +79,23 @@ int16_t nexus_size_step(double payload_bytes);
 /* Full estimate for a query from at least one run (or a hint). Returns 0, or -1 if there is neither. */
 int nexus_predict(const nexus_history *history, nexus_workspace *space, nexus_query query, nexus_estimate *estimate);
 
-/* Takes in one run. `low` and `high` are log2(ms) of the 80 % interval it had been given, low > high if none was.
- * `seen` is how many runs the history had when the task was predicted: experts are judged by what they could know
- * then, because judging them by results that came in between flatters those who follow the newest runs.
+/* What had been predicted for a run. */
+typedef struct {
+    float low, p50, high; /* log2(ms) of the 80 % interval and its middle; low > high if nothing was predicted */
+    int64_t seen;         /* runs the history had then; at most `samples` */
+} nexus_forecast;
+
+/* Takes in one run. Experts are judged by what they could know when the task was predicted, because judging them by
+ * results that came in between flatters those who follow the newest runs.
  * Returns 1 if this run made the drift alarm go off, else 0. */
-int nexus_learn(nexus_history *history, nexus_workspace *space, nexus_query query, double run_ms, float low,
-                float high, int64_t seen);
+int nexus_learn(nexus_history *history, nexus_workspace *space, nexus_query query, double run_ms,
+                nexus_forecast forecast);
+
+/* Whether a run is out of all proportion (`proportion` in octaves) to what other workers take: to the newest runs of
+ * most of them, and to their runs that are like this one. The accused worker's own runs do not count. Once other
+ * workers run like that too it is a change of regime, and no longer out of proportion. 1 or 0; 0 if nobody can tell. */
+int nexus_disproportionate(const nexus_history *history, nexus_workspace *space, nexus_query query, double run_ms,
+                           float proportion);
 
 /* Takes in one run without judging anybody by it. */
 void nexus_push(nexus_history *history, nexus_query query, double run_ms);

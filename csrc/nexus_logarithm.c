@@ -71,3 +71,7 @@ double nexus_exp2(double exponent) {
     memcpy(&scale, &bits, sizeof scale);
     return series * scale;
 }
+
+void nexus_exp2_each(const float *exponent, double *power, ptrdiff_t count) {
+    for (ptrdiff_t index = 0; index < count; index++) power[index] = nexus_exp2((double)exponent[index]);
+}

@@ -44,14 +44,21 @@ cdef extern from "nexus_history.h" nogil:
         float hit_rate
         int32_t expert
 
+    ctypedef struct Forecast "nexus_forecast":
+        float low
+        float p50
+        float high
+        int64_t seen
+
     ctypedef struct Workspace "nexus_workspace":
         pass
 
     void nexus_prepare(Workspace *space) noexcept
     int16_t nexus_size_step(double payload_bytes) noexcept
     int nexus_predict(const History *history, Workspace *space, Query query, Estimated *estimate) noexcept
-    int nexus_learn(
-        History *history, Workspace *space, Query query, double run_ms, float low, float high, int64_t seen
+    int nexus_learn(History *history, Workspace *space, Query query, double run_ms, Forecast forecast) noexcept
+    bint nexus_disproportionate(
+        const History *history, Workspace *space, Query query, double run_ms, float proportion
     ) noexcept
     void nexus_push(History *history, Query query, double run_ms) noexcept
 
@@ -59,17 +66,19 @@ cdef extern from "nexus_history.h" nogil:
 cdef extern from "nexus_logarithm.h" nogil:
     double nexus_log2(double value) noexcept
     double nexus_exp2(double exponent) noexcept
+    void nexus_exp2_each(const float *exponent, double *power, Py_ssize_t count) noexcept
 
 
 @cython.final
 cdef class HistoryTable:
     cdef History **histories  # shape (types_max,), NULL where no type has the row; row = task type
     cdef Workspace *space  # working memory of one call
+    cdef History *blank  # of a type that is not kept; never written to
     cdef Py_ssize_t types_max  # types kept; the one learned longest ago gives way; count
     cdef dict row_by_type  # str -> int, the type learned longest ago first
-    cdef list free_rows  # int
     cdef dict hash_by_name  # str -> int, of workers and classes; a cache
 
+    cdef Py_ssize_t new_row(self, str task_type) except -1
     cdef History *find(self, str task_type) except? NULL
     cdef History *touch(self, str task_type) except NULL
     cdef uint16_t hash_of(self, str name) except? 0

@@ -56,11 +56,27 @@ class HistoryTable:
         low_ms: float = 0.0,
         high_ms: float = 0.0,
         seen: int = -1,
+        p50_ms: float = 0.0,
     ) -> bool:
         """Take in one run; True if it made the drift alarm go off.
 
-        `low_ms`..`high_ms` is the 80 % interval that had been predicted for it (0 if none), `seen` the `samples`
-        of that prediction (-1: as of now).
+        `low_ms`..`high_ms` is the 80 % interval that had been predicted for it (0 if none), `p50_ms` its p50 (else
+        the middle), `seen` the `samples` of that prediction (-1: as of now).
+        """
+    def disproportionate(
+        self,
+        task_type: str,
+        payload_bytes: float,
+        worker_class: str,
+        worker: str,
+        run_ms: float,
+        proportion: float,
+    ) -> bool:
+        """Whether a run is `proportion` times out of what other workers take.
+
+        Out of proportion to the newest runs of most of the last five other workers, and to their runs that are like
+        this one; the worker's own runs do not count, and a change that others share is no lie. False if nobody can
+        tell: fewer than 16 runs of the type, or fewer than two other workers. Reads one history, writes nothing.
         """
     def push(self, task_type: str, payload_bytes: float, worker_class: str, worker: str, run_ms: float) -> None:
         """Take in one run without judging experts by it: a twentieth of the cost of `learn`."""

@@ -27,6 +27,8 @@ cdef Py_ssize_t RUN_BYTES = 8
 cdef Py_ssize_t TYPES_MAX = 1 << 20
 cdef Py_ssize_t HASHES_MAX = 65_536
 cdef double MS_MAX = 1e15
+cdef double MS_MIN = 1e-9  # what the kernel calls instant
+cdef double PROPORTION_MAX = 1e9
 cdef double BYTES_MAX = 1e15
 
 EXPERT_NAMES = ("near", "cell", "late", "wide", "local", "power", "newest")
@@ -63,11 +65,11 @@ cdef class HistoryTable:
             raise KernelError(f"types_max {types_max} is not within [1, {TYPES_MAX}]")
         self.types_max = types_max
         self.row_by_type = {}
-        self.free_rows = []
         self.hash_by_name = {}
         self.histories = <History **>calloc(types_max, sizeof(History *))
         self.space = <Workspace *>calloc(1, sizeof(Workspace))
-        if self.histories == NULL or self.space == NULL:
+        self.blank = <History *>calloc(1, sizeof(History))
+        if self.histories == NULL or self.space == NULL or self.blank == NULL:
             raise MemoryError(f"histories of {types_max} types")
         nexus_prepare(self.space)
 
@@ -78,6 +80,7 @@ cdef class HistoryTable:
                 free(self.histories[row])
         free(self.histories)
         free(self.space)
+        free(self.blank)
 
     def __len__(self):
         return len(self.row_by_type)
@@ -97,8 +100,9 @@ cdef class HistoryTable:
         double hint_weight=0.0,
     ):
         """`None` if nothing is known of the type and there is no hint."""
-        cdef History empty
         cdef Estimated told
+        cdef float octaves[6]
+        cdef double ms[6]
         cdef Query query = self.query_of(payload_bytes, worker_class, worker)
         cdef History *history = self.find(task_type)
         if hint_weight > 0.0:
@@ -109,22 +113,18 @@ cdef class HistoryTable:
         if history == NULL:
             if not hint_weight > 0.0:
                 return None
-            empty = History(count=0, head=0, samples=0, weight=0.0, mean_size=0.0, mean_time=0.0, size_size=0.0)
-            history = &empty
-            clear_history(history)
+            history = self.blank
         if nexus_predict(history, self.space, query, &told) < 0:
             return None
+        octaves[0] = told.p50
+        octaves[1] = told.mean
+        octaves[2] = told.shown[0]
+        octaves[3] = told.shown[1]
+        octaves[4] = told.shown[2]
+        octaves[5] = told.shown[3]
+        nexus_exp2_each(octaves, ms, 6)
         return new_tuple(HistoryEstimate, (
-            nexus_exp2(told.p50),
-            nexus_exp2(told.mean),
-            nexus_exp2(told.shown[0]),
-            nexus_exp2(told.shown[1]),
-            nexus_exp2(told.shown[2]),
-            nexus_exp2(told.shown[3]),
-            told.alike,
-            told.hit_rate,
-            told.expert,
-            history.samples,
+            ms[0], ms[1], ms[2], ms[3], ms[4], ms[5], told.alike, told.hit_rate, told.expert, history.samples
         ))
 
     def learn(
@@ -137,18 +137,41 @@ cdef class HistoryTable:
         double low_ms=0.0,
         double high_ms=0.0,
         int64_t seen=-1,
+        double p50_ms=0.0,
     ):
         """Take in one run; True if it made the drift alarm go off."""
         check_run(run_ms)
         cdef Query query = self.query_of(payload_bytes, worker_class, worker)
         cdef History *history = self.touch(task_type)
-        cdef float low = 1.0, high = 0.0
+        cdef Forecast forecast = Forecast(low=1.0, p50=0.0, high=0.0, seen=seen)
         if 0.0 < low_ms <= high_ms <= MS_MAX:
-            low = <float>nexus_log2(max(low_ms, 1e-9))
-            high = <float>nexus_log2(max(high_ms, 1e-9))
+            forecast.low = <float>nexus_log2(max(low_ms, MS_MIN))
+            forecast.high = <float>nexus_log2(max(high_ms, MS_MIN))
+            forecast.p50 = <float>0.5 * (forecast.low + forecast.high)
+            if low_ms <= p50_ms <= high_ms:
+                forecast.p50 = <float>nexus_log2(max(p50_ms, MS_MIN))
         if not 0 <= seen <= history.samples:
-            seen = history.samples
-        return nexus_learn(history, self.space, query, run_ms, low, high, seen) == 1
+            forecast.seen = history.samples
+        return nexus_learn(history, self.space, query, run_ms, forecast) == 1
+
+    def disproportionate(
+        self,
+        str task_type not None,
+        double payload_bytes,
+        str worker_class not None,
+        str worker not None,
+        double run_ms,
+        double proportion,
+    ):
+        """Whether other workers' runs say that this one cannot be."""
+        check_run(run_ms)
+        if not 1.0 <= proportion <= PROPORTION_MAX:
+            raise KernelError(f"proportion {proportion!r} is not within [1, {PROPORTION_MAX!r}]")
+        cdef Query query = self.query_of(payload_bytes, worker_class, worker)
+        cdef History *history = self.find(task_type)
+        if history == NULL:
+            return False
+        return nexus_disproportionate(history, self.space, query, run_ms, <float>nexus_log2(proportion))
 
     def push(
         self,
@@ -188,15 +211,14 @@ cdef class HistoryTable:
             raise SnapshotUnreadable(f"{types} types of at most {types_max} cannot be")
         cdef HistoryTable fresh = HistoryTable(<Py_ssize_t>types_max)
         cdef Py_ssize_t at = BODY_HEADER_BYTES
-        cdef uint64_t index
-        for index in range(types):
+        cdef uint64_t _index
+        for _index in range(types):
             at += read_history(fresh, body + at, body_bytes - at)
         if at != body_bytes:
             raise SnapshotUnreadable(f"{body_bytes - at} bytes behind the last type")
         self.histories, fresh.histories = fresh.histories, self.histories
         self.types_max, fresh.types_max = fresh.types_max, self.types_max
         self.row_by_type = fresh.row_by_type
-        self.free_rows = fresh.free_rows
 
     def digest(self, uint64_t seed=0):
         """64-bit digest of all state; equal state, equal digest. Costs a snapshot."""
@@ -216,8 +238,8 @@ cdef class HistoryTable:
         self.row_by_type[task_type] = row
         return self.histories[<Py_ssize_t>row]
 
-    def new_row(self, str task_type not None):
-        """Internal: a row with an empty history, taken from the type learned longest ago if all are in use."""
+    cdef Py_ssize_t new_row(self, str task_type) except -1:
+        """A row with an empty history, taken from the type learned longest ago if all are in use."""
         cdef Py_ssize_t row
         try:
             task_type.encode("utf-8")
@@ -226,7 +248,7 @@ cdef class HistoryTable:
         if len(self.row_by_type) >= self.types_max:
             row = self.row_by_type.pop(next(iter(self.row_by_type)))
         else:
-            row = self.free_rows.pop() if self.free_rows else len(self.row_by_type)
+            row = len(self.row_by_type)
         if self.histories[row] == NULL:
             self.histories[row] = <History *>calloc(1, sizeof(History))
             if self.histories[row] == NULL:
@@ -284,7 +306,7 @@ cdef bytes written(History *history, str task_type):
     cdef Py_ssize_t size = RECORD_BYTES + len(name) + RUN_BYTES * history.count
     cdef bytearray record = bytearray(size)
     cdef unsigned char *at = <unsigned char *><char *>record
-    cdef int expert, index, run
+    cdef int expert, run
     nexus_put_u32(at, <uint32_t>len(name))
     nexus_put_u32(at + 4, <uint32_t>history.count)
     nexus_put_u32(at + 8, <uint32_t>history.head)
@@ -361,7 +383,7 @@ cdef Py_ssize_t read_history(HistoryTable table, const unsigned char *at, Py_ssi
 
 cdef int check_scalars(History *history, str task_type) except -1:
     """Numbers that no run of learning could have produced are damage."""
-    cdef bint whole = 0 <= history.samples < (<int64_t>1 << 53) and 0 <= history.turn < EXPERTS
+    cdef bint whole = history.count <= history.samples < (<int64_t>1 << 53) and 0 <= history.turn < EXPERTS
     cdef bint finite = (
         0.0 <= history.weight <= 1e3
         and -64.0 <= history.mean_size <= 64.0

@@ -13,7 +13,7 @@ from msgspec import Struct
 from nexus_sched._kernel.digest import digest64
 from nexus_sched._kernel.history_table import EXPERT_NAMES, HistoryEstimate, HistoryTable
 from nexus_sched.core.predictors.base import CompletedRun
-from nexus_sched.core.predictors.trust import Trust
+from nexus_sched.core.predictors.trust import PROPORTION, Trust, check_strikes
 from nexus_sched.errors import SnapshotUnreadable
 from nexus_sched.model.prediction import TaskPrediction
 from nexus_sched.model.settings import EngineSettings
@@ -31,7 +31,7 @@ EVERYTHING_CONFIDENCE = 0.05
 
 
 class LearnedState(Struct, array_like=True):
-    """A snapshot: blobs of the tables, and the strikes of workers."""
+    """A snapshot: blobs of the tables, and the strikes of workers. A later version may add fields behind these."""
 
     version: int
     types: bytes
@@ -39,7 +39,7 @@ class LearnedState(Struct, array_like=True):
     strikes: dict[str, float]
 
 
-_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+_encode = msgspec.msgpack.Encoder().encode  # keeps the order of strikes, which says who is forgotten first
 _decode = msgspec.msgpack.Decoder(LearnedState).decode
 
 
@@ -85,35 +85,27 @@ class LearnedPredictor:
 
     def learn(self, run: CompletedRun) -> str | None:
         """Take in one run, unless its worker is not believed. Says so when that or a drift is new."""
-        task, prediction = run.task, run.prediction
-        if self._far_off(run) and (verdict := self._trust.strike(run.worker)) is not None:
-            return verdict
+        task, prediction, types = run.task, run.prediction, self._types
+        if types.disproportionate(task.type, task.payload_bytes, run.worker_class, run.worker, run.run_ms, PROPORTION):
+            verdict = self._trust.strike(run.worker)
+            if verdict is not None:
+                return verdict
+        else:
+            self._trust.redeem(run.worker)
         if not self._trust.believes(run.worker):
             return None
-        low_ms = high_ms = 0.0
+        p50_ms = low_ms = high_ms = 0.0
         seen = -1
         if prediction is not None and prediction.predictor == self.name and prediction.basis in EXPERT_NAMES:
-            low_ms, high_ms, seen = prediction.p10_ms, prediction.p90_ms, prediction.samples
-        drifted = self._types.learn(
-            task.type, task.payload_bytes, run.worker_class, run.worker, run.run_ms, low_ms, high_ms, seen
+            p50_ms, low_ms, high_ms = prediction.p50_ms, prediction.p10_ms, prediction.p90_ms
+            seen = prediction.samples
+        drifted = types.learn(
+            task.type, task.payload_bytes, run.worker_class, run.worker, run.run_ms, low_ms, high_ms, seen, p50_ms
         )
-        if self._types.samples(task.type) <= FAMILY_SAMPLES_MAX:
+        if types.samples(task.type) <= FAMILY_SAMPLES_MAX:
             self._families.push(family_of(task.type), task.payload_bytes, run.worker_class, run.worker, run.run_ms)
             self._families.push(EVERYTHING, 0.0, run.worker_class, run.worker, run.run_ms)
         return f"drift: {task.type} no longer runs as predicted" if drifted else None
-
-    def _far_off(self, run: CompletedRun) -> bool:
-        """Whether a run is out of all proportion to what other workers took; a run within reason redeems."""
-        task, trust = run.task, self._trust
-        prediction = run.prediction
-        if prediction is not None and trust.plausible(run.run_ms, prediction.p50_ms):
-            trust.redeem(run.worker)
-            return False
-        others = self._types.predict(task.type, task.payload_bytes, run.worker_class, "")
-        if others is None or others.samples < trust.samples_min or trust.plausible(run.run_ms, others.p50_ms):
-            trust.redeem(run.worker)
-            return False
-        return True
 
     def snapshot(self) -> bytes:
         """Everything learned."""
@@ -129,6 +121,7 @@ class LearnedPredictor:
             raise SnapshotUnreadable(f"learned state cannot be read: {error}") from error
         if state.version != self.version:
             raise SnapshotUnreadable(f"learned state has version {state.version}, this one reads {self.version}")
+        check_strikes(state.strikes)
         types, families = HistoryTable(TYPES_MAX), HistoryTable(FAMILIES_MAX)
         types.restore(state.types)
         families.restore(state.families)

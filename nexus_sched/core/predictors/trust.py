@@ -1,12 +1,16 @@
 """Which workers' measurements are believed. One lying worker must not move the others' estimates.
 
 A run counts as a strike when it is out of all proportion (`PROPORTION` times more or less) to what other workers
-took for the same type. Strikes fade with every plausible run. A worker with `STRIKES_MAX` of them is not believed:
-its runs teach nothing until enough plausible ones have redeemed it. A merely slow worker is not a liar: factors up
-to 20 are learned (placement.md, fact 8).
+take for the same type (`HistoryTable.disproportionate`: their newest runs, one vote a worker, and their runs like
+this one; never the worker's own). Strikes fade with every plausible run. A worker with `STRIKES_MAX` of them is not
+believed: its runs teach nothing until enough plausible ones have redeemed it. A merely slow worker is not a liar:
+factors up to 20 are learned (placement.md, fact 8). Nor is a change of regime a lie: the runs that bring the first
+strikes do teach, so that one worker's news makes the next one's plausible.
 """
 
 from __future__ import annotations
+
+from nexus_sched.errors import SnapshotUnreadable
 
 PROPORTION = 30.0
 STRIKES_MAX = 5.0
@@ -19,14 +23,8 @@ WORKERS_MAX = 4_096  # with strikes; the one struck longest ago is forgotten
 class Trust:
     """Strikes by worker; most workers have none and take no memory."""
 
-    samples_min = 16  # runs of a type before it may testify against anybody
-
     def __init__(self) -> None:
-        self.strikes: dict[str, float] = {}
-
-    def plausible(self, run_ms: float, expected_ms: float) -> bool:
-        """Whether a run is within proportion."""
-        return expected_ms <= PROPORTION * run_ms and run_ms <= PROPORTION * expected_ms
+        self.strikes: dict[str, float] = {}  # the one struck longest ago first
 
     def believes(self, worker: str) -> bool:
         """Whether this worker's runs may teach."""
@@ -51,3 +49,12 @@ class Trust:
                 del self.strikes[worker]
             else:
                 self.strikes[worker] = left
+
+
+def check_strikes(strikes: dict[str, float]) -> None:
+    """Raise `SnapshotUnreadable` for strikes that no run of counting could have left."""
+    if len(strikes) > WORKERS_MAX:
+        raise SnapshotUnreadable(f"strikes of {len(strikes)} workers are more than {WORKERS_MAX}")
+    for worker, count in strikes.items():
+        if not 0.0 < count <= STRIKES_CAP:
+            raise SnapshotUnreadable(f"worker {worker!r} cannot have {count!r} strikes")

@@ -1,0 +1,279 @@
+#include "nexus_density.h"
+
+#include <string.h>
+
+#include "nexus_dispatch.h"
+#include "nexus_logarithm.h"
+
+#define LANES NEXUS_LANES
+
+_Static_assert(NEXUS_STRIPES == 4, "quantise() adds four stripes");
+
+static const double FADE[NEXUS_AGES] = {0.998, 0.99, 0.85};
+static const double AGE_FLOOR = 1e-6;    /* old runs count a little: no weight is denormal, and never are all zero */
+static const float WEIGHT_FLOOR = 1e-4f; /* of the size kernel: far sizes count a little */
+
+#define BIN_SHIFT 5     /* from steps of 1/1024 to bins of 1/32 octave; half as wide gained nothing and cost 60 ns */
+#define BAND_BINS 23    /* whole bins in log2(1.25 / 0.75) = 0.737 */
+#define PLATEAU_SHIFT 6 /* bands within 1/64 of the best count as equal */
+static const float BAND_ABOVE = 0.41503749927884376f; /* log2(1 / 0.75): the centre is this far below the upper edge */
+static const float BAND_SHARE_ABOVE = 0.5632f;        /* log2(1 / 0.75) / log2(1.25 / 0.75) */
+
+static const double SLOPE_PRIOR = 1.0, SLOPE_RIDGE = 0.3, SLOPE_MIN = -0.5, SLOPE_MAX = 2.0;
+
+typedef struct {
+    ptrdiff_t from, to; /* runs of the ring; whole vectors */
+} range;
+
+void nexus_prepare(nexus_workspace *space) {
+    memset(space, 0, sizeof *space);
+    for (ptrdiff_t table = 0; table < NEXUS_AGES; table++) {
+        /* The run at index j of a full ring has age (head - 1 - j) mod NEXUS_RUNS: one descending ramp, repeated. */
+        double weight = 1.0;
+        for (ptrdiff_t age = 0; age < NEXUS_RUNS; age++) {
+            const float kept = (float)(weight > AGE_FLOOR ? weight : AGE_FLOOR);
+            space->full[table][NEXUS_RUNS - 1 - age] = kept;
+            space->full[table][2 * NEXUS_RUNS - 1 - age] = kept;
+            space->growing[table][NEXUS_RUNS - 1 - age] = kept;
+            weight *= FADE[table];
+        }
+    }
+}
+
+static int16_t to_step(double octaves) {
+    const double step = octaves * 1024.0;
+    if (step >= 31.9 * 1024.0) return (int16_t)(31.9 * 1024.0);
+    if (step <= -31.9 * 1024.0) return (int16_t)(-31.9 * 1024.0);
+    return (int16_t)(step >= 0.0 ? step + 0.5 : step - 0.5);
+}
+
+int16_t nexus_time_step(double run_ms) { return to_step(nexus_log2(run_ms > 1e-9 ? run_ms : 1e-9)); }
+
+int16_t nexus_size_step(double payload_bytes) { return to_step(nexus_log2(1.0 + payload_bytes)); }
+
+int32_t nexus_bin_of(int32_t time_step) { return (time_step + 32768) >> BIN_SHIFT; }
+
+/* Weight of every run for a query: 1 / (1 + (distance / bandwidth)^2), times what another class, another worker and
+ * age leave of it. One pass, no branch. Runs behind the count weigh nothing: `age` is zero there. */
+NEXUS_CLONES
+static void weigh(const nexus_history *restrict history, const float *restrict age, nexus_query query,
+                  const nexus_alikeness *restrict expert, range runs, float *restrict weight,
+                  nexus_tally *restrict all) {
+    const float per_step = expert->per_step, other_class = expert->other_class;
+    const float same_worker = expert->same_worker, other_worker = expert->other_worker;
+    for (ptrdiff_t run = runs.from; run < runs.to; run += LANES) {
+        for (ptrdiff_t lane = 0; lane < LANES; lane++) {
+            const float distance = (float)(history->size[run + lane] - query.size) * per_step;
+            float value = 1.0f / (1.0f + distance * distance) + WEIGHT_FLOOR;
+            value *= history->worker_class[run + lane] == query.worker_class ? 1.0f : other_class;
+            value *= history->worker[run + lane] == query.worker ? same_worker : other_worker;
+            value *= age[run + lane];
+            weight[run + lane] = value;
+            all->sum[lane] += value;
+            all->squares[lane] += value * value;
+        }
+    }
+}
+
+/* The same without a size: no division. */
+NEXUS_CLONES
+static void weigh_unsized(const nexus_history *restrict history, const float *restrict age, nexus_query query,
+                          const nexus_alikeness *restrict expert, range runs, float *restrict weight,
+                  nexus_tally *restrict all) {
+    const float other_class = expert->other_class;
+    const float same_worker = expert->same_worker, other_worker = expert->other_worker;
+    for (ptrdiff_t run = runs.from; run < runs.to; run += LANES) {
+        for (ptrdiff_t lane = 0; lane < LANES; lane++) {
+            float value = history->worker_class[run + lane] == query.worker_class ? 1.0f : other_class;
+            value *= history->worker[run + lane] == query.worker ? same_worker : other_worker;
+            value *= age[run + lane];
+            weight[run + lane] = value;
+            all->sum[lane] += value;
+            all->squares[lane] += value * value;
+        }
+    }
+}
+
+static void join(nexus_span *over, int32_t low, int32_t high) {
+    over->low = low < over->low ? low : over->low;
+    over->high = high > over->high ? high : over->high;
+}
+
+/* Histogram bin of every run, and the lowest and highest of them. */
+NEXUS_CLONES
+static void place(const nexus_history *restrict history, range runs, uint16_t *restrict bin,
+                  nexus_span *restrict over) {
+    int16_t low = INT16_MAX, high = INT16_MIN;
+    for (ptrdiff_t run = runs.from; run < runs.to; run++) {
+        const int16_t time = history->time[run];
+        low = time < low ? time : low;
+        high = time > high ? time : high;
+        bin[run] = (uint16_t)((uint16_t)(time ^ INT16_MIN) >> BIN_SHIFT);
+    }
+    join(over, (low + 32768) >> BIN_SHIFT, (high + 32768) >> BIN_SHIFT);
+}
+
+/* The same after moving every run by `slope` (in 1/1024) to the asked size. */
+NEXUS_CLONES
+static void place_sloped(const nexus_history *restrict history, range runs, int32_t size, int32_t slope,
+                         uint16_t *restrict bin, nexus_span *restrict over) {
+    int32_t low = NEXUS_BINS - 1, high = 0;
+    for (ptrdiff_t run = runs.from; run < runs.to; run++) {
+        int32_t moved = (history->time[run] + ((slope * (size - history->size[run])) >> 10) + 32768) >> BIN_SHIFT;
+        moved = moved < 0 ? 0 : moved;
+        moved = moved > NEXUS_BINS - 1 ? NEXUS_BINS - 1 : moved;
+        low = moved < low ? moved : low;
+        high = moved > high ? moved : high;
+        bin[run] = (uint16_t)moved;
+    }
+    join(over, low, high);
+}
+
+static int32_t slope_of(const nexus_history *history) {
+    double slope = (history->size_time + SLOPE_RIDGE * SLOPE_PRIOR) / (history->size_size + SLOPE_RIDGE);
+    if (slope < SLOPE_MIN) slope = SLOPE_MIN;
+    if (slope > SLOPE_MAX) slope = SLOPE_MAX;
+    return (int32_t)(slope * 1024.0);
+}
+
+/* Weights by age, as of `unseen` runs ago. The runs since then must be masked by the caller. */
+static const float *ages_of(const nexus_history *history, const nexus_workspace *space, int32_t table, int32_t unseen) {
+    if (history->count < NEXUS_RUNS) return space->growing[table] + NEXUS_RUNS - (history->count - unseen);
+    const int32_t head = history->head - unseen;
+    return space->full[table] + NEXUS_RUNS - (head < 0 ? head + NEXUS_RUNS : head);
+}
+
+/* The runs to look at: all, or the newest `newest` and what fills their vectors. */
+static int ranges_of(const nexus_history *history, int32_t newest, range runs[2]) {
+    const ptrdiff_t end = (history->count + LANES - 1) / LANES * LANES;
+    runs[0] = (range){0, end};
+    if (newest <= 0 || end <= newest) return 1;
+    const ptrdiff_t to = (history->head + LANES - 1) / LANES * LANES; /* behind the newest run */
+    runs[0] = (range){to > newest ? to - newest : 0, to};
+    runs[1] = (range){end - (newest - to), end};
+    return to < newest ? 2 : 1;
+}
+
+static float octave_of(float bin) { return bin * (1.0f / 32.0f) - 32.0f; }
+
+/* Adds the stripes of the histogram up into integers below 2^18 and clears them. Integers: a difference of two of
+ * their sums is exact, so a band may be looked up instead of summed. */
+NEXUS_CLONES
+static void quantise(nexus_workspace *restrict space, nexus_span over) {
+    const ptrdiff_t bins = over.high - over.low + 1;
+    float *restrict first = space->histogram[0] + over.low, *restrict second = space->histogram[1] + over.low;
+    float *restrict third = space->histogram[2] + over.low, *restrict fourth = space->histogram[3] + over.low;
+    int32_t *restrict below = space->below + BAND_BINS;
+    int32_t most = 0; /* numbers that are not negative compare like their bits */
+    for (ptrdiff_t bin = 0; bin < bins; bin++) {
+        const float sum = (first[bin] + second[bin]) + (third[bin] + fourth[bin]);
+        int32_t bits;
+        memcpy(&bits, &sum, sizeof bits);
+        most = bits > most ? bits : most;
+        first[bin] = sum;
+        second[bin] = third[bin] = fourth[bin] = 0.0f;
+    }
+    float largest;
+    memcpy(&largest, &most, sizeof largest);
+    const float scale = largest > 1e-30f ? 262144.0f / largest : 0.0f;
+    for (ptrdiff_t bin = 0; bin < bins; bin++) {
+        below[bin] = (int32_t)(first[bin] * scale);
+        first[bin] = 0.0f;
+    }
+}
+
+/* Cumulative sums, with BAND_BINS zeros before the first bin and the total behind the last. */
+static void accumulate(nexus_workspace *space, nexus_span over) {
+    const ptrdiff_t bins = over.high - over.low + 1;
+    int32_t *below = space->below + BAND_BINS;
+    int32_t sum = 0;
+    for (ptrdiff_t bin = 0; bin < bins; bin++) below[bin] = sum += below[bin];
+    for (ptrdiff_t bin = bins; bin < bins + BAND_BINS; bin++) below[bin] = sum;
+}
+
+/* What the band that ends at each bin holds, and the most of it. */
+NEXUS_CLONES
+static int32_t hold(const int32_t *restrict below, ptrdiff_t bands, int32_t *restrict held) {
+    int32_t best = 0;
+    for (ptrdiff_t band = 0; band < bands; band++) {
+        const int32_t value = below[band + BAND_BINS] - below[band];
+        held[band] = value;
+        best = value > best ? value : best;
+    }
+    return best;
+}
+
+/* Of equal bands the value that divides them as a value divides its band, so that runs that are all alike predict
+ * themselves. */
+float nexus_densest(nexus_workspace *space, nexus_span over) {
+    const ptrdiff_t bands = over.high - over.low + BAND_BINS;
+    const int32_t best = hold(space->below, bands, space->held);
+    const int32_t enough = best - (best >> PLATEAU_SHIFT);
+    ptrdiff_t first = 0;
+    while (space->held[first] < enough) first++;
+    ptrdiff_t last = first;
+    while (last + 1 < bands && space->held[last + 1] >= enough) last++;
+    return octave_of((float)(over.low + first) + BAND_SHARE_ABOVE * (float)(last - first) + 0.5f) - BAND_ABOVE;
+}
+
+static void scatter(const nexus_history *history, nexus_workspace *space, range runs) {
+    const ptrdiff_t to = runs.to < history->count ? runs.to : history->count;
+    for (ptrdiff_t run = runs.from; run < to; run++)
+        space->histogram[run % NEXUS_STRIPES][space->bin[run]] += space->weight[run];
+}
+
+nexus_span nexus_spread(const nexus_history *history, nexus_workspace *space, nexus_query query,
+                        const nexus_alikeness *how, nexus_scope scope, nexus_tally *all) {
+    nexus_span over = {NEXUS_BINS - 1, 0};
+    memset(all, 0, sizeof *all);
+    if (history->count > 0) {
+        range runs[2];
+        const int parts = ranges_of(history, scope.newest, runs);
+        const float *age = ages_of(history, space, how->ages, scope.unseen);
+        for (int part = 0; part < parts; part++) {
+            range these = runs[part];
+            if (how->per_step > 0.0f) weigh(history, age, query, how, these, space->weight, all);
+            else weigh_unsized(history, age, query, how, these, space->weight, all);
+            if (these.to > history->count) these.to = history->count;
+            if (how->sloped) place_sloped(history, these, query.size, slope_of(history), space->bin, &over);
+            else place(history, these, space->bin, &over);
+        }
+        for (int32_t back = 0; back < scope.unseen; back++)
+            space->weight[(history->head - 1 - back + NEXUS_RUNS) % NEXUS_RUNS] = 0.0f;
+        for (int part = 0; part < parts; part++) scatter(history, space, runs[part]);
+    }
+    if (query.hint_weight > 0.0f) {
+        const int32_t bin = nexus_bin_of(to_step((double)query.hint));
+        space->histogram[0][bin] += query.hint_weight;
+        join(&over, bin, bin);
+    }
+    if (over.low > over.high) return over;
+    quantise(space, over);
+    accumulate(space, over);
+    return over;
+}
+
+nexus_span nexus_span_of(const nexus_history *history, nexus_workspace *space) {
+    nexus_span over = {NEXUS_BINS - 1, 0};
+    place(history, (range){0, history->count}, space->bin, &over);
+    return over;
+}
+
+int32_t nexus_total(const nexus_workspace *space, nexus_span over) {
+    return space->below[BAND_BINS + over.high - over.low];
+}
+
+float nexus_quantile(const nexus_workspace *space, nexus_span over, float share) {
+    const float wanted = share * (float)nexus_total(space, over);
+    const int32_t *below = space->below + BAND_BINS;
+    ptrdiff_t bin = 0, left = over.high - over.low; /* the first bin with below >= wanted is within [bin, bin + left] */
+    while (left > 0) {
+        const ptrdiff_t half = left >> 1;
+        const int before = (float)below[bin + half] < wanted;
+        bin = before ? bin + half + 1 : bin;
+        left = before ? left - half - 1 : half;
+    }
+    const float start = (float)below[bin - 1], inside = (float)below[bin] - start;
+    const float part = inside > 0.0f ? (wanted - start) / inside : 0.5f;
+    return octave_of((float)(over.low + bin) + (part < 1.0f ? part : 1.0f));
+}

@@ -1,0 +1,61 @@
+/* How the runs of a type that are like a task are spread over time: weights, a histogram, its densest band, quantiles.
+ *
+ * The compute half of nexus_history.h; no state, no policy. Weights are float32 products in a fixed order and are
+ * summed in lanes and stripes of their own, then turned into integers: the same bits at every vector width.
+ */
+#ifndef NEXUS_DENSITY_H
+#define NEXUS_DENSITY_H
+
+#include "nexus_history.h"
+
+#define NEXUS_LANES 16 /* runs are weighed in whole vectors; a partial sum for each lane */
+
+_Static_assert(NEXUS_RUNS % NEXUS_LANES == 0, "a ring is whole vectors");
+
+/* What an expert calls alike. */
+typedef struct {
+    float per_step;     /* 1 / (bandwidth in steps of 1/1024); 0: size does not matter */
+    float other_class;  /* weight of a run on another class */
+    float same_worker;  /* weight of a run on the same worker */
+    float other_worker; /* weight of a run on another worker */
+    int32_t ages;       /* which age table */
+    int32_t sloped;     /* 1: runs are first moved along the type's power law to the asked size */
+} nexus_alikeness;
+
+/* Bins of a histogram, both inclusive; empty if low > high. */
+typedef struct {
+    int32_t low, high;
+} nexus_span;
+
+/* Which runs count. */
+typedef struct {
+    int32_t unseen; /* this many of the newest do not */
+    int32_t newest; /* if above 0: at least this many of the newest are looked at, not all */
+} nexus_scope;
+
+/* Sum of the weights and of their squares, by lane. */
+typedef struct {
+    float sum[NEXUS_LANES];
+    float squares[NEXUS_LANES];
+} nexus_tally;
+
+/* Weighs the runs, and leaves their cumulative histogram in `space` and their weights in `all`. The span is empty if
+ * the history is and there is no hint. Cost: the ring once, the bins of the span four times. */
+nexus_span nexus_spread(const nexus_history *history, nexus_workspace *space, nexus_query query,
+                        const nexus_alikeness *how, nexus_scope scope, nexus_tally *all);
+
+/* Span of the times of all runs. */
+nexus_span nexus_span_of(const nexus_history *history, nexus_workspace *space);
+
+/* Total weight in a cumulative histogram; 0 if no run counted. */
+int32_t nexus_total(const nexus_workspace *space, nexus_span over);
+
+/* Value whose band of 0.75 to 1.25 holds most weight, in log2(ms). */
+float nexus_densest(nexus_workspace *space, nexus_span over);
+
+/* log2(ms) below which this share of the weight lies. */
+float nexus_quantile(const nexus_workspace *space, nexus_span over, float share);
+
+int32_t nexus_bin_of(int32_t time_step);
+
+#endif
