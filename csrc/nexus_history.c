@@ -33,12 +33,12 @@ static const float WIDENING_MAX = 3.0f;
 #define NEWEST_RUNS 192  /* looked at of a type that is predicted well */
 static const float EASY_RATE = 0.9f; /* which it is from this hit rate on */
 
-#define JUDGED_ALL 64    /* runs of a type by which all experts are judged */
+#define JUDGED_ALL 64    /* runs by which all experts are judged: the first of a type, and after an alarm */
 #define JUDGED_SHIFT 62  /* then one in four */
 
 static const double MOMENT_KEEP = 0.99;
 
-static const float DRIFT_SLACK = 2.0f, DRIFT_LIMIT = 15.0f, DRIFT_STEP_MAX = 3.0f;
+static const float DRIFT_SLACK = 2.0f, DRIFT_LIMIT = 20.0f, DRIFT_STEP_MAX = 6.0f;
 static const float DRIFT_WIDENING = 0.3f; /* log2 */
 #define DRIFT_RUNS_MIN 32                 /* runs before the alarm may go off */
 
@@ -124,7 +124,7 @@ static int hit(const nexus_history *history, nexus_workspace *space, nexus_query
 /* Whether this run is one that experts are judged by: all while the type is new or in doubt, later one in four. Which
  * ones is drawn by the count, not every fourth, lest workers in rotation be never heard. */
 static int judged_now(const nexus_history *history) {
-    if (history->samples < JUDGED_ALL) return 1;
+    if (history->samples < JUDGED_ALL || history->alert > 0) return 1;
     const uint64_t drawn = (uint64_t)history->samples * UINT64_C(0x9e3779b97f4a7c15);
     return drawn >> JUDGED_SHIFT == 0;
 }
@@ -158,6 +158,7 @@ static void take_moments(nexus_history *history, double size, double time) {
 
 /* After an alarm every expert must prove itself anew, and intervals are wider until hits narrow them again. */
 static void doubt(nexus_history *history) {
+    history->alert = JUDGED_ALL;
     for (int32_t expert = 0; expert < NEXUS_EXPERTS; expert++) {
         history->hits[expert] *= 0.5f;
         history->trials[expert] *= 0.5f;
@@ -211,6 +212,7 @@ int nexus_learn(nexus_history *history, nexus_workspace *space, nexus_query quer
         widening = widening > WIDENING_MAX ? WIDENING_MAX : widening;
         history->widening = widening < -WIDENING_MAX ? -WIDENING_MAX : widening;
     }
+    if (history->alert > 0) history->alert -= 1;
     append(history, query, step);
     if (!forecasted || unseen >= history->count || history->count < DRIFT_RUNS_MIN) return 0;
     const float side = 0.5f * (forecast.high - forecast.low) / 1.2815516f; /* half of an 80 % interval in deviations */

@@ -38,6 +38,7 @@ typedef struct {
     float rise, fall;                  /* two-sided CUSUM of the standardised residual */
     int32_t drifts;                    /* alarms ever */
     int32_t turn;                      /* which expert is tried next */
+    int32_t alert;                     /* runs left until the last alarm is forgotten */
 } nexus_history;
 
 _Static_assert(sizeof(nexus_history) <= 4096, "a type takes at most 4 KiB");

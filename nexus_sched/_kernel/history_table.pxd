@@ -28,6 +28,7 @@ cdef extern from "nexus_history.h" nogil:
         float fall
         int32_t drifts
         int32_t turn
+        int32_t alert
 
     ctypedef struct Query "nexus_query":
         int16_t size

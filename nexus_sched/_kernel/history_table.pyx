@@ -22,7 +22,7 @@ from nexus_sched.errors import KernelError, SnapshotUnreadable
 cdef bytes MAGIC = b"NXHT"
 cdef uint32_t VERSION = 1
 cdef Py_ssize_t BODY_HEADER_BYTES = 16
-cdef Py_ssize_t RECORD_BYTES = 4 + 4 + 4 + 8 + 5 * 8 + 2 * 4 * EXPERTS + 3 * 4 + 2 * 4  # name, count, head, scalars
+cdef Py_ssize_t RECORD_BYTES = 4 + 4 + 4 + 8 + 5 * 8 + 2 * 4 * EXPERTS + 3 * 4 + 3 * 4  # name, count, head, scalars
 cdef Py_ssize_t RUN_BYTES = 8
 cdef Py_ssize_t TYPES_MAX = 1 << 20
 cdef Py_ssize_t HASHES_MAX = 65_536
@@ -292,7 +292,7 @@ cdef int check_run(double run_ms) except -1:
 
 cdef void clear_history(History *history) noexcept:
     cdef int expert
-    history.count = history.head = history.drifts = history.turn = 0
+    history.count = history.head = history.drifts = history.turn = history.alert = 0
     history.samples = 0
     history.weight = history.mean_size = history.mean_time = history.size_size = history.size_time = 0.0
     history.widening = history.rise = history.fall = 0.0
@@ -324,7 +324,8 @@ cdef bytes written(History *history, str task_type):
         at += 4
     nexus_put_u32(at, <uint32_t>history.drifts)
     nexus_put_u32(at + 4, <uint32_t>history.turn)
-    at += 8
+    nexus_put_u32(at + 8, <uint32_t>history.alert)
+    at += 12
     memcpy(at, <const char *>name, len(name))
     at += len(name)
     for run in range(history.count):
@@ -368,6 +369,7 @@ cdef Py_ssize_t read_history(HistoryTable table, const unsigned char *at, Py_ssi
     history.fall = nexus_get_f32(from_ + 8)
     history.drifts = <int32_t>nexus_get_u32(from_ + 12)
     history.turn = <int32_t>nexus_get_u32(from_ + 16)
+    history.alert = <int32_t>nexus_get_u32(from_ + 20)
     check_scalars(history, task_type)
     from_ = at + RECORD_BYTES + name_bytes
     for run in range(count):
@@ -384,6 +386,7 @@ cdef Py_ssize_t read_history(HistoryTable table, const unsigned char *at, Py_ssi
 cdef int check_scalars(History *history, str task_type) except -1:
     """Numbers that no run of learning could have produced are damage."""
     cdef bint whole = history.count <= history.samples < (<int64_t>1 << 53) and 0 <= history.turn < EXPERTS
+    cdef bint counted = 0 <= history.drifts and 0 <= history.alert <= RUNS_MAX
     cdef bint finite = (
         0.0 <= history.weight <= 1e3
         and -64.0 <= history.mean_size <= 64.0
@@ -394,6 +397,6 @@ cdef int check_scalars(History *history, str task_type) except -1:
         and 0.0 <= history.rise <= 1e3
         and 0.0 <= history.fall <= 1e3
     )
-    if not whole or not finite or history.drifts < 0:
+    if not whole or not counted or not finite:
         raise SnapshotUnreadable(f"type {task_type!r} has impossible numbers")
     return 0
