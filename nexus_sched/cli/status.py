@@ -84,6 +84,7 @@ def _print(frame: Frame) -> None:
         ("workers", f"{frame.workers_live} live, {frame.workers_accepting} take tasks"),
         ("decision", f"p50 {frame.decision_us.p50:.0f} us, p99 {frame.decision_us.p99:.0f} us"),
         ("predictions", quality),
+        *facts_of_predictors(frame),
     ]
     for name, text in facts:
         out.print(f"{name:<12}{text}", markup=False, soft_wrap=True)
@@ -104,3 +105,15 @@ def _print(frame: Frame) -> None:
         out.print(table)
     if frame.workers_live > WORKERS_SHOWN:
         out.print(f"... and {frame.workers_live - WORKERS_SHOWN} more; --json has up to {len(frame.workers)}.")
+
+
+def facts_of_predictors(frame: Frame) -> list[tuple[str, str]]:
+    """A candidate and overrides, if there are any: they are the exception."""
+    facts = []
+    if frame.shadow:
+        runs, within = frame.scores.get(frame.shadow, (0, 0))
+        share = f"{within / runs:.0%} of {runs} within 25 %" if runs else "nothing predicted yet"
+        facts.append(("shadow", f"{frame.shadow}, {share}"))
+    if frame.pins:
+        facts.append(("overrides", f"{len(frame.pins)} in force, see `nexus-sched override list`"))
+    return facts

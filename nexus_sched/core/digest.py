@@ -26,7 +26,8 @@ def digest_of(engine: Engine) -> int:
         forecasts.active.name,
         forecasts.breaker.snapshot(),
         forecasts.scoring_failed,
-        sorted(forecasts.pins),
+        "" if forecasts.shadow is None else forecasts.shadow.name,
+        sorted((pin.task_type, repr(pin)) for pin in forecasts.pins.values()),
         tuple(engine.retracts),
         sorted(engine.counters.items()),
     )

@@ -39,7 +39,7 @@ def paint(pool: str, shard: int, lease: Lease, loop: TurnLoop, now_ms: int) -> F
         workers=[_state(worker, table.booked_ms(worker.row), now_ms) for worker in ring[:FRAME_WORKERS_MAX]],
         shadow="" if engine.forecasts.shadow is None else engine.forecasts.shadow.name,
         scores={name: (score.predictions, score.within) for name, score in engine.forecasts.scores.items()},
-        pins=list(engine.forecasts.pins.values()),
+        pins=[pin for pin in engine.forecasts.pins.values() if pin.until_ms > now_ms],
     )
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nexus_sched.cli.status import find_faults
+from nexus_sched.cli.status import facts_of_predictors, find_faults
 from nexus_sched.cli.submit import read_payload
 from nexus_sched.cli.worker import load_application, read_labels
 from nexus_sched.errors import InvalidInput
+from nexus_sched.model.events import EstimatePinned
 from nexus_sched.model.frame import Frame, Spread
 
 NOW_MS = 1_000_000
@@ -56,6 +57,15 @@ def test_status_finds_what_is_degraded_and_only_that(changes, words):
     (finding,) = find_faults(frame(**changes), NOW_MS)
     assert words in finding
     assert find_faults(frame(), NOW_MS) == []
+
+
+def test_status_tells_of_a_candidate_and_of_overrides_only_if_there_are_any():
+    assert facts_of_predictors(frame()) == []
+    pin = EstimatePinned("kind", None, 2.0, NOW_MS + 1, "why", "ada")
+    facts = dict(facts_of_predictors(frame(shadow="boosted", scores={"boosted": (8, 6)}, pins=[pin])))
+    assert facts["shadow"] == "boosted, 75% of 8 within 25 %"
+    assert facts["overrides"].startswith("1 in force")
+    assert dict(facts_of_predictors(frame(shadow="boosted"))) == {"shadow": "boosted, nothing predicted yet"}
 
 
 def test_payload_comes_from_text_file_and_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -243,6 +243,26 @@ def test_restored_engine_goes_on_to_the_bit(first: str, shadow: str, second: str
     assert snapshot.take(twin.engine) == snapshot.take(life.engine)
 
 
+def test_digest_tells_apart_what_would_decide_differently():
+    def digest(*events) -> int:
+        life = Life()
+        life.turn(*events)
+        return life.engine.digest()
+
+    stories = [
+        digest(),
+        digest(PredictorChosen("learned")),
+        digest(PredictorChosen("learned", shadow=True)),
+        digest(PredictorChosen("told", shadow=True)),
+        *(
+            digest(EstimatePinned("kind", value_ms, factor, until_ms, "", ""))
+            for value_ms, factor, until_ms in ((None, 2.0, 9), (None, 3.0, 9), (None, 2.0, 8), (2.0, 2.0, 9))
+        ),
+    ]
+    assert len(set(stories)) == len(stories)
+    assert digest(PredictorChosen("learned")) == stories[1]
+
+
 def test_snapshot_of_a_predictor_that_is_no_longer_installed_is_refused_by_name():
     life = Life()
     life.choose("told", shadow=True)

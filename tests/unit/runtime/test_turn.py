@@ -9,7 +9,7 @@ import pytest
 from nexus_sched.adapters.memory import MemoryLeaderStore, MemoryShard
 from nexus_sched.core.engine import Engine
 from nexus_sched.errors import Fenced, StoreUnreachable
-from nexus_sched.model.events import AnyEvent, ModeChanged, WorkerSuspected
+from nexus_sched.model.events import AnyEvent, EstimatePinned, ModeChanged, WorkerSuspected
 from nexus_sched.model.journal import decode_turn
 from nexus_sched.model.settings import SHADOW, EngineSettings
 from nexus_sched.model.task import Task
@@ -214,6 +214,8 @@ def test_picture_shows_workers_and_work():
         await led.feed(draining("w1"), WorkerSuspected("w2"))
         for number in range(1, 6):
             await led.feed(submitted(task(f"t{number}", hint_ms=40.0)))
+        expired, standing = (EstimatePinned(name, 5.0, 1.0, until, "", "") for name, until in (("a", 0), ("b", 10**15)))
+        await led.feed(standing, expired)
         frame = paint("pool", 3, led.lease, led.loop, LoopClock().wall_ms() + 500)
         assert (frame.pool, frame.shard, frame.owner, frame.epoch, frame.mode) == ("pool", 3, "me", 1, "predictive")
         assert (frame.queued, frame.in_flight, frame.queued_predicted_ms) == (2, 4, 80.0)
@@ -225,6 +227,7 @@ def test_picture_shows_workers_and_work():
         ]
         assert all(each.heard_age_ms >= 500.0 for each in frame.workers)
         assert frame.decision_us.count == 4
+        assert frame.pins == [standing]
         await led.stop()
 
     virtually(story())
