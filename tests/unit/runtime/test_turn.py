@@ -211,11 +211,10 @@ def test_picture_shows_workers_and_work():
     async def story():
         led = Led()
         await led.feed(joined("w1"), joined("w2"), joined("w3", slots=2), submitted(task("t0", hint_ms=40.0)))
-        await led.feed(draining("w1"), WorkerSuspected("w2"))
+        expired, standing = (EstimatePinned(name, 5.0, 1.0, until, "", "") for name, until in (("a", 0), ("b", 10**15)))
+        await led.feed(draining("w1"), WorkerSuspected("w2"), standing, expired)
         for number in range(1, 6):
             await led.feed(submitted(task(f"t{number}", hint_ms=40.0)))
-        expired, standing = (EstimatePinned(name, 5.0, 1.0, until, "", "") for name, until in (("a", 0), ("b", 10**15)))
-        await led.feed(standing, expired)
         frame = paint("pool", 3, led.lease, led.loop, LoopClock().wall_ms() + 500)
         assert (frame.pool, frame.shard, frame.owner, frame.epoch, frame.mode) == ("pool", 3, "me", 1, "predictive")
         assert (frame.queued, frame.in_flight, frame.queued_predicted_ms) == (2, 4, 80.0)
