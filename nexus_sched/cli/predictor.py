@@ -22,6 +22,7 @@ from nexus_sched.cli.stores import submitter_store
 from nexus_sched.errors import InvalidInput, NexusError
 from nexus_sched.model.command import ChoosePredictor, Command, ShadowPredictor, encode_command
 from nexus_sched.model.frame import Frame, decode_frame
+from nexus_sched.model.ids import check_worker_id
 from nexus_sched.plugins import model_file
 from nexus_sched.plugins.catalogue import BUILT_IN, Catalogue
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 SHOWN_WITHIN_S = 5.0
 POLL_S = 0.1
-NAME_LENGTH_MAX = 64
 
 Shows = Callable[[Frame], bool]
 
@@ -138,9 +138,10 @@ def rollback(*, flags: ConfigFlags = NO_FLAGS) -> int:
 
 
 def _checked(name: str) -> str:
-    if not 0 < len(name) <= NAME_LENGTH_MAX or not name.isprintable():
-        raise InvalidInput(f"{name[:80]!r} is no name of a predictor; see `nexus-sched predictor list`")
-    return name
+    try:
+        return check_worker_id(name)  # a name of the same form, as the scheduler will check it
+    except InvalidInput:
+        raise InvalidInput(f"{name[:80]!r} is no name of a predictor; see `nexus-sched predictor list`") from None
 
 
 def _change(flags: ConfigFlags, command: ChoosePredictor | ShadowPredictor, name: str, does: str) -> int:

@@ -25,12 +25,11 @@ from nexus_sched.errors import InvalidInput
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.plugins import model_file
 from nexus_sched.plugins.boosting import BoostingPredictor
-from nexus_sched.plugins.catalogue import Catalogue
+from nexus_sched.plugins.catalogue import BOOSTING, Catalogue
 from nexus_sched.plugins.contest import Verdict, judge
 from nexus_sched.plugins.retrained import RetrainedPredictor
 from nexus_sched.plugins.training import train
 
-BOOSTING = "boosting"
 RETRAINED = "boosting-daily"
 
 
@@ -111,7 +110,8 @@ def contender(name: str, tasks: TraceTasks, first: int, model: Path | None) -> P
         return RetrainedPredictor(settings)
     if name == BOOSTING and model is None:
         return BoostingPredictor(settings, _trained_before(tasks, first))
-    return Catalogue([name], model)[name](settings)
+    catalogue = Catalogue([name], model)
+    return catalogue[catalogue.resolve(name)](settings)
 
 
 def _trained_before(tasks: TraceTasks, first: int) -> bytes:

@@ -3,7 +3,7 @@
 `predict` asks a trained model; between trainings `learn` follows how long runs take of late, which the model is
 shown, and keeps runs for the next training. Without a model it only collects and answers `None`.
 
-A predictor called `boosting@<digest>` uses exactly the model with this digest: replaying a journal that names it
+A predictor called `boosting-<digest>` uses exactly the model with this digest: replaying a journal that names it
 gives the same decisions, whatever was trained since.
 """
 

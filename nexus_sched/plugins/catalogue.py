@@ -24,27 +24,29 @@ from nexus_sched.plugins.boosting import BoostingPredictor
 from nexus_sched.plugins.model_file import SHORT_DIGEST, ModelUnreadable, kept_path, read, unpack
 
 GROUP = "nexus_sched.predictors"
+BOOSTING = "boosting"
 BUILT_IN: Mapping[str, PredictorFactory] = {
     "ema": EmaPredictor,
     "learned": LearnedPredictor,
-    "boosting": BoostingPredictor,
+    BOOSTING: BoostingPredictor,
 }
-_MODEL = re.compile(rf"^boosting@([0-9a-f]{{{SHORT_DIGEST}}})$")
+_MODEL = re.compile(rf"^boosting-([0-9a-f]{{{SHORT_DIGEST}}})$")
 
 
 class Catalogue(Mapping[str, PredictorFactory]):
     """Predictors by name, loaded when they are first asked for.
 
     `configured`: names that the operator wrote down; each of them is loaded at once, so that a mistake is heard at
-    the start. `model`: the model file of `boosting`. Raises `ConfigInvalid`.
+    the start. `model`: the model file of `boosting`. Raises `ConfigInvalid` or `ModelUnreadable`.
     """
 
     def __init__(self, configured: Sequence[str] = (), model: Path | None = None) -> None:
         self._model = model
         self._plugins: dict[str, EntryPoint] = {point.name: point for point in entry_points(group=GROUP)}
         self._loaded: dict[str, PredictorFactory] = {}
-        for name in configured:
-            self._loaded[name] = self._configured(name)
+        for name in map(self.resolve, configured):
+            if name:
+                self._loaded[name] = self._configured(name)
 
     def __getitem__(self, name: str) -> PredictorFactory:
         if name not in self._loaded:
@@ -59,6 +61,15 @@ class Catalogue(Mapping[str, PredictorFactory]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def resolve(self, name: str) -> str:
+        """The name that settings should carry: `boosting` becomes the model that is in the file now.
+
+        A journal must not name a file whose content changes. Where there is no file yet, `boosting` collects runs.
+        """
+        if name == BOOSTING and self._model is not None and self._model.exists():
+            return unpack(read(self._model), str(self._model)).called
+        return name
 
     def why_not(self, name: str) -> str:
         """Why a predictor cannot be used, in words; empty if it can."""
@@ -75,8 +86,6 @@ class Catalogue(Mapping[str, PredictorFactory]):
         digest = _MODEL.match(name)
         if digest is not None:
             return self._trained(name, digest[1])
-        if name == "boosting" and self._model is not None:
-            return BoostingPredictor.from_file(self._model)
         if name in BUILT_IN:
             return BUILT_IN[name]
         if name not in self._plugins:

@@ -1,7 +1,7 @@
 """What a model is shown of a task: the columns, and the codes of names.
 
-Law: a row is a function of the task, the worker and what ran before it arrived. Training replays the runs in time
-order, so that no row knows a result that was not there yet.
+Law: a row is a function of the task, the worker and what had ended when it was predicted. Training replays the runs
+in time order, so that no row knows a result that was not there yet.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Encoder:
 
 
 class Table(Struct):
-    """Training material: one row a run, in the order of arrival. Logarithms of milliseconds."""
+    """Training material: one row a run, in the order of prediction. Logarithms of milliseconds."""
 
     rows: Matrix
     recent: Vector  # what would be said without a model
@@ -90,7 +90,7 @@ class Table(Struct):
 
 
 def tabulate(runs: Sequence[TrainingRun], schema: Schema, told: Callable[[int], None] = lambda _: None) -> Table:
-    """Every run as it looked when its task arrived: runs that ended later taught nothing yet.
+    """Every run as it looked when its task was predicted: runs that ended later taught nothing yet.
 
     The first run of a type has no row.
     """
@@ -98,9 +98,9 @@ def tabulate(runs: Sequence[TrainingRun], schema: Schema, told: Callable[[int], 
     rows, recent_sums, actual = np.empty((len(runs), len(COLUMNS))), np.empty(len(runs)), np.empty(len(runs))
     types: list[str] = []
     ends: list[tuple[int, int]] = []
-    runs = sorted(runs, key=lambda run: (run.arrived_at_ms, run.ended_at_ms))
+    runs = sorted(runs, key=lambda run: (run.predicted_at_ms, run.ended_at_ms))
     for place, run in enumerate(runs):
-        while ends and ends[0][0] <= run.arrived_at_ms:
+        while ends and ends[0][0] <= run.predicted_at_ms:
             _learn(recents, runs[heapq.heappop(ends)[1]])
         known = recents.of(run.task_type, run.worker_class, run.worker)
         if known is not None:

@@ -50,7 +50,7 @@ class JournalRuns:
         """Take over the runs that a boosted predictor has kept."""
         forecasts = checkpoint.engine.forecasts
         for name, blob in (forecasts.active, forecasts.shadow):
-            if name.partition("@")[0] == "boosting":
+            if name.partition("-")[0] == "boosting":
                 self._runs.update(dict.fromkeys(collected_in(blob)))
 
     def take(self, turn: Turn) -> None:

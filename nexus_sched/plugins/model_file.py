@@ -73,7 +73,7 @@ class ModelFile(Struct, frozen=True):
     @property
     def called(self) -> str:
         """The name of a predictor that uses exactly this model."""
-        return f"{self.header.name}@{self.digest[:SHORT_DIGEST]}"
+        return f"{self.header.name}-{self.digest[:SHORT_DIGEST]}"
 
 
 _decode_recent = msgspec.msgpack.Decoder(list[tuple[str, float, int]]).decode

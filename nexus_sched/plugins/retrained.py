@@ -66,7 +66,7 @@ class RetrainedPredictor:
     def learn(self, run: CompletedRun) -> str | None:
         """Take in one run, and train if it is time."""
         self._inner.learn(run)
-        self._runs.append(run_of(run))
+        self._runs.append(run_of(run, at="submit"))
         self._learned += 1
         trained = self._trained_runs > RUNS_FIRST // GROWTH
         if self._learned >= GROWTH * self._trained_runs or (trained and run.at_ms >= self._trained_at_ms + PERIOD_MS):

@@ -8,7 +8,8 @@ package's own predictors take microseconds, are held to it by benchmarks, and ar
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from nexus_sched.core.predictors.base import CompletedRun, Predictor, PredictorFactory
 from nexus_sched.model.events import AnyEvent, PredictorOverran
@@ -39,15 +40,30 @@ class BudgetWatch:
             self._in_a_row = 0
             self.feed([PredictorOverran(spent_us)])
 
-    def over_all(self, predictors: Mapping[str, PredictorFactory]) -> dict[str, PredictorFactory]:
+    def over_all(self, predictors: Mapping[str, PredictorFactory]) -> Mapping[str, PredictorFactory]:
         """The same factories, those of plug-ins timed."""
-        return {name: factory if name in OWN else self._timed(factory) for name, factory in predictors.items()}
+        return TimedFactories(predictors, self)
 
-    def _timed(self, factory: PredictorFactory) -> PredictorFactory:
-        def make(settings: EngineSettings) -> Predictor:
-            return Timed(factory(settings), self)
 
-        return make
+class TimedFactories(Mapping[str, PredictorFactory]):
+    """Asks for a factory only when it is asked for: plug-ins load when they are chosen, models when they are there."""
+
+    def __init__(self, predictors: Mapping[str, PredictorFactory], watch: BudgetWatch) -> None:
+        self._predictors = predictors
+        self._watch = watch
+
+    def __getitem__(self, name: str) -> PredictorFactory:
+        factory = self._predictors[name]
+        return factory if name in OWN else partial(self._timed, factory)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._predictors)
+
+    def __len__(self) -> int:
+        return len(self._predictors)
+
+    def _timed(self, factory: PredictorFactory, settings: EngineSettings) -> Predictor:
+        return Timed(factory(settings), self._watch)
 
 
 class Timed:

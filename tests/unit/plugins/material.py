@@ -37,7 +37,7 @@ def completed(run: TrainingRun) -> CompletedRun:
 
 def task_of(run: TrainingRun) -> Task:
     """The task of a run."""
-    return Task("t", run.task_type, 5, int(run.payload_bytes), run.arrived_at_ms)
+    return Task("t", run.task_type, 5, int(run.payload_bytes), run.predicted_at_ms)
 
 
 def share_within_25(predictor: Predictor, some: list[TrainingRun]) -> float:

@@ -15,6 +15,7 @@ from nexus_sched.errors import ConfigInvalid
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.plugins import model_file
 from nexus_sched.plugins.catalogue import GROUP, Catalogue
+from nexus_sched.plugins.model_file import ModelUnreadable
 from nexus_sched.plugins.training import train
 from tests.unit.plugins.material import runs, task_of
 
@@ -91,25 +92,38 @@ def test_mistake_in_the_configuration_is_told(name: str, words: str):
 
 def test_trained_model_is_found_by_its_digest_also_after_the_next_training(model: bytes, tmp_path: Path):
     path = tmp_path / "boosting.nxm"
+    later = train(runs(300, seed=9), trained_at="later", source="others")
+    catalogue = Catalogue([], path)
+    assert catalogue.resolve("boosting") == "boosting", "there is no model yet: it collects"
     model_file.write(path, model)
-    model_file.write(path, train(runs(300, seed=9), trained_at="later", source="others"))
-    called = model_file.unpack(model, "model").called
-    catalogue = Catalogue(["boosting"], path)
+    old_name = catalogue.resolve("boosting")
+    model_file.write(path, later)
+    new_name = catalogue.resolve("boosting")
+    assert (old_name, new_name) == (model_file.unpack(model, "m").called, model_file.unpack(later, "m").called)
     some = runs(1)[0]
-    old, new = (catalogue[name](EngineSettings()) for name in (called, "boosting"))
-    assert (old.name, new.name) == (called, "boosting")
+    old, new = (catalogue[name](EngineSettings()) for name in (old_name, new_name))
+    assert (old.name, new.name) == (old_name, new_name)
     told = old.predict(task_of(some), some.worker, some.worker_class)
-    assert told.predictor == called
+    assert told.predictor == old_name
     assert told.p50_ms != new.predict(task_of(some), some.worker, some.worker_class).p50_ms
+    assert catalogue["boosting"](EngineSettings()).predict(task_of(some)) is None
+
+
+def test_configured_model_that_is_damaged_stops_the_start(model: bytes, tmp_path: Path):
+    path = tmp_path / "boosting.nxm"
+    path.write_bytes(model[:-1])
+    with pytest.raises(ModelUnreadable, match="is damaged"):
+        Catalogue(["boosting"], path)
+    assert len(Catalogue(["learned"], path)) >= 3, "nobody asked for it"
 
 
 def test_model_that_is_not_here_is_told_with_the_place_where_it_should_be(model: bytes, tmp_path: Path):
     path = tmp_path / "boosting.nxm"
     model_file.write(path, model)
     catalogue = Catalogue([], path)
-    assert catalogue.get("boosting@0123456789abcdef") is None
-    assert str(tmp_path / "boosting-0123456789abcdef.nxm") in catalogue.why_not("boosting@0123456789abcdef")
-    assert "`predictor.model` is needed" in Catalogue().why_not("boosting@0123456789abcdef")
+    assert catalogue.get("boosting-0123456789abcdef") is None
+    assert str(tmp_path / "boosting-0123456789abcdef.nxm") in catalogue.why_not("boosting-0123456789abcdef")
+    assert "`predictor.model` is needed" in Catalogue().why_not("boosting-0123456789abcdef")
 
 
 def test_plug_ins_of_the_package_are_entry_points_too(root: Path):
