@@ -442,8 +442,10 @@ class Engine:
         if worker.in_flight > worker.credit:
             self._recall(worker, keep=worker.credit)
 
-    def _predictor_overran(self, event: PredictorOverran) -> None:  # noqa: ARG002 - its coming is the fact
-        self.forecasts.overran(self.now_ms)
+    def _predictor_overran(self, event: PredictorOverran) -> None:
+        notice = self.forecasts.overran(event.predictor, self.now_ms)
+        if notice is not None:
+            self._effects.append(Noticed("overran", notice))
 
     def _predictor_chosen(self, event: PredictorChosen) -> None:
         forecasts = self.forecasts

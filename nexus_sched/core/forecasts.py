@@ -142,10 +142,19 @@ class Forecasts:
         self.failures += 1
         self.breaker.failed(now_ms)
 
-    def overran(self, now_ms: int) -> None:
-        """The shell has measured `fallback_threshold` overruns in a row: that opens the breaker at once."""
-        for _ in range(self.breaker.threshold):
-            self.failed(now_ms)
+    def overran(self, name: str, now_ms: int) -> str | None:
+        """The shell has measured `fallback_threshold` overruns in a row.
+
+        That opens the breaker at once, if the active predictor is the slow one. A candidate costs time as well, and
+        is not worth it: it leaves the shadow, and that is said. Whoever plays no part any more has been dealt with.
+        """
+        if name in ("", self.active.name):
+            for _ in range(self.breaker.threshold):
+                self.failed(now_ms)
+        elif self.shadow is not None and name == self.shadow.name:
+            self.shadow = None
+            return f"overran: {name} takes longer than the budget of a prediction, and has left the shadow"
+        return None
 
     # -- learning ----------------------------------------------------------------------------------
 

@@ -131,6 +131,7 @@ class PredictorOverran(Event, frozen=True, tag="overran"):
     """Measured by the shell: predictions went over their budget, `fallback_threshold` times in a row."""
 
     spent_us: float
+    predictor: str = ""  # whose; empty: of the active one
 
 
 class PredictorChosen(Event, frozen=True, tag="predictor"):

@@ -162,6 +162,19 @@ def test_overrun_opens_the_breaker_at_once():
     assert stage.decide().basis == "type"
 
 
+def test_candidate_that_overruns_leaves_the_shadow_and_the_active_one_goes_on():
+    stage = Stage(told(100.0), candidate(lambda _: prediction(1.0)), ema=EmaPredictor)
+    stage.forecasts.choose_shadow("candidate")
+    (notice,) = stage.turn(PredictorOverran(1_500.0, "candidate"))
+    assert isinstance(notice, Noticed)
+    assert (notice.kind, "candidate" in notice.detail) == ("overran", True)
+    assert stage.forecasts.shadow is None
+    assert stage.turn(PredictorOverran(1_500.0, "candidate")) == [], "its last measurement may come late"
+    assert stage.decide().basis == "told"
+    stage.turn(PredictorOverran(1_500.0, "told"))
+    assert stage.decide().basis == "type"
+
+
 def test_round_robin_asks_nobody_not_even_about_pins():
     silent, shadow = told(), candidate(lambda _: prediction(1.0))
     stage = Stage(silent, shadow, settings=EngineSettings(predictor="told", mode=ROUND_ROBIN))
