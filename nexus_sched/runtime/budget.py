@@ -1,8 +1,9 @@
 """The time budget of predictions by plug-ins: measured here, because the core has no clock.
 
 A prediction over its budget is used all the same, it has been made. Only when that happens `threshold` times in a
-row does the shell tell the engine, as an input like any other (`PredictorOverran`), and the breaker opens. The
-package's own predictors take microseconds, are held to it by benchmarks, and are not timed.
+row does the shell tell the engine, as an input like any other (`PredictorOverran`), and the breaker opens, or a
+candidate leaves the shadow. The package's own predictors take microseconds, are held to it by benchmarks, and are
+not timed.
 """
 
 from __future__ import annotations
@@ -22,23 +23,21 @@ OWN = ("ema", "learned")
 
 
 class BudgetWatch:
-    """Counts overruns in a row over all plug-ins of a process. `feed` is `None` while a recovery replays."""
+    """Counts overruns in a row, for each plug-in of a process. `feed` is `None` while a recovery replays."""
 
     def __init__(self, threshold: int, budget_us: float = BUDGET_US) -> None:
         self._threshold = threshold
         self._budget_us = budget_us
-        self._in_a_row = 0
+        self._in_a_row: dict[str, int] = {}
         self.feed: Callable[[list[AnyEvent]], None] | None = None
 
-    def spent(self, spent_us: float) -> None:
-        """A prediction took this long."""
-        if spent_us <= self._budget_us:
-            self._in_a_row = 0
-            return
-        self._in_a_row += 1
-        if self._in_a_row >= self._threshold and self.feed is not None:
-            self._in_a_row = 0
-            self.feed([PredictorOverran(spent_us)])
+    def spent(self, predictor: str, spent_us: float) -> None:
+        """A prediction by this predictor took this long."""
+        count = self._in_a_row.get(predictor, 0) + 1 if spent_us > self._budget_us else 0
+        if count >= self._threshold and self.feed is not None:
+            count = 0
+            self.feed([PredictorOverran(spent_us, predictor)])
+        self._in_a_row[predictor] = count
 
     def over_all(self, predictors: Mapping[str, PredictorFactory]) -> Mapping[str, PredictorFactory]:
         """The same factories, those of plug-ins timed."""
@@ -82,7 +81,7 @@ class Timed:
         try:
             return self._predictor.predict(task, worker, worker_class)
         finally:
-            self._watch.spent((time.perf_counter_ns() - started_ns) / 1_000)
+            self._watch.spent(self.name, (time.perf_counter_ns() - started_ns) / 1_000)
 
     def learn(self, run: CompletedRun) -> str | None:
         """What the predictor answers."""

@@ -21,23 +21,31 @@ def watch_and_told(threshold: int = 3):
 def test_overruns_in_a_row_are_told_once_they_reach_the_threshold():
     watch, told = watch_and_told()
     for spent_us in (2_000.0, 1_500.0):
-        watch.spent(spent_us)
+        watch.spent("told", spent_us)
     assert told == []
-    watch.spent(1_001.0)
-    assert told == [PredictorOverran(1_001.0)]
+    watch.spent("told", 1_001.0)
+    assert told == [PredictorOverran(1_001.0, "told")]
 
 
 def test_prediction_within_its_budget_resets_the_count():
     watch, told = watch_and_told()
     for spent_us in (2_000.0, 2_000.0, 1_000.0, 2_000.0, 2_000.0):
-        watch.spent(spent_us)
+        watch.spent("told", spent_us)
     assert told == []
+
+
+def test_each_predictor_has_a_count_of_its_own():
+    watch, told = watch_and_told()
+    for _ in range(3):
+        watch.spent("quick", 10.0)
+        watch.spent("slow", 2_000.0)
+    assert told == [PredictorOverran(2_000.0, "slow")]
 
 
 def test_nothing_is_told_while_a_recovery_replays():
     watch, told = watch_and_told(threshold=1)
     watch.feed = None
-    watch.spent(9_000.0)
+    watch.spent("told", 9_000.0)
     assert told == []
 
 
