@@ -18,15 +18,15 @@ from msgspec import Struct, structs
 from nexus_sched.core.breaker import Breaker
 from nexus_sched.core.predictors.base import CompletedRun, Predictor, PredictorFactory
 from nexus_sched.core.predictors.choice import make_predictor, successor
+from nexus_sched.core.predictors.usable import checked, scaled
 from nexus_sched.core.records import TaskRecord, WorkerRecord
 from nexus_sched.model.events import EstimatePinned
 from nexus_sched.model.prediction import TaskPrediction
 from nexus_sched.model.settings import ROUND_ROBIN, EngineSettings
-from nexus_sched.model.task import DURATION_MS_MAX, Task
+from nexus_sched.model.task import Task
 
 BASELINE = "ema"
 PINNED = "pinned"
-_FIELD_TYPES = (float, float, float, float, float, str, int, str, int, float, float)  # of a `TaskPrediction`
 TOLERANCE = 0.25  # a prediction is right if the run took at most this share more or less
 
 
@@ -95,25 +95,25 @@ class Forecasts:
             if refined is not None and refined.predictor == active.name:
                 return refined
             first = refined or first  # the active one has just failed: the baseline knows no workers
-        return _scaled(first, worker.factor)
+        return scaled(first, worker.factor)
 
     def ask_shadow(self, task: Task, worker: WorkerRecord) -> TaskPrediction | None:
         """What the candidate would say; its failures are its own."""
         if self.shadow is None:
             return None
         try:
-            prediction = _checked(self.shadow.predict(task, worker.name, worker.worker_class))
+            prediction = checked(self.shadow.predict(task, worker.name, worker.worker_class))
         except Exception:
             # Anybody's code, and nothing depends on it yet: a candidate that fails has no score.
             return None
         if prediction is None or self.shadow.knows_workers:
             return prediction
-        return _scaled(prediction, worker.factor)
+        return scaled(prediction, worker.factor)
 
     def _ask(self, task: Task, worker: str | None, worker_class: str, now_ms: int) -> TaskPrediction | None:
         if self.breaker.allows(now_ms):
             try:
-                prediction = _checked(self.active.predict(task, worker, worker_class))
+                prediction = checked(self.active.predict(task, worker, worker_class))
                 if prediction is None:
                     return None
                 if self.breaker.failures and not self.scoring_failed:
@@ -133,7 +133,7 @@ class Forecasts:
             return TaskPrediction(value, value, value, value, 1.0, PINNED, 0, PINNED, 1, value, value)
         if prediction is None:
             return None
-        return structs.replace(_scaled(prediction, pin.factor), basis=PINNED, predictor=PINNED, version=1)
+        return structs.replace(scaled(prediction, pin.factor), basis=PINNED, predictor=PINNED, version=1)
 
     # -- failing -----------------------------------------------------------------------------------
 
@@ -322,48 +322,3 @@ class Forecasts:
 
 def _kept(predictor: Predictor | None) -> tuple[str, bytes]:
     return ("", b"") if predictor is None else (predictor.name, predictor.snapshot())
-
-
-def _scaled(prediction: TaskPrediction, factor: float) -> TaskPrediction:
-    if factor == 1.0:
-        return prediction
-    return TaskPrediction(
-        prediction.p50_ms * factor,
-        prediction.mean_ms * factor,
-        prediction.p80_ms * factor,
-        prediction.p95_ms * factor,
-        prediction.confidence,
-        prediction.basis,
-        prediction.samples,
-        prediction.predictor,
-        prediction.version,
-        prediction.p10_ms * factor,
-        prediction.p90_ms * factor,
-    )
-
-
-def _checked(prediction: TaskPrediction | None) -> TaskPrediction | None:
-    """The same, if it is usable: raises `ValueError` if a number is not finite or absurd.
-
-    A predictor may compute with other number types than the built-in ones, which the journal cannot hold.
-    """
-    if prediction is None:
-        return None
-    # one comparison chain: False for NaN, infinite, negative and absurd values alike
-    if not (0.0 <= prediction.mean_ms <= DURATION_MS_MAX and 0.0 <= prediction.p50_ms <= DURATION_MS_MAX):
-        raise ValueError("a predicted time is not finite, negative or absurd")
-    if tuple(map(type, structs.astuple(prediction))) == _FIELD_TYPES:
-        return prediction
-    return TaskPrediction(
-        float(prediction.p50_ms),
-        float(prediction.mean_ms),
-        float(prediction.p80_ms),
-        float(prediction.p95_ms),
-        float(prediction.confidence),
-        str(prediction.basis),
-        int(prediction.samples),
-        str(prediction.predictor),
-        int(prediction.version),
-        float(prediction.p10_ms),
-        float(prediction.p90_ms),
-    )
