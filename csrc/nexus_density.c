@@ -129,7 +129,7 @@ static void place_sloped(const nexus_history *restrict history, range runs, int3
     join(over, low, high);
 }
 
-static int32_t slope_of(const nexus_history *history) {
+int32_t nexus_slope(const nexus_history *history) {
     double slope = (history->size_time + SLOPE_RIDGE * SLOPE_PRIOR) / (history->size_size + SLOPE_RIDGE);
     if (slope < SLOPE_MIN) slope = SLOPE_MIN;
     if (slope > SLOPE_MAX) slope = SLOPE_MAX;
@@ -235,7 +235,7 @@ nexus_span nexus_spread(const nexus_history *history, nexus_workspace *space, ne
             if (how->per_step > 0.0f) weigh(history, age, query, how, these, space->weight, all);
             else weigh_unsized(history, age, query, how, these, space->weight, all);
             if (these.to > history->count) these.to = history->count;
-            if (how->sloped) place_sloped(history, these, query.size, slope_of(history), space->bin, &over);
+            if (how->sloped) place_sloped(history, these, query.size, nexus_slope(history), space->bin, &over);
             else place(history, these, space->bin, &over);
         }
         for (int32_t back = 0; back < scope.unseen; back++)
@@ -253,9 +253,9 @@ nexus_span nexus_spread(const nexus_history *history, nexus_workspace *space, ne
     return over;
 }
 
-nexus_span nexus_span_of(const nexus_history *history, nexus_workspace *space) {
+nexus_span nexus_span_of(const nexus_history *history, nexus_workspace *space, int32_t size) {
     nexus_span over = {NEXUS_BINS - 1, 0};
-    place(history, (range){0, history->count}, space->bin, &over);
+    place_sloped(history, (range){0, history->count}, size, nexus_slope(history), space->bin, &over);
     return over;
 }
 

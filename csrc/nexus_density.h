@@ -44,8 +44,11 @@ typedef struct {
 nexus_span nexus_spread(const nexus_history *history, nexus_workspace *space, nexus_query query,
                         const nexus_alikeness *how, nexus_scope scope, nexus_tally *all);
 
-/* Span of the times of all runs. */
-nexus_span nexus_span_of(const nexus_history *history, nexus_workspace *space);
+/* Exponent of the type's power law of size, in 1/1024. */
+int32_t nexus_slope(const nexus_history *history);
+
+/* Span of the times of all runs, each moved along the power law to this size. */
+nexus_span nexus_span_of(const nexus_history *history, nexus_workspace *space, int32_t size);
 
 /* Total weight in a cumulative histogram; 0 if no run counted. */
 int32_t nexus_total(const nexus_workspace *space, nexus_span over);

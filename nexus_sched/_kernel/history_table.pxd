@@ -61,7 +61,7 @@ cdef extern from "nexus_history.h" nogil:
     bint nexus_disproportionate(
         const History *history, Workspace *space, Query query, double run_ms, float proportion
     ) noexcept
-    void nexus_push(History *history, Query query, double run_ms) noexcept
+    void nexus_push(History *history, Query query, double run_ms, bint doubted) noexcept
 
 
 cdef extern from "nexus_logarithm.h" nogil:

@@ -78,8 +78,16 @@ class HistoryTable:
         this one; the worker's own runs do not count, and a change that others share is no lie. False if nobody can
         tell: fewer than 16 runs of the type, or fewer than two other workers. Reads one history, writes nothing.
         """
-    def push(self, task_type: str, payload_bytes: float, worker_class: str, worker: str, run_ms: float) -> None:
-        """Take in one run without judging experts by it: a twentieth of the cost of `learn`."""
+    def push(
+        self,
+        task_type: str,
+        payload_bytes: float,
+        worker_class: str,
+        worker: str,
+        run_ms: float,
+        doubted: bool = False,
+    ) -> None:
+        """Take in one run without judging experts by it; a doubted one does not move the power law of size either."""
     def snapshot(self) -> bytes: ...
     def restore(self, blob: bytes) -> None:
         """Become exactly what `snapshot` saw. Raises `SnapshotUnreadable`, and then nothing has changed."""

@@ -180,10 +180,11 @@ cdef class HistoryTable:
         str worker_class not None,
         str worker not None,
         double run_ms,
+        bint doubted=False,
     ):
         """Take in one run without judging experts by it."""
         check_run(run_ms)
-        nexus_push(self.touch(task_type), self.query_of(payload_bytes, worker_class, worker), run_ms)
+        nexus_push(self.touch(task_type), self.query_of(payload_bytes, worker_class, worker), run_ms, doubted)
 
     def snapshot(self):
         """Every type, the one learned longest ago first, in a versioned little-endian layout."""
@@ -257,7 +258,7 @@ cdef class HistoryTable:
         return row
 
     cdef uint16_t hash_of(self, str name) except? 0:
-        """1..65535 for a name, 0 for no name."""
+        """1..65534 for a name, 0 for no name; 65535 is the class of doubted runs."""
         found = self.hash_by_name.get(name)
         if found is not None:
             return found
@@ -266,7 +267,7 @@ cdef class HistoryTable:
         if not name:
             return 0
         encoded = name.encode("utf-8", "surrogatepass")
-        value = <uint16_t>(nexus_digest(<const unsigned char *><char *>encoded, len(encoded), 0) % 65_535 + 1)
+        value = <uint16_t>(nexus_digest(<const unsigned char *><char *>encoded, len(encoded), 0) % 65_534 + 1)
         if len(self.hash_by_name) >= HASHES_MAX:
             self.hash_by_name.clear()
         self.hash_by_name[name] = value

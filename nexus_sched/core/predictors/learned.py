@@ -85,8 +85,10 @@ class LearnedPredictor:
 
     def learn(self, run: CompletedRun) -> str | None:
         """Take in one run, unless its worker is not believed. Says so when that or a drift is new."""
-        task, prediction, types = run.task, run.prediction, self._types
-        if types.disproportionate(task.type, task.payload_bytes, run.worker_class, run.worker, run.run_ms, PROPORTION):
+        task = run.task
+        like = (task.type, task.payload_bytes, run.worker_class, run.worker, run.run_ms)
+        struck = self._types.disproportionate(*like, PROPORTION)
+        if struck:
             verdict = self._trust.strike(run.worker)
             if verdict is not None:
                 return verdict
@@ -94,18 +96,21 @@ class LearnedPredictor:
             self._trust.redeem(run.worker)
         if not self._trust.believes(run.worker):
             return None
-        p50_ms = low_ms = high_ms = 0.0
-        seen = -1
-        if prediction is not None and prediction.predictor == self.name and prediction.basis in EXPERT_NAMES:
-            p50_ms, low_ms, high_ms = prediction.p50_ms, prediction.p10_ms, prediction.p90_ms
-            seen = prediction.samples
-        drifted = types.learn(
-            task.type, task.payload_bytes, run.worker_class, run.worker, run.run_ms, low_ms, high_ms, seen, p50_ms
-        )
-        if types.samples(task.type) <= FAMILY_SAMPLES_MAX:
+        drifted = False
+        if struck:
+            self._types.push(*like, True)  # a datum, if others say the same; but nobody is judged by it yet
+        else:
+            drifted = self._types.learn(*like, *self._forecast(run.prediction))
+        if self._types.samples(task.type) <= FAMILY_SAMPLES_MAX:
             self._families.push(family_of(task.type), task.payload_bytes, run.worker_class, run.worker, run.run_ms)
             self._families.push(EVERYTHING, 0.0, run.worker_class, run.worker, run.run_ms)
         return f"drift: {task.type} no longer runs as predicted" if drifted else None
+
+    def _forecast(self, prediction: TaskPrediction | None) -> tuple[float, float, int, float]:
+        """low, high, samples and p50 of what this predictor had said from the type's own runs."""
+        if prediction is None or prediction.predictor != self.name or prediction.basis not in EXPERT_NAMES:
+            return 0.0, 0.0, -1, 0.0
+        return prediction.p10_ms, prediction.p90_ms, prediction.samples, prediction.p50_ms
 
     def snapshot(self) -> bytes:
         """Everything learned."""
