@@ -1,8 +1,9 @@
 """Who predicts: the active predictor, the baseline behind it, a candidate in its shadow, and pinned estimates.
 
 The ladder of prediction: a pinned estimate (people know better) -> the active predictor, while its breaker lets it
--> the baseline (`ema`, always learning) -> `None`, and the fallback places the task. All predictors learn from every
-run; only one speaks. The one in the shadow is asked at every dispatch as well, and scored beside the active one.
+and it has data -> the baseline (`ema`, always learning) -> `None`, and the fallback places the task.
+All predictors learn from every run; only one speaks. The one in the shadow is asked at every dispatch as well, and
+scored beside the active one.
 
 Swapping is an event: what learns already (the candidate in the shadow, or the baseline) is promoted as it is, and the
 former one takes its place there, so that choosing it again rolls back without having forgotten anything. The baseline
@@ -114,15 +115,19 @@ class Forecasts:
         if self.breaker.allows(now_ms):
             try:
                 prediction = checked(self.active.predict(task, worker, worker_class))
-                if prediction is None:
-                    return None
-                if self.breaker.failures and not self.scoring_failed:
-                    self.breaker.succeeded()
-                return prediction
+                if prediction is not None:
+                    if self.breaker.failures and not self.scoring_failed:
+                        self.breaker.succeeded()
+                    return self._signed(prediction)
             except Exception:
                 # A predictor may be anybody's code; whatever it raises, the task is placed all the same.
                 self.failed(now_ms)
         return None if self.baseline is None else self.baseline.predict(task)
+
+    def _signed(self, prediction: TaskPrediction) -> TaskPrediction:
+        """Under the name by which the active predictor was chosen: it is scored by that, and asked again."""
+        name = self.active.name
+        return prediction if prediction.predictor == name else structs.replace(prediction, predictor=name)
 
     def _pinned(self, pin: EstimatePinned, prediction: TaskPrediction | None, now_ms: int) -> TaskPrediction | None:
         if now_ms >= pin.until_ms:

@@ -1,6 +1,6 @@
 """The contract of a predictor: pure functions of what it was given, with explicit time.
 
-A predictor may answer `None`: no data is an honest answer, and the fallback places the task.
+A predictor may answer `None`: no data is an honest answer, and another rung of the ladder predicts or places instead.
 An exception or a non-finite number counts as a failure for the breaker in `core.breaker`.
 """
 

@@ -155,6 +155,22 @@ def test_baseline_answers_while_the_breaker_is_open_and_the_fallback_where_it_ha
     assert stage.forecasts.breaker.snapshot()[:2] == (0, None)
 
 
+def test_baseline_answers_where_the_active_one_has_no_data_which_is_no_failure():
+    stage = Stage(ToldPredictor(lambda each: None if each.type == "new" else prediction(5.0)), ema=EmaPredictor)
+    assert stage.decide(task_type="new", run_ms=40.0).policy == ROUND_ROBIN
+    decision = stage.decide(task_type="new", run_ms=40.0)
+    assert (decision.predicted_ms, decision.basis) == (40.0, "type")
+    assert stage.decide(run_ms=5.0).basis == "told"
+    assert stage.forecasts.failures == 0
+    assert {name: score.predictions for name, score in stage.forecasts.scores.items()} == {"ema": 1, "told": 1}
+
+
+def test_prediction_goes_by_the_name_of_who_was_chosen_whatever_it_says():
+    stage = Stage(candidate(lambda _: prediction(5.0)), settings=EngineSettings(predictor="candidate"))
+    stage.decide(run_ms=5.0)
+    assert list(stage.forecasts.scores) == ["candidate"]
+
+
 def test_overrun_opens_the_breaker_at_once():
     stage = Stage(told(), ema=EmaPredictor)
     stage.decide(run_ms=40.0)
