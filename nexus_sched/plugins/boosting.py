@@ -9,7 +9,6 @@ gives the same decisions, whatever was trained since.
 
 from __future__ import annotations
 
-import zlib
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +30,7 @@ from nexus_sched.plugins.runs import TrainingRun, run_of
 
 
 class BoostingState(Struct, array_like=True):
-    """A snapshot: the model itself, compressed, and what came after it."""
+    """A snapshot: the model itself, and what came after it. Checkpoints are compressed as a whole, beside the loop."""
 
     version: int
     model: bytes
@@ -49,19 +48,21 @@ class BoostingPredictor:
     version = 1
     knows_workers = True
 
-    def __init__(self, settings: EngineSettings, blob: bytes = b"", *, name: str = "boosting") -> None:
+    def __init__(
+        self, settings: EngineSettings, blob: bytes = b"", *, name: str = "boosting", model: Model | None = None
+    ) -> None:
         self.name = name
         self._samples_min = max(1, settings.min_samples)
-        self._use(zlib.compress(blob, level=6) if blob else b"", "the model")
+        self._blob = blob
+        self._model = _loaded(blob, "the model") if model is None else model
         self._recent = RecentTimes(self._model.file.recent if self._model else None)
         self._collected = Collected()
 
     @staticmethod
     def from_file(path: Path, *, name: str = "boosting") -> PredictorFactory:
-        """A factory of predictors with the model at `path`. Raises `ModelUnreadable` or `ExtraMissing`."""
+        """A factory of predictors with the model at `path`, loaded now. Raises `ModelUnreadable` or `ExtraMissing`."""
         blob = model_file.read(path)
-        Model(model_file.unpack(blob, str(path)))  # whoever configures a model hears now that it is of no use
-        return partial(BoostingPredictor, blob=blob, name=name)
+        return partial(BoostingPredictor, blob=blob, name=name, model=Model(model_file.unpack(blob, str(path))))
 
     def predict(self, task: Task, worker: str | None = None, worker_class: str = "") -> TaskPrediction | None:
         """What the trees say; `None` without a model or for a type that has run too seldom."""
@@ -71,7 +72,7 @@ class BoostingPredictor:
         recent = self._recent.of(task.type, worker_class, name)
         if recent is None or recent.samples < self._samples_min:
             return None
-        return self._model.predict(task.type, task.payload_bytes, worker_class, name, recent)
+        return self._model.predict(task.type, task.payload_bytes, worker_class, name, recent, self.name)
 
     def learn(self, run: CompletedRun) -> str | None:
         """Follow the times, and keep the run for the next training."""
@@ -92,9 +93,10 @@ class BoostingPredictor:
         state = _read(blob, self.version)
         if state.model != self._blob:
             try:
-                self._use(state.model, "the model in the snapshot")
-            except (ModelUnreadable, ExtraMissing, zlib.error) as error:
+                self._model = _loaded(state.model, "the model in the snapshot")
+            except (ModelUnreadable, ExtraMissing) as error:
                 raise SnapshotUnreadable(f"state of `boosting` cannot be used: {error}") from error
+            self._blob = state.model
         self._recent = RecentTimes(state.recent)
         self._collected = Collected(state.collected)
 
@@ -102,9 +104,9 @@ class BoostingPredictor:
         """Digest of everything learned, and of the model."""
         return digest64(self.snapshot())
 
-    def _use(self, compressed: bytes, origin: str) -> None:
-        model = Model(model_file.unpack(zlib.decompress(compressed), origin), self.name) if compressed else None
-        self._blob, self._model = compressed, model
+
+def _loaded(blob: bytes, origin: str) -> Model | None:
+    return Model(model_file.unpack(blob, origin)) if blob else None
 
 
 def collected_in(blob: bytes) -> list[TrainingRun]:

@@ -15,12 +15,14 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import cast
 
+from nexus_sched.config.suggest import hint
 from nexus_sched.core.predictors.base import Predictor, PredictorFactory
 from nexus_sched.core.predictors.ema import EmaPredictor
 from nexus_sched.core.predictors.learned import LearnedPredictor
 from nexus_sched.errors import ConfigInvalid, NexusError
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.plugins.boosting import BoostingPredictor
+from nexus_sched.plugins.model import lightgbm
 from nexus_sched.plugins.model_file import SHORT_DIGEST, ModelUnreadable, kept_path, read, unpack
 
 GROUP = "nexus_sched.predictors"
@@ -37,13 +39,16 @@ class Catalogue(Mapping[str, PredictorFactory]):
     """Predictors by name, loaded when they are first asked for.
 
     `configured`: names that the operator wrote down; each of them is loaded at once, so that a mistake is heard at
-    the start. `model`: the model file of `boosting`. Raises `ConfigInvalid` or `ModelUnreadable`.
+    the start. `model`: the model file of `boosting`; what it needs is imported at once as well, because that takes a
+    quarter of a second which nobody has later. Raises `ConfigInvalid`, `ExtraMissing` or `ModelUnreadable`.
     """
 
     def __init__(self, configured: Sequence[str] = (), model: Path | None = None) -> None:
         self._model = model
         self._plugins: dict[str, EntryPoint] = {point.name: point for point in entry_points(group=GROUP)}
         self._loaded: dict[str, PredictorFactory] = {}
+        if model is not None:
+            lightgbm()
         for name in map(self.resolve, configured):
             if name:
                 self._loaded[name] = self._configured(name)
@@ -89,7 +94,7 @@ class Catalogue(Mapping[str, PredictorFactory]):
         if name in BUILT_IN:
             return BUILT_IN[name]
         if name not in self._plugins:
-            raise ConfigInvalid([f"`predictor.name`: no predictor is called {name!r}; there are: {', '.join(self)}"])
+            raise ConfigInvalid([f"`predictor.name`: no predictor is called {name!r}{hint(name, self)}"])
         try:
             return partial(_named, cast("PredictorFactory", self._plugins[name].load()), name)
         except Exception as error:  # whatever a plug-in does wrong, the operator must read which one it was

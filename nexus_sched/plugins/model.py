@@ -53,15 +53,14 @@ def lightgbm() -> Any:
 
 
 class Model:
-    """Predicts from what one file holds. `name` is what its predictions are signed with."""
+    """Predicts from what one file holds. Nothing in it changes, so predictors may share it."""
 
-    def __init__(self, file: ModelFile, name: str = "") -> None:
+    def __init__(self, file: ModelFile) -> None:
         self.file = file
-        self._name = name or file.called
         self.encoder = Encoder(file.header.schema)
         self._adds = file.header.target == RESIDUAL
         self._everything = file.header.residuals[""]
-        self._row = np.empty((1, len(COLUMNS)))
+        self._row = np.empty((1, len(COLUMNS)))  # filled anew for every prediction
         library = lightgbm()
         try:
             booster = library.Booster(model_str=file.trees)
@@ -71,20 +70,23 @@ class Model:
             raise ModelUnreadable(f"the trees of {file.called} cannot be read: {error}") from error
 
     def predict(
-        self, task_type: str, payload_bytes: float, worker_class: str, worker: str, recent: Recent
+        self, task_type: str, payload_bytes: float, worker_class: str, worker: str, recent: Recent, name: str
     ) -> TaskPrediction:
-        """The predicted time with its quantiles. A type that the model has not seen runs as it ran of late."""
+        """The predicted time with its quantiles, signed with `name`.
+
+        A type that the model has not seen runs as it ran of late.
+        """
         if not self.encoder.knows(task_type):
-            return self._prediction(recent.sum, "recent", self._everything, recent.samples)
+            return self._prediction(recent.sum, "recent", self._everything, recent.samples, name)
         self.encoder.fill(self._row[0], task_type, payload_bytes, worker_class, worker, recent)
         told = self._walk(self._row) + (recent.sum if self._adds else 0.0)
         off = self.file.header.residuals.get(task_type, self._everything)
-        return self._prediction(told, "trees", off, recent.samples)
+        return self._prediction(told, "trees", off, recent.samples, name)
 
     def _walk(self, row: Matrix) -> float:
         return float(self._booster.predict(row, num_threads=1, predict_disable_shape_check=True)[0])
 
-    def _prediction(self, told: float, basis: str, off: Quantiles, samples: int) -> TaskPrediction:
+    def _prediction(self, told: float, basis: str, off: Quantiles, samples: int, name: str) -> TaskPrediction:
         told = min(max(told, LOG2_MS_MIN), LOG2_MS_MAX)
         header = self.file.header
         within_25 = header.held_out_within_25 if basis == "trees" else header.recent_within_25
@@ -96,7 +98,7 @@ class Model:
             within_25 * samples / (samples + CONFIDENCE_SAMPLES),
             basis,
             samples,
-            self._name,
+            name,
             1,
             exp2(told + off.p10),
             exp2(told + off.p90),

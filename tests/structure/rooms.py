@@ -33,7 +33,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "client": ("runtime.ports",),
     "client.connect": ("client", "runtime.ports", "adapters.redis"),
     "accuracy": ("core", "traces", "plugins"),
-    "plugins": ("core", "_kernel", "runtime.ports", "runtime.recovery"),
+    "plugins": ("core", "_kernel", "config", "runtime.ports", "runtime.recovery"),
     # Composition roots: they choose adapters and put the other rooms together.
     "demo": ("adapters.redis", "worker", "client", "traces", "runtime.ports", "replay"),
     "testing": ("adapters", "runtime", "core", "worker", "client", "config", "replay", "fallback", "_kernel"),
