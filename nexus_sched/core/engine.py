@@ -458,7 +458,8 @@ class Engine:
         self._effects.append(Noticed(kind, detail))
 
     def _estimate_pinned(self, event: EstimatePinned) -> None:
-        self.forecasts.pin(event, self.now_ms)
+        if not self.forecasts.pin(event, self.now_ms):
+            self._effects.append(Noticed("refused", f"refused: no estimate can be pinned for {event.task_type!r}"))
 
     def _estimate_unpinned(self, event: EstimateUnpinned) -> None:
         self.forecasts.unpin(event.task_type)

@@ -28,6 +28,7 @@ from nexus_sched.model.task import Task
 
 BASELINE = "ema"
 PINNED = "pinned"
+PINS_MAX = 256  # in force at once; whoever needs more needs another predictor, and a frame shows them all
 TOLERANCE = 0.25  # a prediction is right if the run took at most this share more or less
 
 
@@ -225,10 +226,16 @@ class Forecasts:
         """What learns under this name without speaking."""
         return next((each for each in (self.shadow, self.baseline) if each is not None and each.name == name), None)
 
-    def pin(self, event: EstimatePinned, now_ms: int) -> None:
-        """Let people's estimate for a type win until it expires; those that nobody asked for since go here."""
+    def pin(self, event: EstimatePinned, now_ms: int) -> bool:
+        """Let people's estimate for a type win until it expires. False if there are too many.
+
+        Those that have expired without anybody asking for them go here.
+        """
         self.pins = {name: pin for name, pin in self.pins.items() if pin.until_ms > now_ms}
+        if len(self.pins) >= PINS_MAX and event.task_type not in self.pins:
+            return False
         self.pins[event.task_type] = event
+        return True
 
     def unpin(self, task_type: str) -> None:
         """End a pinned estimate."""

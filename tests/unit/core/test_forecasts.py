@@ -11,7 +11,7 @@ import pytest
 
 from nexus_sched.core import snapshot
 from nexus_sched.core.engine import Engine
-from nexus_sched.core.forecasts import PINNED
+from nexus_sched.core.forecasts import PINNED, PINS_MAX
 from nexus_sched.core.predictors.base import Predictor, PredictorFactory
 from nexus_sched.core.predictors.ema import EmaPredictor
 from nexus_sched.model.effects import Dispatch, Noticed
@@ -125,6 +125,16 @@ def test_pin_ends_when_it_is_removed_and_expired_ones_do_not_pile_up():
     for number in range(50):
         stage.turn(pin(value_ms=5.0, until_ms=stage.now_ms + 10, task_type=f"type-{number}"), after_ms=10)
     assert list(stage.forecasts.pins) == ["type-49"]
+
+
+def test_pins_are_bounded_and_one_that_stands_can_still_be_changed():
+    stage = Stage(told())
+    assert stage.turn(*(pin(value_ms=5.0, task_type=f"type-{number}") for number in range(PINS_MAX))) == []
+    (notice,) = stage.turn(pin(value_ms=5.0, task_type="one-more"))
+    assert (notice.kind, "one-more" in notice.detail) == ("refused", True)
+    assert stage.turn(pin(value_ms=7.0, task_type="type-0")) == []
+    assert stage.decide(task_type="type-0").predicted_ms == 7.0
+    assert stage.turn(pin(value_ms=5.0, task_type="one-more"), after_ms=1_000) == []
 
 
 def test_pin_is_scored_as_a_pin_and_teaches_nothing_about_workers():
