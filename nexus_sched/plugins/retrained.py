@@ -25,7 +25,7 @@ from nexus_sched.plugins.training import train
 
 PERIOD_MS = 86_400_000
 RUNS_FIRST = 200  # runs before the first training
-RUNS_KEPT = 100_000
+RUNS_KEPT = 50_000
 GROWTH = 2
 
 
