@@ -17,7 +17,7 @@ static const float WEIGHT_FLOOR = 1e-4f; /* of the size kernel: far sizes count 
 #define BAND_BINS 23    /* whole bins in log2(1.25 / 0.75) = 0.737 */
 #define PLATEAU_SHIFT 6 /* bands within 1/64 of the best count as equal */
 static const float BAND_ABOVE = 0.41503749927884376f; /* log2(1 / 0.75): the centre is this far below the upper edge */
-static const float BAND_SHARE_ABOVE = 0.5632f;        /* log2(1 / 0.75) / log2(1.25 / 0.75) */
+static const float BAND_SHARE_ABOVE = 0.6037f;        /* 0.415 octaves of 22 bins: equal runs predict themselves */
 
 static const double SLOPE_PRIOR = 1.0, SLOPE_RIDGE = 0.3, SLOPE_MIN = -0.5, SLOPE_MAX = 2.0;
 

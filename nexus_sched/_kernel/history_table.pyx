@@ -184,7 +184,8 @@ cdef class HistoryTable:
     ):
         """Take in one run without judging experts by it."""
         check_run(run_ms)
-        nexus_push(self.touch(task_type), self.query_of(payload_bytes, worker_class, worker), run_ms, doubted)
+        cdef Query query = self.query_of(payload_bytes, worker_class, worker)
+        nexus_push(self.touch(task_type), query, run_ms, doubted)
 
     def snapshot(self):
         """Every type, the one learned longest ago first, in a versioned little-endian layout."""
