@@ -7,16 +7,15 @@ A server that cannot be reached at the start is a mistake of whoever starts, so 
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 import signal
 import socket
 import time
-from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
+from msgspec import structs
 
 from nexus_sched.cli import exit_codes
 from nexus_sched.cli.logs import set_up_logs
@@ -24,20 +23,16 @@ from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import note, print_json
 from nexus_sched.cli.stores import intake_followers, leader_store
 from nexus_sched.config.engine import engine_settings
-from nexus_sched.config.suggest import hint
-from nexus_sched.core.predictors.ema import EmaPredictor
-from nexus_sched.core.predictors.learned import LearnedPredictor
-from nexus_sched.errors import ConfigInvalid, StoreLoading, StoreUnreachable
-from nexus_sched.model.settings import EngineSettings
+from nexus_sched.errors import StoreLoading, StoreUnreachable
+from nexus_sched.plugins.catalogue import Catalogue
 from nexus_sched.runtime.service import Service, ServiceSettings
 from nexus_sched.units import MS_PER_S
 
 if TYPE_CHECKING:
     from nexus_sched.config.schema import Config
-    from nexus_sched.core.predictors.base import Predictor, PredictorFactory
+    from nexus_sched.model.settings import EngineSettings
     from nexus_sched.runtime.ports import LeaderStore
 
-PREDICTORS_GROUP = "nexus_sched.predictors"
 CONNECT_RETRY_S = 0.2
 
 
@@ -62,7 +57,7 @@ def run(
 
 
 async def _serve(config: Config) -> None:
-    predictors = predictor_factories(config.predictor.name)
+    predictors, settings = predictors_and_settings(config)
     store, followers = leader_store(config), intake_followers(config)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -76,7 +71,7 @@ async def _serve(config: Config) -> None:
         service = Service(
             store,
             service_settings(config),
-            engine_settings(config),
+            settings,
             predictors,
             [follower.run for follower in followers],
         )
@@ -135,24 +130,17 @@ def service_settings(config: Config) -> ServiceSettings:
     )
 
 
-def predictor_factories(wanted: str) -> Mapping[str, PredictorFactory]:
-    """All predictors that are installed. Only the one that is wanted is loaded at once, others when chosen.
+def predictors_and_settings(config: Config) -> tuple[Catalogue, EngineSettings]:
+    """The predictors that may be used, and the engine's settings with the names that the journal should carry.
 
-    Raises `ConfigInvalid` if the wanted one is unknown or cannot be loaded.
+    Raises `ConfigInvalid` if a configured predictor is unknown or cannot be loaded.
     """
-    found: dict[str, PredictorFactory] = {
-        point.name: functools.partial(_load_and_make, point) for point in entry_points(group=PREDICTORS_GROUP)
-    }
-    found |= {"ema": EmaPredictor, "learned": LearnedPredictor}
-    if wanted not in found:
-        raise ConfigInvalid([f"`predictor.name`: no predictor is called {wanted!r}{hint(wanted, list(found))}"])
-    try:
-        found[wanted](EngineSettings())
-    except Exception as error:  # whatever a plug-in does wrong, the operator must read which one it was
-        raise ConfigInvalid([f"`predictor.name`: {wanted!r} cannot be loaded: {error!r}"]) from error
-    return found
-
-
-def _load_and_make(point: EntryPoint, settings: EngineSettings) -> Predictor:
-    factory: PredictorFactory = point.load()
-    return factory(settings)
+    wanted = config.predictor
+    model = None if wanted.model is None else Path(wanted.model)
+    catalogue = Catalogue([wanted.name, wanted.shadow], model)
+    settings = structs.replace(
+        engine_settings(config),
+        predictor=catalogue.resolve(wanted.name),
+        shadow_predictor=catalogue.resolve(wanted.shadow),
+    )
+    return catalogue, settings

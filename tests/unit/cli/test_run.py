@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from nexus_sched.cli import exit_codes, main
-from nexus_sched.cli.run import open_within, predictor_factories, service_settings
+from nexus_sched.cli.run import open_within, predictors_and_settings, service_settings
 from nexus_sched.cli.stores import intake_followers, leader_store
 from nexus_sched.config.load import load
-from nexus_sched.config.schema import Config, PoolSection, QueueSection, RedisSection
+from nexus_sched.config.schema import Config, PoolSection, PredictorSection, QueueSection, RedisSection
 from nexus_sched.core.predictors.ema import EmaPredictor
 from nexus_sched.core.predictors.learned import LearnedPredictor
 from nexus_sched.errors import ConfigInvalid, StoreUnreachable
@@ -128,11 +128,12 @@ def test_stores_are_built_from_the_configuration():
     assert settings.owner.endswith(f":{os.getpid()}")
 
 
-def test_predictor_of_the_package_is_there_and_an_unknown_one_is_a_configuration_problem():
-    found = predictor_factories("ema")
+def test_predictors_of_the_package_are_there_and_an_unknown_one_is_a_configuration_problem():
+    found, settings = predictors_and_settings(Config(predictor=PredictorSection(name="ema", shadow="learned")))
     assert (found["ema"], found["learned"]) == (EmaPredictor, LearnedPredictor)
+    assert (settings.predictor, settings.shadow_predictor) == ("ema", "learned")
     with pytest.raises(ConfigInvalid, match="no predictor is called 'emma'; did you mean `ema`"):
-        predictor_factories("emma")
+        predictors_and_settings(Config(predictor=PredictorSection(name="emma")))
 
 
 def test_mode_flag_wins_over_the_file(tmp_path: Path):
