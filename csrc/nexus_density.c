@@ -230,10 +230,13 @@ nexus_span nexus_spread(const nexus_history *history, nexus_workspace *space, ne
         range runs[2];
         const int parts = ranges_of(history, scope.newest, runs);
         const float *age = ages_of(history, space, how->ages, scope.unseen);
+        nexus_alikeness asked = *how; /* where the question names no worker or class, no run is another's */
+        if (query.worker == 0) asked.other_worker = asked.same_worker;
+        if (query.worker_class == 0) asked.other_class = 1.0f;
         for (int part = 0; part < parts; part++) {
             range these = runs[part];
-            if (how->per_step > 0.0f) weigh(history, age, query, how, these, space->weight, all);
-            else weigh_unsized(history, age, query, how, these, space->weight, all);
+            if (how->per_step > 0.0f) weigh(history, age, query, &asked, these, space->weight, all);
+            else weigh_unsized(history, age, query, &asked, these, space->weight, all);
             if (these.to > history->count) these.to = history->count;
             if (how->sloped) place_sloped(history, these, query.size, nexus_slope(history), space->bin, &over);
             else place(history, these, space->bin, &over);

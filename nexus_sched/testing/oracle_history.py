@@ -254,8 +254,10 @@ class PlainHistory:
             distances = _rounded((run.size - ask.size) * per_step for run in runs)
             sums = _rounded(1.0 + square for square in _rounded(value * value for value in distances))
             values = _rounded(value + _f(1e-4) for value in _rounded(1.0 / value for value in sums))
-        by_class = [1.0 if run.worker_class == ask.worker_class else _f(expert.other_class) for run in runs]
-        by_worker = [1.0 if run.worker == ask.worker else _f(expert.other_worker) for run in runs]
+        other_class = _f(expert.other_class) if ask.worker_class else 1.0
+        other_worker = _f(expert.other_worker) if ask.worker else 1.0
+        by_class = [1.0 if run.worker_class == ask.worker_class else other_class for run in runs]
+        by_worker = [1.0 if run.worker == ask.worker else other_worker for run in runs]
         for factors in (by_class, by_worker, faded):
             values = _rounded(value * factor for value, factor in zip(values, factors, strict=True))
         return values

@@ -94,7 +94,8 @@ import random
 from nexus_sched._kernel.history_table import HistoryTable
 dice, table = random.Random(1), HistoryTable(20)
 for step in range(3000):
-    like = (f"type-{dice.randrange(40)}", dice.choice((0.0, 1e4)), f"class-{dice.randrange(3)}", f"w-{dice.randrange(9)}")
+    numbers = [dice.randrange(most) for most in (40, 2, 3, 9)]
+    like = (f"type-{numbers[0]}", 1e4 * numbers[1], f"class-{numbers[2]}", f"w-{numbers[3]}")
     told = table.predict(*like)
     table.learn(*like, dice.lognormvariate(5, 1), *((told.p10_ms, told.p90_ms, told.samples) if told else ()))
 print(table.digest())
