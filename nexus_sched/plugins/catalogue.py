@@ -21,18 +21,24 @@ from nexus_sched.core.predictors.ema import EmaPredictor
 from nexus_sched.core.predictors.learned import LearnedPredictor
 from nexus_sched.errors import ConfigInvalid, NexusError
 from nexus_sched.model.settings import EngineSettings
-from nexus_sched.plugins.boosting import BoostingPredictor
-from nexus_sched.plugins.model import lightgbm
-from nexus_sched.plugins.model_file import SHORT_DIGEST, ModelUnreadable, kept_path, read, unpack
 
 GROUP = "nexus_sched.predictors"
 BOOSTING = "boosting"
+_MODEL = re.compile(r"^boosting-([0-9a-f]+)$")
+
+
+def _boosting(settings: EngineSettings) -> Predictor:
+    # imported where it is used, here and below: it needs numpy, 14 MB that a scheduler without it does not pay
+    from nexus_sched.plugins.boosting import BoostingPredictor
+
+    return BoostingPredictor(settings)
+
+
 BUILT_IN: Mapping[str, PredictorFactory] = {
     "ema": EmaPredictor,
     "learned": LearnedPredictor,
-    BOOSTING: BoostingPredictor,
+    BOOSTING: _boosting,
 }
-_MODEL = re.compile(rf"^boosting-([0-9a-f]{{{SHORT_DIGEST}}})$")
 
 
 class Catalogue(Mapping[str, PredictorFactory]):
@@ -48,6 +54,8 @@ class Catalogue(Mapping[str, PredictorFactory]):
         self._plugins: dict[str, EntryPoint] = {point.name: point for point in entry_points(group=GROUP)}
         self._loaded: dict[str, PredictorFactory] = {}
         if model is not None:
+            from nexus_sched.plugins.model import lightgbm
+
             lightgbm()
         for name in map(self.resolve, configured):
             if name:
@@ -73,6 +81,8 @@ class Catalogue(Mapping[str, PredictorFactory]):
         A journal must not name a file whose content changes. Where there is no file yet, `boosting` collects runs.
         """
         if name == BOOSTING and self._model is not None and self._model.exists():
+            from nexus_sched.plugins.model_file import read, unpack
+
             return unpack(read(self._model), str(self._model)).called
         return name
 
@@ -103,6 +113,9 @@ class Catalogue(Mapping[str, PredictorFactory]):
     def _trained(self, name: str, digest: str) -> PredictorFactory:
         if self._model is None:
             raise ConfigInvalid([f"`predictor.model` is needed to find {name!r}: the file that training writes"])
+        from nexus_sched.plugins.boosting import BoostingPredictor
+        from nexus_sched.plugins.model_file import ModelUnreadable, kept_path, read, unpack
+
         kept = kept_path(self._model, digest)
         path = kept if kept.is_file() else self._model
         found = unpack(read(path), str(path)).called
