@@ -21,7 +21,7 @@ from nexus_sched.model.task import Task
 
 HINT_RUNS = 3.0  # a submitter's estimate counts as this many runs ...
 HINT_SAMPLES_MAX = 8  # ... until the type has been seen this often
-FAMILY_SAMPLES_MAX = 4_096  # types known well enough no longer teach their family
+FAMILY_SAMPLES_MAX = 256  # types known well enough no longer teach their family
 TYPES_MAX = 4_096
 FAMILIES_MAX = 256
 EVERYTHING = ""  # the family of all types
