@@ -93,8 +93,7 @@ def test_handle_one_task_a_turn(benchmark):
         events = [submitted(task(name, "kind-3"))]
         if ready:
             events.append(finished(*ready.popleft(), run_ms=20.0))
-        (dispatch,) = engine.handle(events, AT_NS)
-        assert isinstance(dispatch, Dispatch)
+        (dispatch,) = (effect for effect in engine.handle(events, AT_NS) if type(effect) is Dispatch)
         ready.append((name, dispatch.decision.worker))
 
     benchmark(turn)
@@ -110,7 +109,7 @@ def test_handle_256_tasks_a_turn(benchmark):
         events = [finished(name, worker, run_ms=20.0) for name, worker in ready]
         events += [submitted(task(f"t{next(numbers)}", "kind-3")) for _ in range(BATCH)]
         effects = engine.handle(events, AT_NS)
-        ready[:] = [(effect.decision.task_id, effect.decision.worker) for effect in effects]
+        ready[:] = [(each.decision.task_id, each.decision.worker) for each in effects if type(each) is Dispatch]
 
     benchmark(turn)
     assert len(ready) == BATCH

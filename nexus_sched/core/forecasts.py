@@ -19,6 +19,8 @@ from msgspec import Struct, structs
 from nexus_sched.core.breaker import Breaker
 from nexus_sched.core.predictors.base import CompletedRun, Predictor, PredictorFactory
 from nexus_sched.core.predictors.choice import make_predictor, successor
+from nexus_sched.core.predictors.ema import EmaPredictor
+from nexus_sched.core.predictors.learned import LearnedPredictor
 from nexus_sched.core.predictors.usable import checked, scaled
 from nexus_sched.core.records import TaskRecord, WorkerRecord
 from nexus_sched.model.events import EstimatePinned
@@ -28,6 +30,7 @@ from nexus_sched.model.task import Task
 
 BASELINE = "ema"
 PINNED = "pinned"
+OWN = (LearnedPredictor, EmaPredictor)  # bounded and of built-in types by construction: not checked every time
 PINS_MAX = 256  # in force at once; whoever needs more needs another predictor, and a frame shows them all
 TOLERANCE = 0.25  # a prediction is right if the run took at most this share more or less
 
@@ -115,7 +118,10 @@ class Forecasts:
     def _ask(self, task: Task, worker: str | None, worker_class: str, now_ms: int) -> TaskPrediction | None:
         if self.breaker.allows(now_ms):
             try:
-                prediction = checked(self.active.predict(task, worker, worker_class))
+                active = self.active
+                prediction = active.predict(task, worker, worker_class)
+                if type(active) not in OWN:
+                    prediction = checked(prediction)
                 if prediction is not None:
                     if self.breaker.failures and not self.scoring_failed:
                         self.breaker.succeeded()

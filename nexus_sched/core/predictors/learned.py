@@ -66,17 +66,17 @@ class LearnedPredictor:
 
     def predict(self, task: Task, worker: str | None = None, worker_class: str = "") -> TaskPrediction | None:
         """From the type's own runs, or where it has too few: the hint, its family, all types; else `None`."""
-        hint_ms = task.hint_ms
         name = worker or ""
-        known = self._types.samples(task.type)
-        if hint_ms is not None and known < HINT_SAMPLES_MAX:
-            told = self._types.predict(task.type, task.payload_bytes, worker_class, name, hint_ms, HINT_RUNS)
+        types = self._types
+        hint_ms = task.hint_ms
+        if hint_ms is None or types.samples(task.type) >= HINT_SAMPLES_MAX:
+            told = types.predict(task.type, task.payload_bytes, worker_class, name)
+            if told is not None and told[9] >= self._samples_min:
+                return _prediction(told, EXPERT_NAMES[told[8]], 1.0)
+        else:
+            told = types.predict(task.type, task.payload_bytes, worker_class, name, hint_ms, HINT_RUNS)
             if told is not None:
-                return _prediction(told, "hint" if known == 0 else EXPERT_NAMES[told.expert], 1.0)
-        if known >= self._samples_min:
-            told = self._types.predict(task.type, task.payload_bytes, worker_class, name)
-            if told is not None:
-                return _prediction(told, EXPERT_NAMES[told.expert], 1.0)
+                return _prediction(told, EXPERT_NAMES[told[8]] if told[9] else "hint", 1.0)
         told = self._families.predict(family_of(task.type), task.payload_bytes, worker_class, name)
         if told is not None:
             return _prediction(told, "family", FAMILY_CONFIDENCE)
