@@ -6,11 +6,13 @@ Bounded: the reader waits when the engine is behind, so memory does not grow wit
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 from nexus_sched.errors import StoreError
-from nexus_sched.model.events import AnyEvent
+from nexus_sched.model.events import AnyEvent, PredictorChosen
 from nexus_sched.runtime.inputs import events_of
 from nexus_sched.runtime.ports import RECLAIMED_STREAM, LeaderStore, RawBatch
 
@@ -32,8 +34,16 @@ class Batch(NamedTuple):
 class Inputs:
     """What waits to be decided. One reader fills it, one turn loop empties it."""
 
-    def __init__(self, store: LeaderStore, cursors: dict[str, str], *, one_by_one: bool = False) -> None:
+    def __init__(
+        self,
+        store: LeaderStore,
+        cursors: dict[str, str],
+        *,
+        one_by_one: bool = False,
+        prepare: Callable[[str], object] | None = None,
+    ) -> None:
         self._store = store
+        self._prepare = prepare  # loads a predictor by name, in a thread, before the turn that chooses it
         self.one_by_one = one_by_one  # read one entry of a stream at a time, give one event at a time
         self._read_cursors = dict(cursors)
         self._batches: deque[Batch] = deque()
@@ -84,7 +94,18 @@ class Inputs:
                 if not isinstance(cursor, bytes):
                     raise StoreError(f"the store gave an entry of {stream} without an id")
                 cursors[stream] = cursor.decode("ascii")
-                self.feed(events_of(stream, entries), stream, cursors[stream])
+                events = events_of(stream, entries)
+                if stream == COMMAND_STREAM and self._prepare is not None:
+                    await self._load_chosen(events, self._prepare)
+                self.feed(events, stream, cursors[stream])
+
+    async def _load_chosen(self, events: list[AnyEvent], prepare: Callable[[str], object]) -> None:
+        """Import and read what a swap needs while turns go on; a swap must not make a pause."""
+        for event in events:
+            if type(event) is PredictorChosen and event.name:
+                # whatever is wrong with it, the engine refuses the choice in its own words
+                with contextlib.suppress(Exception):
+                    await asyncio.to_thread(prepare, event.name)
 
 
 def in_order(batch: RawBatch, count: int) -> RawBatch:

@@ -116,7 +116,7 @@ class Service:
                 replayed_turns=state.replayed,
                 live_tasks=len(state.engine.tasks),
             )
-            inputs = Inputs(self._store, state.cursors, one_by_one=self._guard.careful)
+            inputs = Inputs(self._store, state.cursors, one_by_one=self._guard.careful, prepare=self._predictors.get)
             loop = TurnLoop(self._store, lease, state, inputs, self._guard, self._clock, ownership.check)
             self._loop = loop
             self._budget.feed = inputs.feed

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import msgspec
 import pytest
 
 from nexus_sched.adapters.memory import MemoryLeaderStore, MemoryShard
 from nexus_sched.errors import StoreError
-from nexus_sched.model.command import CancelTask, encode_command
-from nexus_sched.model.events import CancelRequested, TaskReclaimed, TaskRefused, TaskSubmitted
+from nexus_sched.model.command import CancelTask, ChoosePredictor, encode_command
+from nexus_sched.model.events import CancelRequested, PredictorChosen, TaskReclaimed, TaskRefused, TaskSubmitted
 from nexus_sched.runtime.intake import READ_COUNT, TURN_EVENTS_MAX, WAITING_EVENTS_MAX, Inputs, in_order
 from nexus_sched.runtime.ports import INPUT_STREAMS, SubmitLine
 from nexus_sched.testing.builders import finished, submitted
@@ -150,3 +151,24 @@ async def test_entry_without_an_id_is_an_error_of_the_store():
 
     with pytest.raises(StoreError):
         await Inputs(Odd(MemoryShard()), start()).read()
+
+
+def test_chosen_predictor_is_loaded_beside_the_loop_before_its_turn():
+    shard = MemoryShard()
+    loaded: list[tuple[str, bool]] = []
+
+    def prepare(name: str) -> None:
+        loaded.append((name, threading.current_thread() is threading.main_thread()))
+        raise ImportError("a plug-in that cannot be loaded must not stop the reading")
+
+    async def story() -> None:
+        inputs = Inputs(MemoryLeaderStore(shard), start(), prepare=prepare)
+        reading = asyncio.ensure_future(inputs.read())
+        shard.append("cmd", b"f", encode_command(ChoosePredictor("boosting")))
+        async with asyncio.timeout(5):
+            await inputs.arrived.wait()
+        reading.cancel()
+        assert inputs.take()[0] == [PredictorChosen("boosting")]
+
+    asyncio.run(story())
+    assert loaded == [("boosting", False)]
