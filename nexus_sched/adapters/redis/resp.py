@@ -221,7 +221,6 @@ class RespClient:
         connect_timeout_ms: int = CONNECT_TIMEOUT_MS_DEFAULT,
     ) -> None:
         self.address = address
-        self.losses_count = 0
         self._timeout_s = timeout_ms / MS_PER_S
         self._connect_timeout_s = connect_timeout_ms / MS_PER_S
         self._connection: Connection | None = None
@@ -281,7 +280,6 @@ class RespClient:
         if self._closed:
             raise StoreUnreachable(f"{self.address}: closed")
         if self._dialling is None:
-            self.losses_count += connection is not None
             self._dialling = asyncio.ensure_future(self._dial())
             self._dialling.add_done_callback(self._dialled)
         dialling = self._dialling

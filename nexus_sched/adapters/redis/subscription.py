@@ -23,7 +23,6 @@ class Subscription:
     """The announcements of one reply channel, from the moment `open` returns."""
 
     def __init__(self, address: Address, reply: str, timeout_s: float) -> None:
-        self.dropped_count = 0
         self._address = address
         self._channel = done_channel(reply)
         self._timeout_s = timeout_s
@@ -82,7 +81,6 @@ class Subscription:
         ended = parse_ended(message)
         if ended is None:
             return
-        self.dropped_count += len(self._messages) == BUFFER_MAX
         self._messages.append(ended)
         self._arrived.set()
 
