@@ -93,12 +93,6 @@ typedef struct {
 int nexus_learn(nexus_history *history, nexus_workspace *space, nexus_query query, double run_ms,
                 nexus_forecast forecast);
 
-/* Whether a run is out of all proportion (`proportion` in octaves) to what other workers take: to the newest runs of
- * most of them, and to their runs that are like this one. The accused worker's own runs do not count. Once other
- * workers run like that too it is a change of regime, and no longer out of proportion. 1 or 0; 0 if nobody can tell. */
-int nexus_disproportionate(const nexus_history *history, nexus_workspace *space, nexus_query query, double run_ms,
-                           float proportion);
-
 /* Takes in one run without judging anybody by it; a doubted one does not move the power law, and gets a
  * class of its own. */
 void nexus_push(nexus_history *history, nexus_query query, double run_ms, int doubted);

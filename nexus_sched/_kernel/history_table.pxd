@@ -58,10 +58,13 @@ cdef extern from "nexus_history.h" nogil:
     int16_t nexus_size_step(double payload_bytes) noexcept
     int nexus_predict(const History *history, Workspace *space, Query query, Estimated *estimate) noexcept
     int nexus_learn(History *history, Workspace *space, Query query, double run_ms, Forecast forecast) noexcept
+    void nexus_push(History *history, Query query, double run_ms, bint doubted) noexcept
+
+
+cdef extern from "nexus_witness.h" nogil:
     bint nexus_disproportionate(
         const History *history, Workspace *space, Query query, double run_ms, float proportion
     ) noexcept
-    void nexus_push(History *history, Query query, double run_ms, bint doubted) noexcept
 
 
 cdef extern from "nexus_logarithm.h" nogil:
