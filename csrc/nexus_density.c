@@ -94,6 +94,40 @@ static void weigh_unsized(const nexus_history *restrict history, const float *re
     }
 }
 
+/* Weights of every run for a question that names no worker: if it is of the asked class, and if it is not. Products
+ * in the order of weigh(). */
+NEXUS_CLONES
+static void weigh_classes(const nexus_history *restrict history, const float *restrict age, int32_t size,
+                          const nexus_alikeness *restrict expert, range runs, float *restrict own,
+                          float *restrict other) {
+    const float per_step = expert->per_step, other_class = expert->other_class, same_worker = expert->same_worker;
+    for (ptrdiff_t run = runs.from; run < runs.to; run++) {
+        const float distance = (float)(history->size[run] - size) * per_step;
+        const float value = 1.0f / (1.0f + distance * distance) + WEIGHT_FLOOR;
+        own[run] = value * same_worker * age[run];
+        other[run] = value * other_class * same_worker * age[run];
+    }
+}
+
+/* The same without a size. */
+NEXUS_CLONES
+static void weigh_classes_unsized(const float *restrict age, const nexus_alikeness *restrict expert, range runs,
+                                  float *restrict own, float *restrict other) {
+    const float other_class = expert->other_class, same_worker = expert->same_worker;
+    for (ptrdiff_t run = runs.from; run < runs.to; run++) {
+        own[run] = same_worker * age[run];
+        other[run] = other_class * same_worker * age[run];
+    }
+}
+
+/* Weight of every run for one class. */
+NEXUS_CLONES
+static void choose(const uint16_t *restrict worker_class, uint16_t asked, const float *restrict own,
+                   const float *restrict other, range runs, float *restrict weight) {
+    for (ptrdiff_t run = runs.from; run < runs.to; run++)
+        weight[run] = worker_class[run] == asked ? own[run] : other[run];
+}
+
 static void join(nexus_span *over, int32_t low, int32_t high) {
     over->low = low < over->low ? low : over->low;
     over->high = high > over->high ? high : over->high;
@@ -216,35 +250,27 @@ float nexus_densest(nexus_workspace *space, nexus_span over) {
     return octave_of((float)(over.low + first) + BAND_SHARE_ABOVE * (float)(last - first) + 0.5f) - BAND_ABOVE;
 }
 
+/* Four runs at a time, a stripe each. */
 static void scatter(const nexus_history *history, nexus_workspace *space, range runs) {
     const ptrdiff_t to = runs.to < history->count ? runs.to : history->count;
     for (ptrdiff_t run = runs.from; run < to; run++)
         space->histogram[run % NEXUS_STRIPES][space->bin[run]] += space->weight[run];
 }
 
-nexus_span nexus_spread(const nexus_history *history, nexus_workspace *space, nexus_query query,
-                        const nexus_alikeness *how, nexus_scope scope, nexus_tally *all) {
-    nexus_span over = {NEXUS_BINS - 1, 0};
-    memset(all, 0, sizeof *all);
-    if (history->count > 0) {
-        range runs[2];
-        const int parts = ranges_of(history, scope.newest, runs);
-        const float *age = ages_of(history, space, how->ages, scope.unseen);
-        nexus_alikeness asked = *how; /* where the question names no worker or class, no run is another's */
-        if (query.worker == 0) asked.other_worker = asked.same_worker;
-        if (query.worker_class == 0) asked.other_class = 1.0f;
-        for (int part = 0; part < parts; part++) {
-            range these = runs[part];
-            if (how->per_step > 0.0f) weigh(history, age, query, &asked, these, space->weight, all);
-            else weigh_unsized(history, age, query, &asked, these, space->weight, all);
-            if (these.to > history->count) these.to = history->count;
-            if (how->sloped) place_sloped(history, these, query.size, nexus_slope(history), space->bin, &over);
-            else place(history, these, space->bin, &over);
-        }
-        for (int32_t back = 0; back < scope.unseen; back++)
-            space->weight[(history->head - 1 - back + NEXUS_RUNS) % NEXUS_RUNS] = 0.0f;
-        for (int part = 0; part < parts; part++) scatter(history, space, runs[part]);
-    }
+/* Bins of the runs that are looked at. */
+static void place_each(const nexus_history *history, nexus_workspace *space, range runs, int32_t size, int32_t sloped,
+                       nexus_span *over) {
+    if (runs.to > history->count) runs.to = history->count;
+    if (sloped) place_sloped(history, runs, size, nexus_slope(history), space->bin, over);
+    else place(history, runs, space->bin, over);
+}
+
+/* Puts the weighed runs and the hint into a cumulative histogram. */
+static nexus_span gather(const nexus_history *history, nexus_workspace *space, nexus_query query, const range *runs,
+                         int parts, int32_t unseen, nexus_span over) {
+    for (int32_t back = 0; back < unseen; back++)
+        space->weight[(history->head - 1 - back + NEXUS_RUNS) % NEXUS_RUNS] = 0.0f;
+    for (int part = 0; part < parts; part++) scatter(history, space, runs[part]);
     if (query.hint_weight > 0.0f) {
         const int32_t bin = nexus_bin_of(to_step((double)query.hint));
         space->histogram[0][bin] += query.hint_weight;
@@ -254,6 +280,55 @@ nexus_span nexus_spread(const nexus_history *history, nexus_workspace *space, ne
     quantise(space, over);
     accumulate(space, over);
     return over;
+}
+
+nexus_span nexus_spread(const nexus_history *history, nexus_workspace *space, nexus_query query,
+                        const nexus_alikeness *how, nexus_scope scope, nexus_tally *all) {
+    nexus_span over = {NEXUS_BINS - 1, 0};
+    memset(all, 0, sizeof *all);
+    range runs[2];
+    const int parts = history->count > 0 ? ranges_of(history, scope.newest, runs) : 0;
+    const float *age = ages_of(history, space, how->ages, scope.unseen);
+    nexus_alikeness asked = *how; /* where the question names no worker or class, no run is another's */
+    if (query.worker == 0) asked.other_worker = asked.same_worker;
+    if (query.worker_class == 0) asked.other_class = 1.0f;
+    for (int part = 0; part < parts; part++) {
+        if (how->per_step > 0.0f) weigh(history, age, query, &asked, runs[part], space->weight, all);
+        else weigh_unsized(history, age, query, &asked, runs[part], space->weight, all);
+        place_each(history, space, runs[part], query.size, how->sloped, &over);
+    }
+    return gather(history, space, query, runs, parts, scope.unseen, over);
+}
+
+nexus_span nexus_share(const nexus_history *history, nexus_workspace *space, nexus_query query,
+                       const nexus_alikeness *how, nexus_scope scope) {
+    nexus_span over = {NEXUS_BINS - 1, 0};
+    range runs[2];
+    const int parts = history->count > 0 ? ranges_of(history, scope.newest, runs) : 0;
+    const float *age = ages_of(history, space, how->ages, scope.unseen);
+    for (int part = 0; part < parts; part++) {
+        if (how->per_step > 0.0f) weigh_classes(history, age, query.size, how, runs[part], space->own, space->other);
+        else weigh_classes_unsized(age, how, runs[part], space->own, space->other);
+        place_each(history, space, runs[part], query.size, how->sloped, &over);
+    }
+    return over;
+}
+
+nexus_span nexus_spread_class(const nexus_history *history, nexus_workspace *space, nexus_query query,
+                              nexus_scope scope, nexus_span over) {
+    range runs[2];
+    const int parts = history->count > 0 ? ranges_of(history, scope.newest, runs) : 0;
+    const float *other = query.worker_class == 0 ? space->own : space->other;
+    for (int part = 0; part < parts; part++)
+        choose(history->worker_class, query.worker_class, space->own, other, runs[part], space->weight);
+    return gather(history, space, query, runs, parts, scope.unseen, over);
+}
+
+NEXUS_CLONES
+int nexus_has_class(const nexus_history *history, uint16_t worker_class) {
+    int32_t found = 0;
+    for (ptrdiff_t run = 0; run < history->count; run++) found |= history->worker_class[run] == worker_class;
+    return found;
 }
 
 nexus_span nexus_span_of(const nexus_history *history, nexus_workspace *space, int32_t size) {

@@ -44,6 +44,17 @@ typedef struct {
 nexus_span nexus_spread(const nexus_history *history, nexus_workspace *space, nexus_query query,
                         const nexus_alikeness *how, nexus_scope scope, nexus_tally *all);
 
+/* The same for questions that differ in nothing but the class and name no worker, in two steps: what they share, and
+ * what is left to do for one of them. `over` goes from the first to each second. Together they give what
+ * nexus_spread gives, to the bit. Cost of the first: all but the scatter; of the second: the scatter, and the bins. */
+nexus_span nexus_share(const nexus_history *history, nexus_workspace *space, nexus_query query,
+                       const nexus_alikeness *how, nexus_scope scope);
+nexus_span nexus_spread_class(const nexus_history *history, nexus_workspace *space, nexus_query query,
+                              nexus_scope scope, nexus_span over);
+
+/* Whether a run that counts may be of this class; if not, its answer is that of any other class without runs. */
+int nexus_has_class(const nexus_history *history, uint16_t worker_class);
+
 /* Exponent of the type's power law of size, in 1/1024. */
 int32_t nexus_slope(const nexus_history *history);
 

@@ -65,22 +65,56 @@ static nexus_scope scope_of(const nexus_history *history, int32_t leader, int32_
     return (nexus_scope){unseen, easy ? NEWEST_RUNS : 0};
 }
 
+/* How far shown quantiles are moved away from the p50. */
+typedef struct {
+    float side_min; /* log2: they are never nearer than this, before ... */
+    float factor;   /* ... they are this many times as far as the runs have them */
+} widening;
+
+static widening widening_of(const nexus_history *history) {
+    return (widening){SIDE_MIN + SIDE_COLD / (float)(history->samples + 1),
+                      (float)nexus_exp2((double)history->widening)};
+}
+
+static float below(float p50, float quantile, widening by) {
+    const float side = p50 - quantile;
+    return p50 - (side > by.side_min ? side : by.side_min) * by.factor;
+}
+
+static float above(float p50, float quantile, widening by) {
+    const float side = quantile - p50;
+    return p50 + (side > by.side_min ? side : by.side_min) * by.factor;
+}
+
+/* Mean from the quantiles 0.1 and 0.9. Swanson's rule for the mean of the logarithms, and ln 2 / 2 of their variance
+ * for the mean of the times. */
+static float mean_of(const nexus_workspace *space, nexus_span over, float low, float high) {
+    const float middle = nexus_quantile(space, over, 0.5f);
+    const float deviation = (high - low) * (1.0f / 2.5631031f); /* of the normal law with these quantiles */
+    return 0.3f * low + 0.4f * middle + 0.3f * high + 0.34657359f * deviation * deviation;
+}
+
 /* Quantiles and mean from a cumulative histogram. */
-static void describe(const nexus_workspace *space, nexus_span over, float side_min, float widening,
-                     nexus_estimate *out) {
+static void describe(const nexus_workspace *space, nexus_span over, widening by, nexus_estimate *out) {
     float at[NEXUS_SHOWN];
     for (ptrdiff_t index = 0; index < NEXUS_SHOWN; index++) {
         at[index] = nexus_quantile(space, over, QUANTILES[index]);
-        float side = index == 0 ? out->p50 - at[index] : at[index] - out->p50;
-        side = (side > side_min ? side : side_min) * widening;
-        out->shown[index] = index == 0 ? out->p50 - side : out->p50 + side;
+        out->shown[index] = index == 0 ? below(out->p50, at[index], by) : above(out->p50, at[index], by);
     }
-    const float middle = nexus_quantile(space, over, 0.5f);
-    const float deviation = (at[2] - at[0]) * (1.0f / 2.5631031f); /* of the normal law with these quantiles */
-    /* Swanson's rule for the mean of the logarithms, and ln 2 / 2 of their variance for the mean of the times. */
-    const float mean = 0.3f * at[0] + 0.4f * middle + 0.3f * at[2] + 0.34657359f * deviation * deviation;
+    const float mean = mean_of(space, over, at[0], at[2]);
     const float least = out->shown[0], most = out->shown[3] + 1.0f;
     out->mean = mean < least ? least : (mean > most ? most : mean);
+}
+
+/* The mean that describe() gives, without what it does not depend on. */
+static float mean_alone(nexus_workspace *space, nexus_span over, widening by) {
+    const float p50 = nexus_densest(space, over);
+    const float low = nexus_quantile(space, over, QUANTILES[0]), high = nexus_quantile(space, over, QUANTILES[2]);
+    const float mean = mean_of(space, over, low, high), least = below(p50, low, by);
+    if (mean < least) return least;
+    if (mean <= above(p50, high, by) + 1.0f) return mean; /* and the quantile 0.95 is no less than 0.9 */
+    const float most = above(p50, nexus_quantile(space, over, QUANTILES[3]), by) + 1.0f;
+    return mean > most ? most : mean;
 }
 
 /* Effective number of runs: (sum w)^2 / sum w^2. */
@@ -102,8 +136,29 @@ int nexus_predict(const nexus_history *history, nexus_workspace *space, nexus_qu
     estimate->hit_rate = rate_of(history, expert);
     estimate->p50 = nexus_densest(space, over);
     estimate->alike = effective(&all, query.hint_weight);
-    describe(space, over, SIDE_MIN + SIDE_COLD / (float)(history->samples + 1),
-             (float)nexus_exp2((double)history->widening), estimate);
+    describe(space, over, widening_of(history), estimate);
+    return 0;
+}
+
+int nexus_class_means(const nexus_history *history, nexus_workspace *space, nexus_query query,
+                      const uint16_t *classes, ptrdiff_t count, float *means_ms) {
+    if (history->count == 0 && !(query.hint_weight > 0.0f)) return -1;
+    const int32_t expert = leader_of(history);
+    const nexus_scope scope = scope_of(history, expert, 0);
+    const nexus_span shared = nexus_share(history, space, query, &EXPERTS[expert], scope);
+    const widening by = widening_of(history);
+    ptrdiff_t absent = -1; /* the first class without runs */
+    for (ptrdiff_t index = 0; index < count; index++) {
+        query.worker_class = classes[index];
+        const int present = query.worker_class == 0 || nexus_has_class(history, query.worker_class);
+        if (!present && absent >= 0) {
+            means_ms[index] = means_ms[absent];
+            continue;
+        }
+        if (!present) absent = index;
+        means_ms[index] = mean_alone(space, nexus_spread_class(history, space, query, scope, shared), by);
+    }
+    for (ptrdiff_t index = 0; index < count; index++) means_ms[index] = (float)nexus_exp2((double)means_ms[index]);
     return 0;
 }
 

@@ -65,6 +65,7 @@ typedef struct {
     float full[NEXUS_AGES][2 * NEXUS_RUNS];    /* weight by age in a full ring, laid out for any head */
     float growing[NEXUS_AGES][2 * NEXUS_RUNS]; /* in a ring that is not yet full: the ramp, then zeros */
     float weight[NEXUS_RUNS];
+    float own[NEXUS_RUNS], other[NEXUS_RUNS]; /* weight if the run is of the asked class, and if it is not */
     uint16_t bin[NEXUS_RUNS];
     float histogram[NEXUS_STRIPES][NEXUS_BINS]; /* zero between calls; stripes, so that equal bins do not queue up */
     int32_t below[NEXUS_BINS + 128];            /* cumulative histogram with room for a band on both sides */
@@ -80,6 +81,13 @@ int16_t nexus_size_step(double payload_bytes);
 
 /* Full estimate for a query from at least one run (or a hint). Returns 0, or -1 if there is neither. */
 int nexus_predict(const nexus_history *history, nexus_workspace *space, nexus_query query, nexus_estimate *estimate);
+
+/* Means in ms (log-normal, within the shown quantiles) for several classes and no worker in particular: to the bit
+ * those of one nexus_predict each, rounded to float. Returns 0, or -1 if there is neither a run nor a hint; then
+ * nothing is written. Cost: the first class as much as a prediction without its quantiles, each further one the
+ * scatter of the ring and the bins of its span; classes without runs cost one between them. */
+int nexus_class_means(const nexus_history *history, nexus_workspace *space, nexus_query query,
+                      const uint16_t *classes, ptrdiff_t count, float *means_ms);
 
 /* What had been predicted for a run. */
 typedef struct {

@@ -57,6 +57,10 @@ cdef extern from "nexus_history.h" nogil:
     void nexus_prepare(Workspace *space) noexcept
     int16_t nexus_size_step(double payload_bytes) noexcept
     int nexus_predict(const History *history, Workspace *space, Query query, Estimated *estimate) noexcept
+    int nexus_class_means(
+        const History *history, Workspace *space, Query query, const uint16_t *classes, Py_ssize_t count,
+        float *means_ms
+    ) noexcept
     int nexus_learn(History *history, Workspace *space, Query query, double run_ms, Forecast forecast) noexcept
     void nexus_push(History *history, Query query, double run_ms, bint doubted) noexcept
 
@@ -81,9 +85,13 @@ cdef class HistoryTable:
     cdef Py_ssize_t types_max  # types kept; the one learned longest ago gives way; count
     cdef dict row_by_type  # str -> int, the type learned longest ago first
     cdef dict hash_by_name  # str -> int, of workers and classes; a cache
+    cdef tuple classes  # asked for last; the same ones are asked for again and again
+    cdef uint16_t *class_hashes  # shape (len(classes),), hash of each
 
     cdef Py_ssize_t new_row(self, str task_type) except -1
     cdef History *find(self, str task_type) except? NULL
     cdef History *touch(self, str task_type) except NULL
     cdef uint16_t hash_of(self, str name) except? 0
+    cdef int name_classes(self, tuple classes) except -1
     cdef Query query_of(self, double payload_bytes, str worker_class, str worker) except *
+    cdef int add_hint(self, Query *query, double hint_ms, double hint_weight) except -1

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple, Self, final
 
+from typing_extensions import Buffer
+
 class HistoryEstimate(NamedTuple):
     """Predicted service time from like runs. Milliseconds unless said otherwise."""
 
@@ -46,6 +48,23 @@ class HistoryTable:
         hint_weight: float = 0.0,
     ) -> HistoryEstimate | None:
         """`None` if nothing is known of the type and there is no hint. A hint counts as `hint_weight` runs."""
+    def class_means(
+        self,
+        task_type: str,
+        payload_bytes: float,
+        classes: tuple[str, ...],
+        means_ms: Buffer,
+        hint_ms: float = 0.0,
+        hint_weight: float = 0.0,
+    ) -> int:
+        """Means for several worker classes and no worker in particular, into the first `len(classes)` C floats of
+        `means_ms`, in ms: to the bit `predict(task_type, payload_bytes, each, "", ...).mean_ms` as float32.
+
+        Gives the samples of the type. If nothing is known of it and there is no hint, 0, and nothing is written.
+        Raises `KernelError` if the buffer is not of C floats (an `array("f")`) or too short, `TypeError` or
+        `BufferError` if it is no writable contiguous buffer or a class is no str. Asked with the same tuple again,
+        it need not look at the names. Cost: 0.6 us for one class, each further one that has runs 0.3 us.
+        """
     def learn(
         self,
         task_type: str,

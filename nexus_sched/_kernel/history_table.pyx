@@ -7,9 +7,12 @@ runs in equal order give equal bytes on every machine.
 from collections import namedtuple
 
 cimport cython
+from cpython.buffer cimport (
+    PyBUF_FORMAT, PyBUF_ND, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
 from libc.stdint cimport int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcpy, strcmp
 
 from nexus_sched._kernel.layout cimport (
     body_of, checked_body, name_at, new_frame, nexus_digest, nexus_get_f32, nexus_get_f64, nexus_get_u32,
@@ -26,6 +29,7 @@ cdef Py_ssize_t RECORD_BYTES = 4 + 4 + 4 + 8 + 5 * 8 + 2 * 4 * EXPERTS + 3 * 4 +
 cdef Py_ssize_t RUN_BYTES = 8
 cdef Py_ssize_t TYPES_MAX = 1 << 20
 cdef Py_ssize_t HASHES_MAX = 65_536
+cdef Py_ssize_t CLASSES_MAX = 65_536
 cdef double MS_MAX = 1e15
 cdef double MS_MIN = 1e-9  # what the kernel calls instant
 cdef double PROPORTION_MAX = 1e9
@@ -81,6 +85,7 @@ cdef class HistoryTable:
         free(self.histories)
         free(self.space)
         free(self.blank)
+        free(self.class_hashes)
 
     def __len__(self):
         return len(self.row_by_type)
@@ -105,11 +110,7 @@ cdef class HistoryTable:
         cdef double ms[6]
         cdef Query query = self.query_of(payload_bytes, worker_class, worker)
         cdef History *history = self.find(task_type)
-        if hint_weight > 0.0:
-            if not (0.0 <= hint_ms <= MS_MAX and hint_weight <= 1e6):
-                raise KernelError(f"hint of {hint_ms!r} ms with weight {hint_weight!r} is out of bounds")
-            query.hint = <float>nexus_log2(max(hint_ms, 1e-6))
-            query.hint_weight = <float>hint_weight
+        self.add_hint(&query, hint_ms, hint_weight)
         if history == NULL:
             if not hint_weight > 0.0:
                 return None
@@ -126,6 +127,34 @@ cdef class HistoryTable:
         return new_tuple(HistoryEstimate, (
             ms[0], ms[1], ms[2], ms[3], ms[4], ms[5], told.alike, told.hit_rate, told.expert, history.samples
         ))
+
+    def class_means(
+        self,
+        str task_type not None,
+        double payload_bytes,
+        tuple classes not None,
+        means_ms not None,
+        double hint_ms=0.0,
+        double hint_weight=0.0,
+    ):
+        """Means for several classes in one pass; the samples of the type, 0 if there are none."""
+        cdef Query query = self.query_of(payload_bytes, "", "")
+        cdef History *history = self.find(task_type)
+        cdef Py_buffer view
+        self.add_hint(&query, hint_ms, hint_weight)
+        if history == NULL:
+            if not hint_weight > 0.0:
+                return 0
+            history = self.blank
+        self.name_classes(classes)
+        PyObject_GetBuffer(means_ms, &view, PyBUF_WRITABLE | PyBUF_ND | PyBUF_FORMAT)
+        try:
+            if strcmp(view.format, b"f") != 0 or view.len < len(classes) * <Py_ssize_t>sizeof(float):
+                raise KernelError(f"means_ms must be a buffer of at least {len(classes)} C floats")
+            nexus_class_means(history, self.space, query, self.class_hashes, len(classes), <float *>view.buf)
+        finally:
+            PyBuffer_Release(&view)
+        return history.samples
 
     def learn(
         self,
@@ -274,6 +303,26 @@ cdef class HistoryTable:
         self.hash_by_name[name] = value
         return value
 
+    cdef int name_classes(self, tuple classes) except -1:
+        """Hashes of these classes into `class_hashes`. Asked with the same tuple again it does nothing."""
+        cdef uint16_t *hashes
+        cdef Py_ssize_t index
+        if classes is self.classes:
+            return 0
+        if len(classes) > CLASSES_MAX:
+            raise KernelError(f"{len(classes)} classes at once are more than {CLASSES_MAX}")
+        self.classes = None
+        hashes = <uint16_t *>realloc(self.class_hashes, max(len(classes), 1) * sizeof(uint16_t))
+        if hashes == NULL:
+            raise MemoryError(f"hashes of {len(classes)} classes")
+        self.class_hashes = hashes
+        for index in range(len(classes)):
+            if not isinstance(classes[index], str):
+                raise TypeError(f"a class is a str, not {classes[index]!r}")
+            hashes[index] = self.hash_of(classes[index])
+        self.classes = classes
+        return 0
+
     cdef Query query_of(self, double payload_bytes, str worker_class, str worker) except *:
         cdef Query query
         if not 0.0 <= payload_bytes <= BYTES_MAX:
@@ -284,6 +333,15 @@ cdef class HistoryTable:
         query.hint = 0.0
         query.hint_weight = 0.0
         return query
+
+    cdef int add_hint(self, Query *query, double hint_ms, double hint_weight) except -1:
+        """What the submitter expects, if anything."""
+        if hint_weight > 0.0:
+            if not (0.0 <= hint_ms <= MS_MAX and hint_weight <= 1e6):
+                raise KernelError(f"hint of {hint_ms!r} ms with weight {hint_weight!r} is out of bounds")
+            query.hint = <float>nexus_log2(max(hint_ms, 1e-6))
+            query.hint_weight = <float>hint_weight
+        return 0
 
 
 cdef int check_run(double run_ms) except -1:

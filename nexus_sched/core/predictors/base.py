@@ -6,6 +6,7 @@ An exception or a non-finite number counts as a failure for the breaker in `core
 
 from __future__ import annotations
 
+from array import array
 from typing import Protocol
 
 from msgspec import Struct
@@ -47,6 +48,19 @@ class Predictor(Protocol):
 
     def digest(self) -> int:
         """64-bit digest of everything learned; equal state, equal digest."""
+
+
+class ClassPredictor(Predictor, Protocol):
+    """A predictor that answers for all worker classes of a pool at once. Optional: whoever has no attribute
+    `predict_classes` is asked once for each class. Same ladder, same means, but as float32; see `Predictor`.
+    """
+
+    def predict_classes(self, task: Task, classes: tuple[str, ...], means_ms: array[float]) -> bool:
+        """Fill the first `len(classes)` of `means_ms`, an array of typecode "f", with the mean in ms on each class.
+
+        Each is `predict(task, None, that class).mean_ms`. False without data; then they mean nothing. Asked
+        with the same tuple object again it is faster. Budget: that of one `predict`.
+        """
 
 
 class PredictorFactory(Protocol):

@@ -7,6 +7,8 @@ submitter's hint counts, and which workers are not believed.
 
 from __future__ import annotations
 
+from array import array
+
 import msgspec
 from msgspec import Struct
 
@@ -82,6 +84,22 @@ class LearnedPredictor:
             return _prediction(told, "family", FAMILY_CONFIDENCE)
         told = self._families.predict(EVERYTHING, 0.0, worker_class, name)
         return None if told is None else _prediction(told, "all types", EVERYTHING_CONFIDENCE)
+
+    def predict_classes(self, task: Task, classes: tuple[str, ...], means_ms: array[float]) -> bool:
+        """Means in ms on each class, from one look at the runs; the same ladder as `predict`. False without data."""
+        types = self._types
+        hint_ms = task.hint_ms
+        if hint_ms is None or types.samples(task.type) >= HINT_SAMPLES_MAX:
+            if types.class_means(task.type, task.payload_bytes, classes, means_ms) >= self._samples_min:
+                return True
+        else:
+            types.class_means(task.type, task.payload_bytes, classes, means_ms, hint_ms, HINT_RUNS)
+            return True
+        families = self._families
+        return (
+            families.class_means(family_of(task.type), task.payload_bytes, classes, means_ms) > 0
+            or families.class_means(EVERYTHING, 0.0, classes, means_ms) > 0
+        )
 
     def learn(self, run: CompletedRun) -> str | None:
         """Take in one run, unless its worker is not believed. Says so when that or a drift is new."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -121,6 +122,21 @@ def test_runs_teach_without_a_prediction_and_with_another_predictors():
     for prediction in (None, foreign):
         assert predictor.learn(CompletedRun(task(), "w", "c", 100.0, 0, prediction)) is None
     assert p50_ms(predictor) == pytest.approx(100.0, rel=0.05)
+
+
+def test_means_by_class_are_those_of_one_prediction_each_on_every_rung_of_the_ladder():
+    story, means_ms = Story(7, LearnedPredictor(EngineSettings(min_samples=4))), array("f", [0.0] * 3)
+    classes, bases = ("c0", "c1", "unheard-of"), set()
+    assert not story.predictor.predict_classes(task("a"), classes, means_ms)
+    for step in range(300):
+        number, of = story.dice.randrange(2), task(f"{story.dice.choice('abc')}.{step**3 % 40}", 1000 * (step % 3))
+        story.run("w", story.about(100.0 * (1 + number)), of, f"c{number}")
+        for asked in (of, task("a.new", 5), task("stranger"), task("hinted", 5, 900.0), task(of.type, 5, 900.0)):
+            told = [story.predictor.predict(asked, None, each) for each in classes]
+            assert story.predictor.predict_classes(asked, classes, means_ms)
+            assert means_ms == array("f", [each.mean_ms for each in told if each is not None])
+            bases |= {each.basis for each in told if each is not None}
+    assert {"family", "all types", "hint"} < bases, "not every rung was asked"
 
 
 def test_interval_of_eighty_percent_holds_eighty_percent():
