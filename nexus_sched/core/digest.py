@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from nexus_sched._kernel.digest import digest64
-
-if TYPE_CHECKING:
-    from nexus_sched.core.engine import Engine
+from nexus_sched.core.state import EngineState
 
 
-def digest_of(engine: Engine) -> int:
+def digest_of(engine: EngineState) -> int:
     """64 bit over what decisions depend on. Costs a snapshot of the tables: for every 1024th turn."""
     placement, forecasts = engine.placement, engine.forecasts
     scalars = (

@@ -34,6 +34,12 @@ class TaskRecord(Struct, array_like=True, gc=False, eq=False):
     shadow_p50_ms: float = -1.0  # placed: what the predictor in the shadow said, -1 without
     stop_entry: str = ""  # placed: the control message that asks to stop it, if any
     shadow: str = ""  # placed: the predictor that said `shadow_p50_ms`, empty without
+    avoid: str = ""  # waiting: the worker where it failed or was taken from; another one is better
+    retries: int = 0  # runs that failed and were followed by another attempt
+    not_before_ms: int = 0  # waiting: it may not be placed earlier (delay, back-off); 0: at once
+    moves: int = 0  # times it was taken back to be placed better
+    preemptions: int = 0  # times it gave way to a more urgent task
+    preempted_at_ms: int = 0  # the last time
 
     @property
     def waiting(self) -> bool:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
-from nexus_sched.core.engine import COUNTERS, Engine
+from nexus_sched.core.engine import Engine
 from nexus_sched.core.forecasts import ForecastState
 from nexus_sched.core.predictors.base import PredictorFactory
 from nexus_sched.core.records import TaskRecord, WorkerRecord
+from nexus_sched.core.state import COUNTERS
 from nexus_sched.errors import SnapshotUnreadable
 from nexus_sched.model.settings import EngineSettings
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from nexus_sched.model.decision import SchedulingDecision
+from nexus_sched.model.eta import Eta
 from nexus_sched.model.outcome import Reason
 
 
@@ -53,12 +54,13 @@ class Retract(Effect, frozen=True, tag="retract"):
 
 
 class CancelRunning(Effect, frozen=True, tag="stop"):
-    """Tell a worker to stop a task it has; cooperative."""
+    """Tell a worker to stop a task it has; cooperative. With `preempt` the run goes back and waits again."""
 
     task_id: str
     attempt: int
     worker: str
     inbox_entry: str
+    preempt: bool = False
 
 
 class Discard(Effect, frozen=True, tag="discard"):
@@ -75,4 +77,18 @@ class Noticed(Effect, frozen=True, tag="noticed"):
     detail: str
 
 
-AnyEffect = Noticed | Dispatch | DeadLetter | CancelQueued | Retract | CancelRunning | Discard
+class Estimated(Effect, frozen=True, tag="estimated"):
+    """When a task will start and finish: kept with the task, and told to its submitter."""
+
+    task_id: str
+    eta: Eta
+
+
+class Answered(Effect, frozen=True, tag="answered"):
+    """What the engine says to a question; `reply` names the list that the asker waits on."""
+
+    reply: str
+    blob: bytes  # JSON
+
+
+AnyEffect = Noticed | Dispatch | DeadLetter | CancelQueued | Retract | CancelRunning | Discard | Estimated | Answered

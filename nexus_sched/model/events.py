@@ -10,6 +10,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from nexus_sched.model.outcome import Outcome, Reason
+from nexus_sched.model.question import Question
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.model.task import Task
 
@@ -87,6 +88,9 @@ class WorkerJoined(Event, frozen=True, tag="joined"):
     incarnation: int
     slots: int
     worker_class: str
+    labels: dict[str, str] = {}
+    taints: tuple[str, ...] = ()
+    resources: dict[str, float] = {}
 
 
 class WorkerReported(Event, frozen=True, tag="reported"):
@@ -121,10 +125,49 @@ class WorkerTrusted(Event, frozen=True, tag="trusted"):
     worker: str
 
 
+class WorkerCordoned(Event, frozen=True, tag="cordoned"):
+    """An operator wants no new tasks on a worker; with `drain` also what it has not started goes back."""
+
+    worker: str
+    drain: bool
+    reason: str
+    actor: str
+
+
+class WorkerResumed(Event, frozen=True, tag="resumed"):
+    """An operator lets a worker take tasks again, whatever had stopped it (cordon, drain, open breaker)."""
+
+    worker: str
+    reason: str
+    actor: str
+
+
+class WorkerTripped(Event, frozen=True, tag="tripped"):
+    """An operator opens a worker's breaker."""
+
+    worker: str
+    reason: str
+    actor: str
+
+
+class QuestionAsked(Event, frozen=True, tag="asked"):
+    """Somebody wants to know what only the engine knows; the answer is the effect `Answered` of the same turn."""
+
+    reply: str
+    question: Question
+
+
 class ModeChanged(Event, frozen=True, tag="mode"):
     """An operator chose how workers are picked. `mode` is one of `settings.MODES`."""
 
     mode: str
+
+
+class SettingsChanged(Event, frozen=True, tag="settings"):
+    """The configuration was read again while a leader leads; it counts from this turn on."""
+
+    settings: EngineSettings
+    actor: str
 
 
 class PredictorOverran(Event, frozen=True, tag="overran"):
@@ -171,7 +214,12 @@ AnyEvent = (
     | WorkerLeft
     | WorkerSuspected
     | WorkerTrusted
+    | WorkerCordoned
+    | WorkerResumed
+    | WorkerTripped
+    | QuestionAsked
     | ModeChanged
+    | SettingsChanged
     | PredictorOverran
     | PredictorChosen
     | EstimatePinned

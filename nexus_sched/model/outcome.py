@@ -21,6 +21,7 @@ class Outcome(Enum):
     TIMED_OUT = "timed-out"
     CANCELLED = "cancelled"
     REJECTED = "rejected"  # the worker knows no such type, or cannot read the payload
+    PREEMPTED = "preempted"  # stopped in favour of a more urgent task; never final, never a failure
 
 
 class Completion(Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -70,3 +71,5 @@ class Reason(Enum):
     TOO_LARGE = "too-large"
     ENGINE_ERROR = "engine-error"  # handling it raised; kept for inspection
     CANCELLED = "cancelled"
+    PREEMPTED = "preempted"
+    DEADLINE = "deadline"  # strict, and it could not be met

@@ -10,16 +10,22 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from nexus_sched.model.terms import NO_TERMS, Condition, Terms
+
 PRIORITY_MIN = 0
 PRIORITY_MAX = 9  # the most urgent
 PRIORITY_DEFAULT = 5
 ATTEMPTS_MAX = 100
 DURATION_MS_MAX = 30 * 86_400_000.0  # 30 days
 PAYLOAD_BYTES_MAX = 64 * 2**20
+CONDITIONS_MAX = 16
+RESOURCES_MAX = 8
 
 Priority = Annotated[int, Meta(ge=PRIORITY_MIN, le=PRIORITY_MAX)]
 Attempts = Annotated[int, Meta(ge=1, le=ATTEMPTS_MAX)]
 DurationMs = Annotated[float, Meta(ge=0.0, le=DURATION_MS_MAX)]
+Name = Annotated[str, Meta(max_length=128)]
+Amount = Annotated[float, Meta(gt=0.0, le=1e15)]
 
 
 class Retry(Enum):
@@ -44,6 +50,19 @@ class TaskSpec(Struct, frozen=True, omit_defaults=True, kw_only=True):
     retry: Retry = Retry.LOST
     codec: Annotated[str, Meta(max_length=16)] = "msgpack"  # how the payload is encoded: msgpack, json or raw
     traceparent: Annotated[str, Meta(max_length=64)] | None = None  # W3C trace context, passed on untouched
+    requires: Annotated[tuple[Condition, ...], Meta(max_length=CONDITIONS_MAX)] = ()
+    tolerates: Annotated[tuple[Name, ...], Meta(max_length=CONDITIONS_MAX)] = ()
+    resources: Annotated[dict[Name, Amount], Meta(max_length=RESOURCES_MAX)] = {}
+    tenant: Name = ""
+    key: Name = ""  # what limits count
+    affinity: Name = ""
+    affinity_ms: DurationMs | None = None
+    deadline_ms: DurationMs | None = None  # from its submission
+    deadline_strict: bool = False  # refuse it rather than be late
+    delay_ms: DurationMs = 0.0  # not before this long after its submission
+    idempotent: bool = False  # may run twice at once
+    backoff_ms: DurationMs | None = None  # before the first retry, doubled each time
+    eta: bool = False  # answer with an estimate on the reply channel
 
 
 class Task(Struct, frozen=True, array_like=True, gc=False):
@@ -57,3 +76,9 @@ class Task(Struct, frozen=True, array_like=True, gc=False):
     hint_ms: float | None = None
     max_attempts: int = 3
     retry: Retry = Retry.LOST
+    asks: Terms | None = None  # None: nothing beyond its type
+
+    @property
+    def terms(self) -> Terms:
+        """What it asks for; the empty terms if nothing."""
+        return self.asks or NO_TERMS

@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 SLOTS_MAX = 4096
+TAINTS_MAX = 16
 
 
 class WorkerStanding(Enum):
@@ -15,6 +16,8 @@ class WorkerStanding(Enum):
 
     ACCEPTING = "accepting"
     DRAINING = "draining"  # finishes what it runs, takes nothing new
+    CORDONED = "cordoned"  # an operator wants it to take nothing new; it keeps what it has
+    BROKEN = "broken"  # its breaker is open: too many runs failed there
     SUSPECT = "suspect"  # heartbeats late; trusted again at the next one
     GONE = "gone"
 
@@ -26,6 +29,8 @@ class WorkerOffer(Struct, frozen=True, omit_defaults=True, kw_only=True):
     worker_class: Annotated[str, Meta(max_length=128)] = ""
     labels: dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=128)]] = {}
     package_version: Annotated[str, Meta(max_length=32)] = ""
+    taints: Annotated[tuple[Annotated[str, Meta(max_length=128)], ...], Meta(max_length=TAINTS_MAX)] = ()
+    resources: dict[Annotated[str, Meta(max_length=64)], Annotated[float, Meta(gt=0.0, le=1e15)]] = {}
 
 
 class WorkerReport(Struct, frozen=True, omit_defaults=True, kw_only=True):

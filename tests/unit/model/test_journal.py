@@ -10,8 +10,10 @@ import pytest
 from nexus_sched.errors import SnapshotUnreadable
 from nexus_sched.model import effects, events
 from nexus_sched.model.decision import SchedulingDecision
+from nexus_sched.model.eta import Eta
 from nexus_sched.model.journal import FORMAT, Turn, decode_turn, encode_turn
 from nexus_sched.model.outcome import Outcome, Reason
+from nexus_sched.model.question import AskEta, AskWhy, AskWorker
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.model.task import Retry
 from nexus_sched.testing.builders import task
@@ -24,12 +26,19 @@ EVENTS = [
     events.TaskFinished("t1", 1, "w1", Outcome.TIMED_OUT, 0.1 + 0.2, 1e-300, 3),
     events.TaskVanished("t1", 1, "w1"),
     events.CancelRequested("t1"),
-    events.WorkerJoined("w1", 1, 4, "gpu"),
+    events.WorkerJoined("w1", 1, 4, "gpu", {"zone": "a"}, ("spot",), {"gpu": 2.0}),
     events.WorkerReported("w1", 1, True, 1, 2, 0.5, None),
     events.WorkerLeft("w1", 1, False),
     events.WorkerSuspected("w1"),
     events.WorkerTrusted("w1"),
+    events.WorkerCordoned("w1", True, "new disk", "ops"),
+    events.WorkerResumed("w1", "disk is in", "ops"),
+    events.WorkerTripped("w1", "odd results", "ops"),
+    events.QuestionAsked("a1", AskEta("t1")),
+    events.QuestionAsked("a2", AskWhy("t1", "w1")),
+    events.QuestionAsked("a3", AskWorker("w1")),
     events.ModeChanged("shadow"),
+    events.SettingsChanged(EngineSettings(wait_weight=3.0), "ops"),
     events.PredictorOverran(1234.5),
     events.PredictorChosen("boosting", shadow=True),
     events.EstimatePinned("kind", 12.5, 1.0, 1_000, "known to be quick", "ops"),
@@ -44,6 +53,8 @@ EFFECTS = [
     effects.Retract("t1", 1, "w1", "2-0"),
     effects.CancelRunning("t1", 1, "w1", "2-1"),
     effects.Discard("i:w1", "2-1"),
+    effects.Estimated("t1", Eta(5, 1.0, 2.0, 3.0, 11.0, 12.5, 14.0, 0.8, "near", 0.97)),
+    effects.Answered("a1", b"{}"),
     effects.Noticed("drift", "drift: kind no longer runs as predicted"),
 ]
 TURN = Turn(FORMAT, 9, 7, 1_700_000_000_123_456_789, EVENTS, EFFECTS, {"q:5": "1-0", "res": "5-5"}, 2**64 - 1)

@@ -13,7 +13,7 @@ import pytest
 
 from nexus_sched.adapters.memory import MemoryLeaderStore, MemoryShard
 from nexus_sched.adapters.memory.shard import DEAD, FINISHED
-from nexus_sched.core.engine import Engine
+from nexus_sched.core.task_events import TaskEvents
 from nexus_sched.errors import InvalidInput, StateLost, StoreUnreachable
 from nexus_sched.model.frame import decode_frame
 from nexus_sched.model.outcome import Completion, Outcome, Receipt
@@ -342,7 +342,7 @@ def test_suspect_of_a_dead_leader_works_again_under_its_successor():
 
 def poison(monkeypatch: pytest.MonkeyPatch, handler: str, task_id: str) -> None:
     """Let the engine raise at one task."""
-    healthy = getattr(Engine, handler)
+    healthy = getattr(TaskEvents, handler)
 
     def raising(self, event):
         named = getattr(event, "task", event)
@@ -350,11 +350,11 @@ def poison(monkeypatch: pytest.MonkeyPatch, handler: str, task_id: str) -> None:
             raise ZeroDivisionError("broken on purpose")
         healthy(self, event)
 
-    monkeypatch.setattr(Engine, handler, raising)
+    monkeypatch.setattr(TaskEvents, handler, raising)
 
 
 def test_task_that_the_engine_cannot_handle_is_put_aside_and_all_others_run(monkeypatch: pytest.MonkeyPatch):
-    poison(monkeypatch, "_task_submitted", "t7")
+    poison(monkeypatch, "submitted", "t7")
 
     async def story():
         async with staged("w1", "w2") as stage:
@@ -377,7 +377,7 @@ def test_task_that_the_engine_cannot_handle_is_put_aside_and_all_others_run(monk
 
 
 def test_fact_that_the_engine_cannot_handle_is_put_aside_and_all_others_run(monkeypatch: pytest.MonkeyPatch):
-    poison(monkeypatch, "_task_finished", "t7")
+    poison(monkeypatch, "finished", "t7")
 
     async def story():
         async with staged("w1", "w2") as stage:

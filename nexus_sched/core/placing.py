@@ -1,0 +1,85 @@
+"""The end of a turn: place what can be placed, ask back what must come back, tell who must stop."""
+
+from __future__ import annotations
+
+from nexus_sched.core.decide import decide
+from nexus_sched.core.placement import Choice
+from nexus_sched.core.records import TaskRecord
+from nexus_sched.core.state import EngineState
+from nexus_sched.model.effects import CancelRunning, Dispatch, Retract
+from nexus_sched.model.settings import PREDICTIVE
+
+DECISIONS_MAX = 256  # in one turn; the store moves at most this many in one commit
+RETRACTS_MAX = 256
+
+
+class Placing:
+    """Moves tasks from the backlog to workers, and back."""
+
+    def __init__(self, state: EngineState) -> None:
+        self._state = state
+
+    def place_waiting(self) -> None:
+        """Hand out what waits, as far as workers are open and the bound of a turn allows."""
+        state = self._state
+        backlog, table, placement = state.backlog, state.roster.table, state.placement
+        left = DECISIONS_MAX
+        while left and table.open_count and len(backlog):
+            record = backlog.pop()
+            if record is None:
+                break
+            choice = placement.place(record.task, state.now_ms)
+            if choice is None:
+                self.queue(record)
+                break
+            self._dispatch(record, choice)
+            left -= 1
+        state.more = left == 0 and table.open_count > 0 and len(backlog) > 0
+
+    def _dispatch(self, record: TaskRecord, choice: Choice) -> None:
+        state = self._state
+        worker = choice.worker
+        decision = decide(record, choice, state.forecasts, state.now_ms)
+        state.effects.append(Dispatch(decision, record.place, record.entry))
+        record.place = "i:" + worker.name
+        record.entry = f"{state.seq}-{state.dispatches}"
+        state.dispatches += 1
+        free = worker.in_flight < worker.slots
+        wait_ms = 0.0 if free else state.roster.table.booked_ms(worker.row) / worker.slots
+        state.roster.book(worker, record)
+        state.overdue.watch(record, wait_ms, state.now_ms)
+        state.counters["dispatched"] += 1
+        state.counters["predictive" if choice.policy == PREDICTIVE else "fallback"] += 1
+
+    def queue(self, record: TaskRecord) -> None:
+        """Let a task that is in a queue stream wait for its turn."""
+        state = self._state
+        prediction = state.forecasts.predict(record.task, state.now_ms)
+        record.mean_ms = -1.0 if prediction is None else prediction.mean_ms
+        by_length = state.placement.mode == PREDICTIVE
+        settings = state.settings
+        state.backlog.push(record, settings.order_weight if by_length else 0.0, settings.priority_credit_ms)
+
+    def take_back(self) -> None:
+        """Ask for what was recalled, as far as the bound of a turn allows."""
+        state = self._state
+        left = RETRACTS_MAX
+        while state.retracts and left:
+            task_id, attempt = state.retracts.popleft()
+            record = state.tasks.get(task_id)
+            if record is not None and not record.waiting and record.attempt == attempt:
+                state.effects.append(Retract(task_id, attempt, record.worker, record.entry))
+                left -= 1
+        state.more = state.more or bool(state.retracts)
+
+    def send_stops(self) -> None:
+        """Tell workers which runs must end; control messages follow the dispatches in the numbering."""
+        state = self._state
+        index = state.dispatches
+        for record in state.stops:
+            # a later fact of the same turn may have ended it or brought it back
+            if record.waiting or state.tasks.get(record.task.id) is not record:
+                continue
+            record.stop_entry = f"{state.seq}-{index}"
+            state.effects.append(CancelRunning(record.task.id, record.attempt, record.worker, record.stop_entry))
+            index += 1

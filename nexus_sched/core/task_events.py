@@ -1,0 +1,176 @@
+"""What happens to tasks: submitted, reclaimed, finished, vanished, refused, cancelled.
+
+A live task is in exactly one place. Each handler here moves it along one edge of that graph:
+
+      submitted -> WAITING --dispatch--> PLACED --finished--> ended
+                     ^  |                  |  |
+                     |  +--cancel--> ended |  +--vanished--> ended
+                     +-----reclaimed-------+
+                           (or dead letter, if it may not run again)
+
+Facts that do not fit (a repeat, a late completion) are expected: they are counted, tidied up, and change nothing else.
+"""
+
+from __future__ import annotations
+
+from nexus_sched.core.forecasts import PINNED, TOLERANCE
+from nexus_sched.core.lifecycle import why_not_again
+from nexus_sched.core.placing import Placing
+from nexus_sched.core.predictors.base import CompletedRun
+from nexus_sched.core.records import TaskRecord, WorkerRecord
+from nexus_sched.core.state import EngineState
+from nexus_sched.model.effects import Discard
+from nexus_sched.model.events import (
+    CancelRequested,
+    TaskFinished,
+    TaskReclaimed,
+    TaskRefused,
+    TaskSubmitted,
+    TaskVanished,
+)
+from nexus_sched.model.outcome import Outcome, Reason
+from nexus_sched.model.task import DURATION_MS_MAX, PRIORITY_MAX
+
+QUEUE_STREAMS = tuple(f"q:{priority}" for priority in range(PRIORITY_MAX + 1))
+
+
+class TaskEvents:
+    """Handlers of what the store and submitters say of tasks."""
+
+    def __init__(self, state: EngineState, placing: Placing) -> None:
+        self._state = state
+        self._placing = placing
+
+    def submitted(self, event: TaskSubmitted) -> None:
+        """A task is in a queue stream: let it wait for its turn."""
+        state = self._state
+        task = event.task
+        stream = QUEUE_STREAMS[task.priority]
+        known = state.tasks.get(task.id)
+        if known is not None:
+            state.counters["repeated"] += 1
+            if (known.place, known.entry) != (stream, event.entry):
+                state.effects.append(Discard(stream, event.entry))
+            return
+        record = TaskRecord(task, stream, event.entry)
+        state.tasks[task.id] = record
+        state.counters["submitted"] += 1
+        self._placing.queue(record)
+
+    def reclaimed(self, event: TaskReclaimed) -> None:
+        """A dispatched task came back: let it wait again, or end it."""
+        state = self._state
+        record = state.tasks.get(event.task_id)
+        if record is None:
+            # Its end overtook this pointer, or it is nobody's: the commit ends it only if it still lives.
+            state.end_dead(
+                event.task_id,
+                Reason.ENGINE_ERROR,
+                event.attempt,
+                event.worker,
+                "reclaimed but unknown",
+                "q:r",
+                event.entry,
+            )
+            return
+        if record.waiting or record.attempt != event.attempt:
+            state.counters["repeated"] += 1
+            if (record.place, record.entry) != ("q:r", event.entry):
+                state.effects.append(Discard("q:r", event.entry))
+            return
+        state.unplace(record)
+        record.place, record.entry = "q:r", event.entry
+        state.counters["reclaimed"] += 1
+        if event.started:
+            record.starts += 1
+            if event.reason in (Reason.WORKER_LOST, Reason.WORKER_RESTARTED):
+                record.deaths += 1
+        if record.cancelled:
+            state.end_cancelled(record)
+            return
+        reason = why_not_again(record, state.settings.worker_killer_deaths)
+        if reason is None:
+            self._placing.queue(record)
+        else:
+            state.bury(record, reason, event.worker, f"taken back: {event.reason.value}")
+
+    def finished(self, event: TaskFinished) -> None:
+        """A run ended for good."""
+        state = self._state
+        record = state.tasks.get(event.task_id)
+        if record is None:
+            state.counters["repeated"] += 1
+            return
+        on_time = record.place == "i:" + event.worker and record.attempt == event.attempt
+        if not on_time:
+            state.counters["late"] += 1
+            state.effects.append(Discard(record.place, record.entry))
+        worker = state.roster.by_name.get(event.worker)
+        if worker is not None:
+            state.roster.heard(worker, state.now_ms)
+        if event.outcome is Outcome.SUCCEEDED:
+            state.counters["finished"] += 1
+            self._learn(record, event, worker, on_time=on_time)
+        elif event.outcome is Outcome.CANCELLED:
+            state.counters["cancelled"] += 1
+        else:
+            state.counters["failed"] += 1
+        state.forget(record)
+
+    def _learn(self, record: TaskRecord, event: TaskFinished, worker: WorkerRecord | None, *, on_time: bool) -> None:
+        state = self._state
+        run_ms = event.run_ms
+        if not 0.0 <= run_ms <= DURATION_MS_MAX:
+            return
+        prediction = record.prediction if on_time else None
+        if prediction is not None:
+            state.counters["predictions"] += 1
+            if abs(prediction.p50_ms - run_ms) <= TOLERANCE * run_ms:
+                state.counters["predictions_within"] += 1
+            if worker is not None and prediction.basis != PINNED:  # a pin says nothing of the worker
+                state.roster.learn_factor(worker, run_ms, record.mean_ms)
+        worker_class = "" if worker is None else worker.worker_class
+        run = CompletedRun(record.task, event.worker, worker_class, run_ms, state.now_ms, prediction)
+        for notice in state.forecasts.learn(run, record, state.now_ms):
+            kind = notice.partition(":")[0]
+            state.counters["distrusted" if kind == "distrust" else "drifts"] += 1
+            state.notice(kind, notice)
+
+    def vanished(self, event: TaskVanished) -> None:
+        """Only the pointer of a task was left in an inbox."""
+        state = self._state
+        record = state.tasks.get(event.task_id)
+        if record is None or record.place != "i:" + event.worker or record.attempt != event.attempt:
+            return
+        state.counters["vanished"] += 1
+        state.forget(record)
+
+    def refused(self, event: TaskRefused) -> None:
+        """An entry that could not be understood becomes a dead letter."""
+        state = self._state
+        state.counters["refused"] += 1
+        task_id = event.task_id
+        record = state.tasks.get(task_id)
+        if record is not None:
+            if event.reason is Reason.ENGINE_ERROR:
+                # under quarantine: an input of our own that cannot be handled, so its task must end
+                state.effects.append(Discard(record.place, record.entry))
+                state.forget(record)
+            else:
+                # a hostile entry that borrows the id of a live task must not end that task
+                task_id = ""
+        state.end_dead(task_id, event.reason, 0, "", event.detail, event.stream, event.entry)
+
+    def cancel_requested(self, event: CancelRequested) -> None:
+        """Somebody does not want it: end it if it waits, else ask for it back and tell it to stop."""
+        state = self._state
+        record = state.tasks.get(event.task_id)
+        if record is None or record.cancelled:
+            return
+        if record.waiting:
+            state.backlog.remove(record)
+            state.end_cancelled(record)
+            return
+        record.cancelled = True
+        state.retracts.append((event.task_id, record.attempt))
+        state.stops.append(record)
