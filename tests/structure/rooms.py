@@ -33,13 +33,14 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "client": ("runtime.ports",),
     "client.connect": ("client", "runtime.ports", "adapters.redis"),
     "accuracy": ("core", "traces", "plugins"),
+    "sim": ("core", "traces", "fallback", "_kernel"),
     "plugins": ("core", "_kernel", "config", "runtime.ports", "runtime.recovery"),
     # Composition roots: they choose adapters and put the other rooms together.
     "demo": ("adapters.redis", "worker", "client", "traces", "runtime.ports", "replay"),
     "testing": ("adapters", "runtime", "core", "worker", "client", "config", "replay", "fallback", "_kernel"),
     "cli": (
         *("adapters", "runtime", "core", "worker", "client", "config", "replay", "demo", "fallback", "traces"),
-        *("accuracy", "plugins"),
+        *("accuracy", "plugins", "sim"),
     ),
     "__main__": ("cli",),
 }

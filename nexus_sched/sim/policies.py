@@ -1,0 +1,55 @@
+"""Policies by name: each makes the core that decides one simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import structs
+
+from nexus_sched.core.engine import Engine
+from nexus_sched.core.predictors.base import PredictorFactory
+from nexus_sched.core.predictors.ema import EmaPredictor
+from nexus_sched.core.predictors.learned import LearnedPredictor
+from nexus_sched.fallback.least_outstanding import LeastOutstanding
+from nexus_sched.fallback.round_robin import RoundRobin
+from nexus_sched.model.settings import EngineSettings
+from nexus_sched.sim.drive import Core
+from nexus_sched.sim.early import EarlyBinding, PowerOfTwo
+from nexus_sched.sim.oracle import OraclePredictor
+from nexus_sched.sim.pull import SharedQueue
+from nexus_sched.sim.workload import Workload
+
+# Made for a workload, a seed and the settings of the engine.
+CoreFactory = Callable[[Workload, int, EngineSettings], Core]
+
+BASELINE = "least-outstanding"
+ORACLE = "oracle"
+PREDICTORS: dict[str, PredictorFactory] = {"learned": LearnedPredictor, "ema": EmaPredictor}
+
+
+def _engine(predictor: str) -> CoreFactory:
+    def make(workload: Workload, seed: int, settings: EngineSettings) -> Core:  # noqa: ARG001 - a factory's
+        return Engine(PREDICTORS, _with_predictor(settings, predictor))
+
+    return make
+
+
+def _oracle(workload: Workload, seed: int, settings: EngineSettings) -> Core:  # noqa: ARG001 - a factory's
+    predictor = OraclePredictor(workload, lambda: engine.now_ms)
+    engine = Engine({ORACLE: lambda _: predictor}, _with_predictor(settings, ORACLE))
+    return engine
+
+
+def _with_predictor(settings: EngineSettings, name: str) -> EngineSettings:
+    return structs.replace(settings, predictor=name)
+
+
+POLICIES: dict[str, CoreFactory] = {
+    "predictive": _engine("learned"),
+    "ema": _engine("ema"),
+    BASELINE: lambda *_: EarlyBinding(LeastOutstanding()),
+    "pull": lambda *_: SharedQueue(),
+    "p2c": lambda _, seed, __: EarlyBinding(PowerOfTwo(seed)),
+    "round-robin": lambda *_: EarlyBinding(RoundRobin(early=True)),
+    ORACLE: _oracle,
+}
