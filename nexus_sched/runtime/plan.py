@@ -5,16 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from nexus_sched.model.effects import (
+    Answered,
     AnyEffect,
     CancelQueued,
     CancelRunning,
     DeadLetter,
     Discard,
     Dispatch,
+    Estimated,
     Retract,
 )
+from nexus_sched.model.eta import encode_eta
 from nexus_sched.model.outcome import Reason
-from nexus_sched.runtime.ports import FACT_STREAMS, CommitPlan, DispatchLine, EndLine, RetractLine
+from nexus_sched.runtime.ports import (
+    FACT_STREAMS,
+    AnswerLine,
+    CommitPlan,
+    DispatchLine,
+    EndLine,
+    EstimateLine,
+    RetractLine,
+    StopLine,
+)
 
 ID_PART_MAX = 2**64 - 1  # of an entry id; whoever appends an entry may choose it
 
@@ -33,7 +45,8 @@ def plan_commit(turn: bytes, effects: Sequence[AnyEffect], cursors: Mapping[str,
         elif type(effect) is Retract:
             plan.retracts.append(RetractLine(effect.worker, effect.inbox_entry, effect.task_id, effect.attempt))
         elif type(effect) is CancelRunning:
-            plan.stops.append(DispatchLine(effect.worker, effect.task_id, effect.attempt))
+            control = "preempt" if effect.preempt else "stop"
+            plan.stops.append(StopLine(effect.worker, effect.task_id, effect.attempt, control))
         elif type(effect) is CancelQueued:
             removals.setdefault(effect.stream, []).append(effect.entry)
             plan.ends.append(EndLine(False, effect.task_id, 0, Reason.CANCELLED, "", ""))
@@ -41,6 +54,10 @@ def plan_commit(turn: bytes, effects: Sequence[AnyEffect], cursors: Mapping[str,
             if effect.entry:  # a refused input of the shell's own has none
                 removals.setdefault(effect.stream, []).append(effect.entry)
             plan.ends.append(EndLine(True, effect.task_id, effect.attempt, effect.reason, effect.worker, effect.detail))
+        elif type(effect) is Estimated:
+            plan.estimates.append(EstimateLine(effect.task_id, encode_eta(effect.eta)))
+        elif type(effect) is Answered:
+            plan.answers.append(AnswerLine(effect.reply, effect.blob))
     for stream in FACT_STREAMS:
         if stream in cursors:
             plan.trims[stream] = behind(cursors[stream])

@@ -24,6 +24,7 @@ INPUT_STREAMS = (RECLAIMED_STREAM, *FACT_STREAMS, *reversed(PRIORITY_STREAMS))  
 COMMIT_TASKS_MAX = 256  # dispatches in one commit; the store's work per call stays below 5 ms
 REAP_TASKS_MAX = 100
 SUBMIT_TASKS_MAX = 256
+ANSWER_TTL_S = 60  # nobody waits longer for an answer
 
 # One stream entry as it was read: [entry id, [field, value, field, value, ...]], all bytes.
 RawEntry = Sequence[object]
@@ -65,6 +66,15 @@ class DispatchLine(NamedTuple):
     attempt: int
 
 
+class StopLine(NamedTuple):
+    """One control message into an inbox: `stop` ends a task there, `preempt` wants it back in favour of another."""
+
+    worker: str
+    task_id: str
+    attempt: int
+    control: str = "stop"
+
+
 class EndLine(NamedTuple):
     """One task that ends in this commit without a result: a dead letter, or cancelled while queued."""
 
@@ -85,6 +95,20 @@ class RetractLine(NamedTuple):
     attempt: int
 
 
+class EstimateLine(NamedTuple):
+    """When a task will start and finish: kept with its record and announced, if it still lives."""
+
+    task_id: str
+    eta: bytes  # an encoded `Eta`
+
+
+class AnswerLine(NamedTuple):
+    """What the engine says to a question; it waits on the list of `reply` for `ANSWER_TTL_S`."""
+
+    reply: str
+    blob: bytes
+
+
 class CommitPlan(Struct):
     """Everything one turn writes, in the order in which the store applies it."""
 
@@ -94,7 +118,9 @@ class CommitPlan(Struct):
     dispatches: list[DispatchLine]
     ends: list[EndLine]
     retracts: list[RetractLine]
-    stops: list[DispatchLine]  # control messages; they follow the dispatches in the numbering
+    stops: list[StopLine]  # control messages; they follow the dispatches in the numbering
+    estimates: list[EstimateLine] = []
+    answers: list[AnswerLine] = []
 
 
 class Reaped(Struct, frozen=True):
@@ -188,7 +214,7 @@ class StepReply(NamedTuple):
 
 
 class InboxItem(NamedTuple):
-    """One entry of an inbox. `control` is empty for a task, `"stop"` for a request to stop it."""
+    """One entry of an inbox. `control` is empty for a task, else see `StopLine`."""
 
     entry: str
     control: str
@@ -246,8 +272,14 @@ class TaskRecord(NamedTuple):
     worker: str
 
 
+ESTIMATED = "eta"  # stands in the place of an outcome: not the end of the task, but an encoded `Eta`
+
+
 class Ended(NamedTuple):
-    """The announced end of a task. `result` is `None` if it is too large to travel along."""
+    """The announced end of a task, or an estimate of it (outcome `ESTIMATED`).
+
+    `result` is `None` if it is too large to travel along.
+    """
 
     task_id: str
     outcome: str
@@ -274,6 +306,12 @@ class SubmitterStore(Protocol):
 
     async def command(self, blob: bytes) -> None:
         """Append an encoded command for the leader."""
+
+    async def answer(self, reply: str, timeout_ms: int) -> bytes | None:
+        """The next answer on the list of `reply`, `None` if none came in time. May be called concurrently."""
+
+    async def eta(self, task_id: str) -> bytes | None:
+        """The newest `Eta` that was told of a task, encoded; `None` if there is none (any more)."""
 
     async def frame(self) -> bytes | None:
         """The newest picture of the state, `None` if no leader ever wrote one."""

@@ -16,6 +16,7 @@ from nexus_sched.runtime.ports import (
     LeaseSeen,
     RetractLine,
     SequenceMismatch,
+    StopLine,
 )
 from nexus_sched.testing.conformance import LONG_MS, SHORT_MS, START, Stage, case
 
@@ -162,7 +163,7 @@ async def commit_numbers_inbox_entries_by_sequence(stage: Stage) -> None:
     await stage.lead()
     await stage.submit("a", "b", "c")
     lines = [DispatchLine("w1", "a", 1), DispatchLine("w2", "b", 2), DispatchLine("w1", "c", 1)]
-    seq = await stage.commit(dispatches=lines, stops=[DispatchLine("w1", "a", 1)])
+    seq = await stage.commit(dispatches=lines, stops=[StopLine("w1", "a", 1)])
     assert [tuple(item) for item in await stage.inbox("w1")] == [
         (f"{seq}-0", "", "a", 1),
         (f"{seq}-2", "", "c", 1),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nexus_sched.errors import Fenced
 from nexus_sched.model.outcome import Receipt
-from nexus_sched.runtime.ports import DispatchLine, Reaped
+from nexus_sched.runtime.ports import Reaped, StopLine
 from nexus_sched.testing.conformance import Stage, case
 
 
@@ -104,7 +104,7 @@ async def reap_drops_control_messages_and_ended_tasks(stage: Stage) -> None:
     other = await stage.worker.register("other", b"")
     await stage.submit("a")
     entry = await stage.dispatch("a", "w")
-    await stage.commit(stops=[DispatchLine("w", "a", 1)])
+    await stage.commit(stops=[StopLine("w", "a", 1)])
     # somebody else finishes it: an attempt that had been believed lost
     assert await stage.complete("other", other, "a", entry) is Receipt.LATE
     reaped = await stage.leader.reap(stage.lease, "w", await beat_of(stage, "w"), 100)

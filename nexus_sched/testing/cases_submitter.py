@@ -6,7 +6,7 @@ import asyncio
 
 from nexus_sched.errors import InvalidInput, StoreError
 from nexus_sched.model.outcome import Acceptance, Outcome, Reason
-from nexus_sched.runtime.ports import SUBMIT_TASKS_MAX, EndLine, SubmitLine
+from nexus_sched.runtime.ports import ESTIMATED, SUBMIT_TASKS_MAX, AnswerLine, EndLine, EstimateLine, SubmitLine
 from nexus_sched.testing.conformance import LONG_MS, SHORT_MS, Stage, case
 
 _INLINE_BYTES_MAX = 8_192
@@ -176,3 +176,57 @@ async def ended_waits_while_nothing_ends(stage: Stage) -> None:
     except TimeoutError:
         return
     raise AssertionError("something ended")
+
+
+@case
+async def estimate_is_kept_with_a_live_task_and_told(stage: Stage) -> None:
+    """The newest one stands; an ended or unknown task has no use for one, and nobody hears of it."""
+    await stage.lead()
+    incarnation = await stage.worker.register("w", b"")
+    await stage.submitter.subscribed("me")
+    await stage.submit("queued", "ends", reply="me")
+    await stage.submit("silent")
+    assert await stage.submitter.eta("queued") is None
+    lines = [EstimateLine(task_id, b"\x00 first") for task_id in ("queued", "silent", "unknown")]
+    await stage.commit(estimates=lines)
+    await stage.commit(estimates=[EstimateLine("queued", b"second")])
+    entry = await stage.dispatch("ends", "w")
+    await stage.start("w", incarnation, "ends", entry)
+    await stage.commit(estimates=[EstimateLine("ends", b"runs")])
+    await stage.complete("w", incarnation, "ends", entry, result=b"")
+    await stage.commit(estimates=[EstimateLine("ends", b"too late")])
+    assert [await stage.submitter.eta(task_id) for task_id in ("queued", "silent", "ends", "unknown")] == [
+        b"second",
+        b"\x00 first",
+        b"runs",
+        None,
+    ]
+    told = stage.submitter.ended("me")
+    async with asyncio.timeout(LONG_MS / 1_000):
+        heard = [tuple(await anext(told)) for _ in range(4)]
+    assert heard == [
+        ("queued", ESTIMATED, b"\x00 first"),
+        ("queued", ESTIMATED, b"second"),
+        ("ends", ESTIMATED, b"runs"),
+        ("ends", "succeeded", b""),
+    ]
+    assert await stage.state("unknown") == ""
+
+
+@case
+async def answer_waits_for_who_asked(stage: Stage) -> None:
+    """Each list is its own, in order; whoever comes first waits, and several may wait at once."""
+    await stage.lead()
+    assert await stage.submitter.answer("early", SHORT_MS) is None
+    waiting = [asyncio.ensure_future(stage.submitter.answer(reply, LONG_MS)) for reply in ("one", "two", "never")]
+    await asyncio.sleep(SHORT_MS / 1_000)
+    await stage.commit(answers=[AnswerLine("two", b"2"), AnswerLine("one", b"\x00"), AnswerLine("one", b"more")])
+    async with asyncio.timeout(LONG_MS / 1_000):
+        assert [await waiting[0], await waiting[1]] == [b"\x00", b"2"]
+        assert await stage.submitter.answer("one", LONG_MS) == b"more"
+    assert await stage.submitter.answer("one", 0) is None
+    waiting[2].cancel()
+    await asyncio.wait([waiting[2]])
+    assert waiting[2].cancelled()
+    await stage.commit(answers=[AnswerLine("never", b"kept")])
+    assert await stage.submitter.answer("never", SHORT_MS) == b"kept"

@@ -6,7 +6,7 @@ import asyncio
 
 from nexus_sched.errors import Fenced
 from nexus_sched.model.outcome import Outcome, Receipt
-from nexus_sched.runtime.ports import CompletionLine, DispatchLine, StartLine
+from nexus_sched.runtime.ports import CompletionLine, StartLine, StopLine
 from nexus_sched.testing.conformance import LONG_MS, SHORT_MS, START, Stage, case
 
 
@@ -227,11 +227,26 @@ async def inbox_control_message_is_acknowledged_by_a_refused_start(stage: Stage)
     await stage.submit("a")
     entry = await stage.dispatch("a", "w")
     await stage.start("w", incarnation, "a", entry)
-    stop = f"{await stage.commit(stops=[DispatchLine('w', 'a', 1)])}-0"
+    stop = f"{await stage.commit(stops=[StopLine('w', 'a', 1)])}-0"
     assert await stage.complete("w", incarnation, "a", entry, outcome=Outcome.CANCELLED) is Receipt.ACCEPTED
     assert [item.control for item in await stage.inbox("w")] == ["stop"]
     assert await stage.start("w", incarnation, "a", stop) is None
     assert await stage.inbox("w") == []
+
+
+@case
+async def preempted_run_goes_back_and_says_so(stage: Stage) -> None:
+    """The inbox tells one control message from the other; what gave way is reclaimed as such, not as a failure."""
+    await stage.lead()
+    incarnation = await stage.worker.register("w", b"")
+    await stage.submit("a")
+    entry = await stage.dispatch("a", "w")
+    await stage.start("w", incarnation, "a", entry)
+    await stage.commit(stops=[StopLine("w", "a", 1, "preempt")])
+    assert [item.control for item in await stage.inbox("w")] == ["", "preempt"]
+    receipt = await stage.complete("w", incarnation, "a", entry, outcome=Outcome.PREEMPTED, final=False)
+    assert receipt is Receipt.RETURNED
+    assert [(fields["i"], fields["y"]) for _, fields in await stage.entries("q:r")] == [(b"a", b"preempted")]
 
 
 @case
@@ -243,7 +258,7 @@ async def leave_returns_everything(stage: Stage) -> None:
     runs = await stage.dispatch("runs", "w")
     await stage.dispatch("waits", "w")
     await stage.start("w", incarnation, "runs", runs)
-    await stage.commit(stops=[DispatchLine("w", "runs", 1)])
+    await stage.commit(stops=[StopLine("w", "runs", 1)])
     assert await stage.worker.leave("w", incarnation) == 2
     returned = [(fields["i"], fields["y"], fields["n"]) for _, fields in await stage.entries("q:r")]
     assert returned == [(b"runs", b"worker-left", b"1"), (b"waits", b"worker-left", b"0")]

@@ -13,10 +13,12 @@ from typing import Protocol, cast
 from nexus_sched.model.outcome import Acceptance, Outcome, Receipt
 from nexus_sched.runtime.ports import (
     INPUT_STREAMS,
+    AnswerLine,
     CommitPlan,
     CompletionLine,
     DispatchLine,
     EndLine,
+    EstimateLine,
     InboxItem,
     LeaderStore,
     Lease,
@@ -24,6 +26,7 @@ from nexus_sched.runtime.ports import (
     RetractLine,
     StartLine,
     StepReply,
+    StopLine,
     SubmitLine,
     SubmitterStore,
     WorkerStore,
@@ -120,10 +123,13 @@ class Stage:
         dispatches: Sequence[DispatchLine] = (),
         ends: Sequence[EndLine] = (),
         retracts: Sequence[RetractLine] = (),
-        stops: Sequence[DispatchLine] = (),
+        stops: Sequence[StopLine] = (),
+        estimates: Sequence[EstimateLine] = (),
+        answers: Sequence[AnswerLine] = (),
     ) -> int:
         """One commit on top of the last one."""
         plan = CommitPlan(turn, trims or {}, removals or {}, list(dispatches), list(ends), list(retracts), list(stops))
+        plan.estimates, plan.answers = list(estimates), list(answers)
         self.seq = await self.leader.commit(self.lease, self.seq, plan)
         return self.seq
 

@@ -26,6 +26,7 @@ from nexus_sched.runtime.ports import (
     RetractLine,
     SequenceMismatch,
     StartLine,
+    StopLine,
     SubmitLine,
 )
 from nexus_sched.testing.conformance import Stage
@@ -80,6 +81,7 @@ class Player:
         named = {stream: [await self.nth(stream, at) for at in positions] for stream, positions in removals.items()}
         trims = {"rep": await self.nth("rep", trim)} if trim >= 0 else {}
         whole = CommitPlan(plan.turn, trims, named, plan.dispatches, plan.ends, plan.retracts, plan.stops)
+        whole.estimates, whole.answers = plan.estimates, plan.answers
         return await self.stage.leader.commit(self.leases[lease], seq, whole)
 
     async def everything(self) -> Answer:
@@ -90,6 +92,8 @@ class Player:
             "inboxes": {worker: [tuple(item) for item in await stage.inbox(worker)] for worker in WORKERS},
             "dead": [fields for _, fields in await stage.dead_letters()],
             "records": {task: await stage.submitter.record(task) for task in TASKS},
+            "estimates": {task: await stage.submitter.eta(task) for task in TASKS},
+            "answers": [await stage.submitter.answer(reply, 0) for reply in REPLIES],
             "results": {task: await stage.submitter.result(task) for task in TASKS},
             "beats": await stage.leader.heartbeats(),
             "journal": await stage.leader.journal(0, 1_000),
@@ -185,7 +189,11 @@ class Writer:
             entry, task_id, attempt = self._item(worker)
             plan.retracts.append(RetractLine(worker, entry if "-" in entry else "1-0", task_id, attempt))
         if pick.random() < 0.2:
-            plan.stops.append(DispatchLine(pick.choice(WORKERS), pick.choice(TASKS), 1))
+            plan.stops.append(StopLine(pick.choice(WORKERS), pick.choice(TASKS), 1))
+        if pick.random() < 0.3:
+            plan.estimates.append(EstimateLine(pick.choice(TASKS), b"eta at %d" % seq))
+        if pick.random() < 0.2:
+            plan.answers.append(AnswerLine(pick.choice(REPLIES), b"answer at %d" % seq))
         lease, trim = self._lease(), pick.choice((-1, -1, 0, 1, 2))
         return f"commit {seq} {removals} {plan}", lambda player: player.commit(lease, seq, plan, removals, trim)
 

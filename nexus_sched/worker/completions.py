@@ -12,6 +12,7 @@ from nexus_sched.worker.calls import Ending
 from nexus_sched.worker.functions import TaskFunction
 
 CANCELLED_UNSTARTED = Ending(Outcome.CANCELLED, 0.0, b"", "cancelled before it started")
+PREEMPTED_UNSTARTED = Ending(Outcome.PREEMPTED, 0.0, b"", "given back before it started")
 
 _encode = msgspec.msgpack.Encoder().encode
 _REPEATED_BY_ANY = (Outcome.FAILED, Outcome.TIMED_OUT)
@@ -20,12 +21,13 @@ _REPEATED_BY_ANY = (Outcome.FAILED, Outcome.TIMED_OUT)
 def is_final(outcome: Outcome, attempt: int, spec: TaskSpec, function: TaskFunction) -> bool:
     """Whether this run decides the task.
 
-    Only a run that failed or ran out of time may be repeated, under retry `any`: the submitter's, or the
+    A run that gave way to another never does. Else only one that failed or ran out of time may be repeated, under
+    retry `any`: the submitter's, or the
     function's where the submitter left the default. Of two bounds on attempts the lower one holds,
     because the scheduler keeps to the submitter's in any case.
     """
     if outcome not in _REPEATED_BY_ANY:
-        return True
+        return outcome is not Outcome.PREEMPTED
     retry = function.retry if spec.retry is Retry.LOST and function.retry is not None else spec.retry
     attempts_max = min(spec.max_attempts, function.max_attempts or spec.max_attempts)
     return retry is not Retry.ANY or attempt >= attempts_max

@@ -85,7 +85,7 @@ class Executors:
             run.job = self._loop.create_task(self._delegate(run))
 
     def stop(self, run: Run, verdict: Outcome) -> None:
-        """Tell a run to end, as CANCELLED or TIMED_OUT. Nothing happens if it was told before."""
+        """Tell a run to end, as CANCELLED, PREEMPTED or TIMED_OUT. Nothing happens if it was told before."""
         if run.settled or run.verdict is not None:
             return
         run.verdict = verdict
@@ -186,6 +186,8 @@ class Executors:
             return Ending(Outcome.TIMED_OUT, run_ms, b"", f"ran longer than its {run.timeout_ms:g} ms")
         if run.verdict is Outcome.CANCELLED:
             return Ending(Outcome.CANCELLED, run_ms, b"", "cancelled while it ran")
+        if run.verdict is Outcome.PREEMPTED:
+            return Ending(Outcome.PREEMPTED, run_ms, b"", "gave way to a more urgent task")
         return Ending(otherwise, run_ms, b"", error)
 
     def _settle_stopped(self, run: Run) -> None:
@@ -197,6 +199,8 @@ class Executors:
         run.settled = True
         if run.timer is not None:
             run.timer.cancel()
+        if run.verdict is Outcome.PREEMPTED and ending.outcome is Outcome.CANCELLED:
+            ending = self._stopped(run, Outcome.PREEMPTED, "")  # the function cannot tell one stop from the other
         self._on_settled(run, ending)
 
     def _release(self, run: Run) -> None:

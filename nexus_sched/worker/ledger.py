@@ -14,7 +14,8 @@ from collections.abc import Iterable, Sequence
 from nexus_sched.model.outcome import Receipt
 from nexus_sched.runtime.ports import CompletionLine, InboxItem, StartLine
 
-STOP = "stop"  # the one control message of an inbox
+STOP = "stop"  # control messages of an inbox: end this task ...
+PREEMPT = "preempt"  # ... or give it back, in favour of a more urgent one
 
 COMPLETIONS_PER_STEP_MAX = 128
 COMPLETION_BYTES_PER_STEP_MAX = 32 * 2**20
@@ -33,31 +34,31 @@ class Ledger:
         self.running: dict[str, Key] = {}  # tasks whose function has not been settled
         self.outbox: dict[Key, CompletionLine] = {}
         self.acknowledgements: dict[str, StartLine] = {}  # by inbox entry: control messages that are dealt with
-        self._stops: dict[Key, str] = {}  # entries of control messages whose task has not ended
+        self._stops: dict[Key, tuple[str, str]] = {}  # entry and kind of control messages whose task has not ended
         self._remembered: dict[Key, CompletionLine] = {}
         self._remembered_order: deque[tuple[float, Key, int]] = deque()  # acknowledged at, key, bytes
         self._remembered_bytes = 0
 
-    def observe(self, items: Iterable[InboxItem], at_s: float) -> list[Key]:
-        """Take note of inbox entries, new or read again; gives the tasks that should stop.
+    def observe(self, items: Iterable[InboxItem], at_s: float) -> list[tuple[Key, str]]:
+        """Take note of inbox entries, new or read again; gives the tasks that should stop, `STOP` or `PREEMPT`.
 
         A task to stop may be running or still be waiting; see `drop_waiting`.
         """
-        stops: list[Key] = []
+        stops: list[tuple[Key, str]] = []
         for item in items:
             key = (item.task_id, item.attempt)
             if item.control:
                 if self._note_control(item, key):
-                    stops.append(key)
+                    stops.append((key, item.control))
             elif not self._is_known(item, key):
                 self.waiting[item.task_id] = (item, at_s)
         return stops
 
     def _note_control(self, item: InboxItem, key: Key) -> bool:
         """Whether this control message asks for something that has not been asked before."""
-        if item.control == STOP and self._is_here(key):
-            fresh = self._stops.get(key) != item.entry
-            self._stops[key] = item.entry
+        if item.control in (STOP, PREEMPT) and self._is_here(key):
+            fresh = self._stops.get(key, ("", ""))[0] != item.entry
+            self._stops[key] = (item.entry, item.control)
             return fresh
         self.acknowledgements[item.entry] = StartLine(item.task_id, item.attempt, item.entry)
         return False
@@ -121,9 +122,9 @@ class Ledger:
         del self.waiting[key[0]]
         return held[0]
 
-    def is_stopped(self, key: Key) -> bool:
-        """Whether a control message for this task came in before it was started."""
-        return key in self._stops
+    def stopped_by(self, key: Key) -> str:
+        """The control message for this task that came in before it was started, empty if there is none."""
+        return self._stops.get(key, ("", ""))[1]
 
     def ended(self, line: CompletionLine) -> None:
         """A task is settled; its completion goes out with the next step."""
@@ -135,8 +136,9 @@ class Ledger:
 
     def stop_is_moot(self, key: Key) -> None:
         """The task of a control message ended or is not ours: the message can leave the inbox."""
-        entry = self._stops.pop(key, None)
-        if entry is not None:
+        told = self._stops.pop(key, None)
+        if told is not None:
+            entry = told[0]
             self.acknowledgements[entry] = StartLine(key[0], key[1], entry)
 
     def next_completions(self) -> list[CompletionLine]:

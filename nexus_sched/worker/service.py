@@ -27,10 +27,10 @@ from nexus_sched.model.worker import WorkerOffer, WorkerReport
 from nexus_sched.runtime.ports import InboxItem, StartLine, StepReply, WorkerStore
 from nexus_sched.worker.app import App
 from nexus_sched.worker.calls import Ending, rejected
-from nexus_sched.worker.completions import CANCELLED_UNSTARTED, completion, is_final
+from nexus_sched.worker.completions import CANCELLED_UNSTARTED, PREEMPTED_UNSTARTED, completion, is_final
 from nexus_sched.worker.executors import Executors, Run
 from nexus_sched.worker.inbox import BACKOFF_S_MAX, BACKOFF_S_MIN, InboxReader
-from nexus_sched.worker.ledger import Key, Ledger
+from nexus_sched.worker.ledger import PREEMPT, STOP, Key, Ledger
 from nexus_sched.worker.log import Log
 from nexus_sched.worker.settings import WorkerSettings
 
@@ -220,15 +220,15 @@ class Worker:
             key = (line.task_id, line.attempt)
             if envelope is not None and key not in ledger.outbox and key not in self._runs:
                 # It was to be stopped before its own entry had come in, and so was claimed just now.
-                self._end(line, CANCELLED_UNSTARTED)
+                self._end_unstarted(line, STOP)
 
     # -- tasks
 
     def _begin(self, line: StartLine, envelope: bytes, queue_ms: float) -> None:
         """Run one started task, or end it at once if that cannot be."""
         key = (line.task_id, line.attempt)
-        if self._ledger.is_stopped(key):
-            self._end(line, CANCELLED_UNSTARTED, queue_ms)
+        if control := self._ledger.stopped_by(key):
+            self._end_unstarted(line, control, queue_ms)
             return
         try:
             spec, payload = split_envelope(envelope)
@@ -253,13 +253,19 @@ class Worker:
         self._ledger.ended(completion(line, ending, queue_ms, final))
         self._wake.set()
 
+    def _end_unstarted(self, line: StartLine, control: str, queue_ms: float = 0.0) -> None:
+        if control == PREEMPT:
+            self._end(line, PREEMPTED_UNSTARTED, queue_ms, final=False)
+        else:
+            self._end(line, CANCELLED_UNSTARTED, queue_ms)
+
     def _observe(self, items: list[InboxItem]) -> None:
-        for key in self._ledger.observe(items, _clock_s()):
+        for key, control in self._ledger.observe(items, _clock_s()):
             run = self._runs.get(key)
             if run is not None:
-                self._executors.stop(run, Outcome.CANCELLED)
+                self._executors.stop(run, Outcome.PREEMPTED if control == PREEMPT else Outcome.CANCELLED)
             elif (item := self._ledger.drop_waiting(key)) is not None:
-                self._end(StartLine(item.task_id, item.attempt, item.entry), CANCELLED_UNSTARTED)
+                self._end_unstarted(StartLine(item.task_id, item.attempt, item.entry), control)
         self._wake.set()
 
     # -- when the world breaks

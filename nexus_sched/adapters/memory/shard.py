@@ -18,11 +18,13 @@ from msgspec import Struct
 from nexus_sched.adapters.memory.bus import Bus
 from nexus_sched.adapters.memory.stream import EntryId, EntryStream, parse_entry_id
 from nexus_sched.errors import Fenced, StoreError
-from nexus_sched.model.outcome import Acceptance, Receipt
+from nexus_sched.model.outcome import Acceptance, Outcome, Receipt
 from nexus_sched.runtime.ports import (
+    ESTIMATED,
     CommitPlan,
     CompletionLine,
     EndLine,
+    EstimateLine,
     Lease,
     LeaseSeen,
     Reaped,
@@ -50,6 +52,7 @@ class TaskState(Struct):
     attempt: int = 0
     attempt_min: int = 0  # a start of a lower attempt is refused
     outcome: str = ""
+    eta: bytes | None = None
 
 
 class WorkerRecord(Struct):
@@ -78,6 +81,7 @@ class MemoryShard:
         self.snapshots: dict[int, bytes] = {}
         self.kept: tuple[int | None, int | None] = (None, None)  # newest snapshot, the one before
         self.frame: bytes | None = None
+        self.answers: dict[str, list[bytes]] = {}  # the lists `x:<reply>`
         self.queued_bytes = 0
         self.seq: int | None = None
         self.epoch = 0
@@ -169,15 +173,38 @@ class MemoryShard:
             self._end(end)
         for worker, entry, task_id, number in plan.retracts:
             self._reclaim(worker, entry, task_id, number, b"retracted", started_too=False)
-        for line in plan.stops:
-            inbox = f"i:{line.worker}"
-            fields = [b"c", b"stop", b"i", line.task_id.encode(), b"a", b"%d" % line.attempt]
+        for stop in plan.stops:
+            inbox = f"i:{stop.worker}"
+            fields = [b"c", stop.control.encode(), b"i", stop.task_id.encode(), b"a", b"%d" % stop.attempt]
             self.streams[inbox].insert((after, index), fields)
             self.bus.wake(inbox)
             index += 1
+        for estimate in plan.estimates:
+            self._estimate(estimate)
+        for answer in plan.answers:
+            self.answers.setdefault(answer.reply, []).append(answer.blob)
+            self.bus.wake(f"x:{answer.reply}")
         self.streams["ev"].insert((after, 0), [b"t", plan.turn])
         self.seq = after
         return after
+
+    def _estimate(self, line: EstimateLine) -> None:
+        task = self.tasks.get(line.task_id)
+        if task is None or task.state not in (QUEUED, RUNNING):
+            return
+        task.eta = line.eta
+        if task.reply:
+            self.bus.publish(f"nexus:done:{task.reply}", f"{line.task_id} {ESTIMATED} 1".encode() + line.eta)
+
+    def next_answer(self, reply: str) -> bytes | None:
+        """Take the oldest answer from the list of `reply`; what LPOP does."""
+        answers = self.answers.get(reply)
+        if not answers:
+            return None
+        first = answers.pop(0)
+        if not answers:
+            del self.answers[reply]
+        return first
 
     def _end(self, end: EndLine) -> None:
         task = self.tasks.get(end.task_id)
@@ -350,7 +377,8 @@ class MemoryShard:
         if not line.final:
             if not (mine or (task.state == QUEUED and there)):
                 return Receipt.STALE
-            self._return(task, line.task_id, line.attempt, worker, b"run-failed", started=True)
+            why = b"preempted" if line.outcome is Outcome.PREEMPTED else b"run-failed"
+            self._return(task, line.task_id, line.attempt, worker, why, started=True)
             return Receipt.RETURNED
         self.queued_bytes -= task.payload_bytes
         task.state, task.worker, task.attempt = FINISHED, worker, line.attempt

@@ -9,7 +9,7 @@ from nexus_sched.model.decision import SchedulingDecision
 from nexus_sched.model.effects import CancelQueued, CancelRunning, DeadLetter, Discard, Dispatch, Retract
 from nexus_sched.model.outcome import Reason
 from nexus_sched.runtime.plan import behind, plan_commit
-from nexus_sched.runtime.ports import CommitPlan, DispatchLine, EndLine, Lease, RetractLine
+from nexus_sched.runtime.ports import CommitPlan, DispatchLine, EndLine, Lease, RetractLine, StopLine
 
 
 def test_every_effect_has_its_place_in_the_plan():
@@ -31,7 +31,7 @@ def test_every_effect_has_its_place_in_the_plan():
             EndLine(True, "e", 0, Reason.MALFORMED, "w4", "why"),
         ],
         [RetractLine("w2", "3-0", "b", 2)],
-        [DispatchLine("w3", "c", 3)],
+        [StopLine("w3", "c", 3)],
     )
 
 

@@ -15,7 +15,7 @@ from nexus_sched.client.submission import submission
 from nexus_sched.errors import StoreError
 from nexus_sched.model.outcome import Completion
 from nexus_sched.model.payload import decode_error, decode_result
-from nexus_sched.runtime.ports import CommitPlan, DispatchLine, Lease, RetractLine, TaskRecord
+from nexus_sched.runtime.ports import CommitPlan, DispatchLine, Lease, RetractLine, StopLine, TaskRecord
 from nexus_sched.worker.app import App
 from nexus_sched.worker.log import Log
 from nexus_sched.worker.service import Worker
@@ -58,8 +58,8 @@ class Desk:
         seq = await self._commit(dispatches=[DispatchLine(WORKER, task_id, attempt) for task_id in task_ids])
         return [f"{seq}-{index}" for index in range(len(task_ids))]
 
-    async def stop(self, task_id: str, attempt: int = 1) -> None:
-        await self._commit(stops=[DispatchLine(WORKER, task_id, attempt)])
+    async def stop(self, task_id: str, attempt: int = 1, control: str = "stop") -> None:
+        await self._commit(stops=[StopLine(WORKER, task_id, attempt, control)])
 
     async def take_back(self, task_id: str, entry: str, attempt: int = 1) -> None:
         await self._commit(retracts=[RetractLine(WORKER, entry, task_id, attempt)])

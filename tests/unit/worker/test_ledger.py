@@ -106,7 +106,7 @@ def test_stop_is_asked_once_and_acknowledged_at_the_end():
     ledger = Ledger()
     ledger.running["a"] = ("a", 1)
     stop = item("a", "3-0", control="stop")
-    assert ledger.observe([stop], 1.0) == [("a", 1)]
+    assert ledger.observe([stop], 1.0) == [(("a", 1), "stop")]
     assert ledger.observe([stop], 2.0) == []
     assert not ledger.acknowledgements
     ledger.ended(line("a"))

@@ -136,6 +136,35 @@ async def test_task_that_still_waits_is_cancelled_without_running(desk: Desk, st
     assert gate.runs == 1
 
 
+async def test_preempted_runs_go_back_in_their_own_way(desk: Desk, store: FaultyStore):
+    gate = Gate()
+    began = threading.Event()
+
+    @gate.app.task
+    def patient() -> str:
+        began.set()
+        while True:
+            current().wait(10)
+            current().check_cancelled()
+
+    @gate.app.task
+    def polite() -> str:
+        began.set()
+        current().wait(10)
+        return "finished in time"
+
+    async with serving(gate.app, store, slots=3):
+        for name, state in (("hold", "Q"), ("patient", "Q"), ("polite", "F")):
+            began.clear()
+            task_id = await desk.give(name)
+            await eventually(lambda: gate.inside or began.is_set())
+            await desk.stop(task_id, control="preempt")
+            await eventually(lambda: desk.state(task_id) == state)  # noqa: B023 - awaited within this round
+        await eventually(lambda: desk.inbox_length() == 0)
+        returned = [fields for _, fields in desk.shard.streams["q:r"].after((0, 0), 10)]
+        assert [fields[fields.index(b"y") + 1] for fields in returned] == [b"preempted"] * 2
+
+
 async def test_stop_for_a_task_that_has_ended_leaves_the_inbox(desk: Desk, store: FaultyStore):
     gate = Gate()
     gate.open.set()

@@ -149,13 +149,28 @@ local function end_task(P, id, state, outcome, ttl)
   return true
 end
 
+-- Keeps an estimate with a live task, and tells it to the submitter by the message of an end with outcome `eta`.
+local function estimate(P, id, eta)
+  local task = P .. ':t:' .. id
+  local t = redis.call('HMGET', task, 's', 'y')
+  if not (t[1] == QUEUED or t[1] == RUNNING) then return end
+  redis.call('HSET', task, 'e', eta)
+  announce(t[2], id, 'eta', eta)
+end
+
+-- How long an answer waits for whoever asked.
+local ANSWER_TTL_S = 60
+
 -- commit: P, epoch, nonce, seq, turn, publish, ttl, then counted sections:
 --   trims     n * (stream, lowest id kept)
 --   removals  n streams * (stream, m, m * entry)
 --   dispatch  n * (worker, id, attempt)
 --   ends      n * ('D'|'C', id, attempt, reason, worker, detail)
 --   retracts  n * (worker, entry, id, attempt)
---   stops     n * (worker, id, attempt)
+--   stops     n * (worker, id, attempt, 'stop' or 'preempt')
+-- and, only if there are any (an engine that nobody asks sends neither):
+--   estimates n * (id, eta)
+--   answers   n * (reply, blob)
 -- -> {'OK', seq} | {'FENCED'} | {'SEQ', seq}
 local function commit(keys, a)
   local P, meta = a[1], keys[1]
@@ -202,9 +217,17 @@ local function commit(keys, a)
     at = at + 4
   end
   for _ = 1, tonumber(take()) do
-    redis.call('XADD', P .. ':i:' .. a[at], after .. '-' .. index, 'c', 'stop', 'i', a[at + 1], 'a', a[at + 2])
+    redis.call('XADD', P .. ':i:' .. a[at], after .. '-' .. index, 'c', a[at + 3], 'i', a[at + 1], 'a', a[at + 2])
     index = index + 1
-    at = at + 3
+    at = at + 4
+  end
+  if a[at] then
+    for _ = 1, tonumber(take()) do estimate(P, take(), take()) end
+    for _ = 1, tonumber(take()) do
+      local list = P .. ':x:' .. take()
+      redis.call('RPUSH', list, take())
+      redis.call('EXPIRE', list, ANSWER_TTL_S)
+    end
   end
   redis.call('XADD', P .. ':ev', after .. '-0', 't', turn)
   redis.call('HSET', meta, 'seq', after)
@@ -287,7 +310,8 @@ local function complete(P, worker, ttl, id, attempt, entry, final, outcome, fact
     -- another attempt is wanted; only the run that owns the task may send it back
     if not (mine or (state == QUEUED and there == 1)) then return 0, 0 end
     redis.call('HSET', task, 's', QUEUED, 'm', tostring(tonumber(attempt) + 1))
-    redis.call('XADD', P .. ':q:r', '*', 'i', id, 'a', attempt, 'w', worker, 'y', 'run-failed', 'n', '1')
+    local why = outcome == 'preempted' and outcome or 'run-failed'
+    redis.call('XADD', P .. ':q:r', '*', 'i', id, 'a', attempt, 'w', worker, 'y', why, 'n', '1')
     return 4, 0
   end
   redis.call('HSET', task, 's', FINISHED, 'w', worker, 'a', attempt, 'o', outcome)
