@@ -17,10 +17,12 @@ from nexus_sched.errors import NexusError
 from nexus_sched.model.outcome import Outcome, Reason
 from nexus_sched.runtime.ports import (
     INPUT_STREAMS,
+    AnswerLine,
     CommitPlan,
     CompletionLine,
     DispatchLine,
     EndLine,
+    EstimateLine,
     Lease,
     LeaseSeen,
     RetractLine,
@@ -33,6 +35,7 @@ from nexus_sched.testing.conformance import Stage
 
 WORKERS = ("w0", "w1", "w2")
 TASKS = tuple(f"t{number}" for number in range(8))
+REPLIES = ("x0", "x1")
 STREAMS = ("q:4", "q:5", "q:r")
 LENGTH_MAX = 4
 BYTES_MAX = 40

@@ -56,6 +56,20 @@ class MemorySubmitterStore:
         await asyncio.sleep(0)
         self.shard.append("cmd", b"f", blob)
 
+    async def answer(self, reply: str, timeout_ms: int) -> bytes | None:
+        """The next answer on the list of `reply`, `None` if none came in time."""
+        await asyncio.sleep(0)
+        waiting = f"x:{reply}"
+        if not self.shard.answers.get(reply) and timeout_ms > 0:
+            await self.shard.bus.wait([waiting], timeout_ms)
+        return self.shard.next_answer(reply)
+
+    async def eta(self, task_id: str) -> bytes | None:
+        """The newest `Eta` that was told of a task, encoded; `None` if there is none."""
+        await asyncio.sleep(0)
+        task = self.shard.tasks.get(task_id)
+        return None if task is None else task.eta
+
     async def frame(self) -> bytes | None:
         """The newest picture of the state, `None` if no leader ever wrote one."""
         await asyncio.sleep(0)

@@ -42,6 +42,10 @@ class ShardKeys:
         """The kept result of a task."""
         return b"%b:r:%b" % (self.prefix, task_id.encode())
 
+    def answers(self, reply: str) -> bytes:
+        """The list on which whoever asked under the name `reply` waits for the answer."""
+        return b"%b:x:%b" % (self.prefix, reply.encode())
+
     def inbox(self, worker: str) -> bytes:
         """The inbox of a worker."""
         return b"%b:i:%b" % (self.prefix, worker.encode())

@@ -114,6 +114,10 @@ class RedisLeaderStore:
         Raises `Fenced` or `SequenceMismatch`, or a `StoreError`, after which nothing or all was applied.
         """
         removals = {stream: entries for stream, entries in plan.removals.items() if entries}
+        told: list[Argument] = []
+        if plan.estimates or plan.answers:
+            told = [len(plan.estimates), *chain.from_iterable(plan.estimates)]
+            told += [len(plan.answers), *chain.from_iterable(plan.answers)]
         return self._committed(
             lease,
             self._functions.call(
@@ -146,6 +150,7 @@ class RedisLeaderStore:
                 *chain.from_iterable(plan.retracts),
                 len(plan.stops),
                 *chain.from_iterable(plan.stops),
+                *told,
             ),
         )
 

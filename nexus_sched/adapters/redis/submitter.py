@@ -41,7 +41,10 @@ class RedisSubmitterStore:
         self._functions = ShardFunctions(self._client, self.keys)
         self._length_max = length_max
         self._bytes_max = bytes_max
+        self._timeout_ms = timeout_ms
+        self._connect_timeout_ms = connect_timeout_ms
         self._timeout_s = timeout_ms / MS_PER_S
+        self._idle: list[RespClient] = []  # connections for blocking reads
         self._subscriptions: dict[str, Subscription] = {}
 
     async def open(self) -> None:
@@ -54,6 +57,9 @@ class RedisSubmitterStore:
         subscriptions, self._subscriptions = self._subscriptions, {}
         for subscription in subscriptions.values():
             await subscription.close()
+        idle, self._idle = self._idle, []
+        for client in idle:
+            await client.close()
         await self._client.close()
 
     async def submit(self, lines: Sequence[SubmitLine], reply: str) -> list[Acceptance]:
@@ -82,6 +88,38 @@ class RedisSubmitterStore:
     async def command(self, blob: bytes) -> None:
         """Append an encoded command for the leader."""
         await self._client.call(b"XADD", self.keys.commands, b"*", b"f", blob)
+
+    async def answer(self, reply: str, timeout_ms: int) -> bytes | None:
+        """The next answer on the list of `reply`, `None` if none came in time. May be called concurrently.
+
+        A blocking read needs a connection of its own; it is kept for the next one only if it was answered.
+        """
+        key = self.keys.answers(reply)
+        if timeout_ms <= 0:
+            first: bytes | None = await self._client.call(b"LPOP", key)
+            return first
+        if self._idle:
+            client = self._idle.pop()
+        else:
+            client = RespClient(self._address, timeout_ms=self._timeout_ms, connect_timeout_ms=self._connect_timeout_ms)
+            await client.open()
+        try:
+            found = await client.call(
+                b"BLPOP",
+                key,
+                b"%.3f" % (timeout_ms / MS_PER_S),
+                timeout_s=timeout_ms / MS_PER_S + self._timeout_s,
+            )
+        except BaseException:
+            await client.close()
+            raise
+        self._idle.append(client)
+        return None if found is None else bytes(found[1])
+
+    async def eta(self, task_id: str) -> bytes | None:
+        """The newest `Eta` that was told of a task, encoded; `None` if there is none (any more)."""
+        eta: bytes | None = await self._client.call(b"HGET", self.keys.task(task_id), b"e")
+        return eta
 
     async def frame(self) -> bytes | None:
         """The newest picture of the state, `None` if no leader ever wrote one."""
