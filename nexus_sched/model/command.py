@@ -7,9 +7,14 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from nexus_sched.model.question import Question
 from nexus_sched.model.task import DurationMs
 
 PIN_MS_MAX = 90 * 86_400_000  # a pin that should last longer is a wrong model
+REPLY_LENGTH_MAX = 64
+
+Said = Annotated[str, Meta(min_length=1, max_length=500)]  # why; kept in the journal
+Actor = Annotated[str, Meta(max_length=128)]
 
 
 class CancelTask(Struct, frozen=True, tag="cancel", tag_field="kind"):
@@ -41,8 +46,8 @@ class PinEstimate(Struct, frozen=True, tag="pin", tag_field="kind"):
 
     task_type: str
     for_ms: Annotated[int, Meta(ge=1, le=PIN_MS_MAX)]
-    reason: Annotated[str, Meta(min_length=1, max_length=500)]
-    actor: Annotated[str, Meta(max_length=128)] = ""
+    reason: Said
+    actor: Actor = ""
     value_ms: DurationMs | None = None
     factor: Annotated[float, Meta(ge=0.001, le=1000.0)] = 1.0
 
@@ -53,7 +58,50 @@ class UnpinEstimate(Struct, frozen=True, tag="unpin", tag_field="kind"):
     task_type: str
 
 
-Command = CancelTask | SetMode | ChoosePredictor | ShadowPredictor | PinEstimate | UnpinEstimate
+class CordonWorker(Struct, frozen=True, tag="cordon", tag_field="kind"):
+    """Give a worker nothing new; with `drain` also take back what it has not started."""
+
+    worker: str
+    drain: bool
+    reason: Said
+    actor: Actor = ""
+
+
+class ResumeWorker(Struct, frozen=True, tag="resume", tag_field="kind"):
+    """Let a worker take tasks again, whatever had stopped it: a cordon, a drain, an open breaker."""
+
+    worker: str
+    reason: Said
+    actor: Actor = ""
+
+
+class TripWorker(Struct, frozen=True, tag="trip", tag_field="kind"):
+    """Open a worker's breaker, as if its runs had failed."""
+
+    worker: str
+    reason: Said
+    actor: Actor = ""
+
+
+class Ask(Struct, frozen=True, tag="ask", tag_field="kind"):
+    """Answer a question on the list that `reply` names."""
+
+    reply: Annotated[str, Meta(min_length=1, max_length=REPLY_LENGTH_MAX)]
+    question: Question
+
+
+Command = (
+    CancelTask
+    | SetMode
+    | ChoosePredictor
+    | ShadowPredictor
+    | PinEstimate
+    | UnpinEstimate
+    | CordonWorker
+    | ResumeWorker
+    | TripWorker
+    | Ask
+)
 
 encode_command = msgspec.msgpack.Encoder().encode
 decode_command = msgspec.msgpack.Decoder(Command).decode

@@ -20,6 +20,11 @@ _WORKER_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _TASK_TYPE = re.compile(r"[A-Za-z0-9._:/-]{1,200}")
 _WORKER_CLASS = re.compile(r"[A-Za-z0-9._:/-]{0,128}")
 _POOL = re.compile(r"[a-z0-9-]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9._:/@+=-]{0,128}")  # of a tenant, a key, an affinity
+_TAINT = re.compile(r"[A-Za-z0-9._:/@+=-]{1,128}")
+_LABEL = re.compile(r"[A-Za-z0-9._:/-]{1,64}")
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9._:/@+=-]{0,128}")
+_RESOURCE = re.compile(r"[A-Za-z0-9._:/-]{1,64}")
 
 
 def _checker(pattern: re.Pattern[str], what: str) -> Callable[[str], str]:
@@ -39,3 +44,8 @@ check_worker_id = _checker(_WORKER_ID, "worker id")
 check_task_type = _checker(_TASK_TYPE, "task type")
 check_worker_class = _checker(_WORKER_CLASS, "worker class")
 check_pool = _checker(_POOL, "pool")
+check_name = _checker(_NAME, "name")
+check_taint = _checker(_TAINT, "taint")
+check_label = _checker(_LABEL, "label")
+check_label_value = _checker(_LABEL_VALUE, "value of a label")
+check_resource = _checker(_RESOURCE, "resource")

@@ -7,8 +7,15 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from nexus_sched.model.task import Amount
+
 SLOTS_MAX = 4096
+LABELS_MAX = 64
 TAINTS_MAX = 16
+RESOURCES_MAX = 16
+
+Label = Annotated[str, Meta(max_length=64)]
+Text = Annotated[str, Meta(max_length=128)]
 
 
 class WorkerStanding(Enum):
@@ -26,11 +33,11 @@ class WorkerOffer(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a worker says of itself when it registers: a MessagePack map with these keys."""
 
     slots: Annotated[int, Meta(ge=1, le=SLOTS_MAX)] = 1
-    worker_class: Annotated[str, Meta(max_length=128)] = ""
-    labels: dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=128)]] = {}
+    worker_class: Text = ""
+    labels: Annotated[dict[Label, Text], Meta(max_length=LABELS_MAX)] = {}
     package_version: Annotated[str, Meta(max_length=32)] = ""
-    taints: Annotated[tuple[Annotated[str, Meta(max_length=128)], ...], Meta(max_length=TAINTS_MAX)] = ()
-    resources: dict[Annotated[str, Meta(max_length=64)], Annotated[float, Meta(gt=0.0, le=1e15)]] = {}
+    taints: Annotated[tuple[Text, ...], Meta(max_length=TAINTS_MAX)] = ()  # it takes only tasks that tolerate them
+    resources: Annotated[dict[Label, Amount], Meta(max_length=RESOURCES_MAX)] = {}
 
 
 class WorkerReport(Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -7,21 +7,26 @@ Sizes are checked before anything is decoded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import msgspec
 
 from nexus_sched.errors import InvalidInput
 from nexus_sched.model.command import (
+    Ask,
     CancelTask,
     ChoosePredictor,
     Command,
+    CordonWorker,
     PinEstimate,
+    ResumeWorker,
     SetMode,
     ShadowPredictor,
+    TripWorker,
     UnpinEstimate,
 )
+from nexus_sched.model.demands import ASKING, instant_after, resources_in_order, terms_of
 from nexus_sched.model.events import (
     AnyEvent,
     CancelRequested,
@@ -29,17 +34,30 @@ from nexus_sched.model.events import (
     EstimateUnpinned,
     ModeChanged,
     PredictorChosen,
+    QuestionAsked,
     TaskFinished,
     TaskReclaimed,
     TaskRefused,
     TaskSubmitted,
     TaskVanished,
+    WorkerCordoned,
     WorkerJoined,
     WorkerLeft,
     WorkerReported,
+    WorkerResumed,
+    WorkerTripped,
 )
-from nexus_sched.model.ids import check_task_id, check_task_type, check_worker_class, check_worker_id
+from nexus_sched.model.ids import (
+    check_label,
+    check_label_value,
+    check_taint,
+    check_task_id,
+    check_task_type,
+    check_worker_class,
+    check_worker_id,
+)
 from nexus_sched.model.outcome import Completion, Outcome, Reason
+from nexus_sched.model.question import AskEta, AskWhy, AskWorker, Question
 from nexus_sched.model.settings import MODES
 from nexus_sched.model.task import PAYLOAD_BYTES_MAX, Task, TaskSpec
 from nexus_sched.model.worker import WorkerOffer, WorkerReport
@@ -125,10 +143,15 @@ def _blob(fields: dict[bytes, bytes], name: bytes) -> bytes:
 
 def _document(fields: dict[bytes, bytes], name: bytes) -> bytes:
     """A field with one MessagePack map in it, in which no key stands twice: a decoder would take the last one."""
+    return _document_and_keys(fields, name)[0]
+
+
+def _document_and_keys(fields: dict[bytes, bytes], name: bytes) -> tuple[bytes, Mapping[str, msgspec.Raw]]:
     blob = _blob(fields, name)
-    if len(_decode_keys(blob)) != _pair_count(blob):
+    keys = _decode_keys(blob)
+    if len(keys) != _pair_count(blob):
         raise InvalidInput(f"a key of field {name.decode()} stands twice")
-    return blob
+    return blob, keys
 
 
 def _pair_count(blob: bytes) -> int:
@@ -163,22 +186,25 @@ def _submitted(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[A
                 entry_id,
             )
         ]
-    spec = _decode_spec(_document(fields, b"m"))
+    document, keys = _document_and_keys(fields, b"m")
+    spec = _decode_spec(document)
     task_type = _known_types.get(spec.type)
     if task_type is None:
         task_type = check_task_type(spec.type)
         if len(_known_types) >= _KNOWN_TYPES_MAX:
             _known_types.clear()
         _known_types[task_type] = task_type
+    arrived_at_ms = int(entry_id.partition("-")[0])
     task = Task(
         check_task_id(_text(fields, b"i")),
         task_type,
         int(stream[2:]),
         _integer(fields, b"b", PAYLOAD_BYTES_MAX),
-        int(entry_id.partition("-")[0]),
+        arrived_at_ms,
         spec.hint_ms,
         spec.max_attempts,
         spec.retry,
+        terms_of(spec, arrived_at_ms) if len(keys) > 1 and not ASKING.isdisjoint(keys) else None,
     )
     return [TaskSubmitted(task, entry_id)]
 
@@ -211,8 +237,7 @@ def _reported(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[An
     worker = check_worker_id(_text(fields, b"w"))
     incarnation = _integer(fields, b"n", 2**31)
     if kind == b"join":
-        offer = _decode_offer(_document(fields, b"f"))
-        return [WorkerJoined(worker, incarnation, offer.slots, check_worker_class(offer.worker_class))]
+        return [_joined(worker, incarnation, _decode_offer(_document(fields, b"f")))]
     if kind == b"report":
         report = _decode_report(_document(fields, b"f"))
         return [
@@ -225,33 +250,69 @@ def _reported(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[An
     raise InvalidInput("field k is none of join, report, left, lost")
 
 
+def _joined(worker: str, incarnation: int, offer: WorkerOffer) -> WorkerJoined:
+    labels = offer.labels
+    return WorkerJoined(
+        worker,
+        incarnation,
+        offer.slots,
+        check_worker_class(offer.worker_class),
+        {check_label(label): check_label_value(labels[label]) for label in sorted(labels)},
+        tuple(sorted({check_taint(taint) for taint in offer.taints})),
+        dict(resources_in_order(offer.resources)),
+    )
+
+
 def _commanded(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[AnyEvent]:  # noqa: ARG001 - one shape for all
     command: Command = _decode_command(_document(fields, b"f"))
+    return [_decided(command, int(entry_id.partition("-")[0]))]
+
+
+def _decided(command: Command, at_ms: int) -> AnyEvent:
     match command:
         case CancelTask():
-            return [CancelRequested(check_task_id(command.task_id))]
+            return CancelRequested(check_task_id(command.task_id))
         case SetMode():
             if command.mode not in MODES:
                 raise InvalidInput(f"{command.mode[:40]!r} is no mode: one of {', '.join(MODES)}")
-            return [ModeChanged(command.mode)]
+            return ModeChanged(command.mode)
         case ChoosePredictor():
-            return [PredictorChosen(check_worker_id(command.name))]
+            return PredictorChosen(check_worker_id(command.name))
         case ShadowPredictor():
-            return [PredictorChosen(check_worker_id(command.name) if command.name else "", shadow=True)]
+            return PredictorChosen(check_worker_id(command.name) if command.name else "", shadow=True)
         case UnpinEstimate():
-            return [EstimateUnpinned(check_task_type(command.task_type))]
+            return EstimateUnpinned(check_task_type(command.task_type))
         case PinEstimate():
-            until_ms = int(entry_id.partition("-")[0]) + command.for_ms
-            return [
-                EstimatePinned(
-                    check_task_type(command.task_type),
-                    command.value_ms,
-                    command.factor,
-                    until_ms,
-                    command.reason,
-                    command.actor,
-                )
-            ]
+            until_ms = instant_after(at_ms, command.for_ms)
+            return EstimatePinned(
+                check_task_type(command.task_type),
+                command.value_ms,
+                command.factor,
+                until_ms,
+                command.reason,
+                command.actor,
+            )
+        case CordonWorker():
+            return WorkerCordoned(check_worker_id(command.worker), command.drain, command.reason, command.actor)
+        case ResumeWorker():
+            return WorkerResumed(check_worker_id(command.worker), command.reason, command.actor)
+        case TripWorker():
+            return WorkerTripped(check_worker_id(command.worker), command.reason, command.actor)
+        case Ask():
+            return QuestionAsked(check_task_id(command.reply), _checked(command.question))
+
+
+def _checked(question: Question) -> Question:
+    match question:
+        case AskEta():
+            check_task_id(question.task_id)
+        case AskWhy():
+            check_task_id(question.task_id)
+            if question.worker:
+                check_worker_id(question.worker)
+        case AskWorker():
+            check_worker_id(question.worker)
+    return question
 
 
 _decoders: dict[str, Callable[[str, str, dict[bytes, bytes]], list[AnyEvent]]] = {

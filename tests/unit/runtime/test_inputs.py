@@ -84,7 +84,9 @@ def test_end_with_garbage_for_measurements_still_ends_the_task_and_trains_nothin
 
 def test_reports_are_understood():
     offer = encode({"slots": 4, "worker_class": "gpu", "labels": {"zone": "a"}})
-    assert event_of("rep", k=b"join", w=b"w1", n=b"2", f=offer) == WorkerJoined("w1", 2, 4, "gpu")
+    assert event_of("rep", k=b"join", w=b"w1", n=b"2", f=offer) == WorkerJoined(
+        "w1", 2, 4, "gpu", {"zone": "a"}
+    )
     report = encode({"draining": True, "running": 1, "queued": 2, "cpu": 0.5})
     assert event_of("rep", k=b"report", w=b"w1", n=b"2", f=report) == WorkerReported("w1", 2, True, 1, 2, 0.5, None)
     assert event_of("rep", k=b"left", w=b"w1", n=b"2", f=b"") == WorkerLeft("w1", 2, False)
