@@ -21,12 +21,6 @@ from nexus_sched.units import MS_PER_S
 
 Moment = Literal["submit", "start"]
 
-UNSUCCESSFUL = frozenset(
-    (
-        *("failed", "failure", "error", "timeout", "timed-out", "timed_out"),
-        *("cancelled", "canceled", "killed", "preempted", "evicted", "rejected"),
-    )
-)
 PARTS = 1_000  # sizes with a fraction are counted in thousandths of the trace's unit: a task's size is whole
 
 
@@ -56,7 +50,7 @@ def read_tasks(path: Path, at: Moment = "submit", payload_column: str = "payload
     """
     rows, dropped = [], 0
     for row in read_trace(path, payload_column):
-        if row.duration_s > 0.0 and row.status.lower() not in UNSUCCESSFUL:
+        if row.succeeded:
             rows.append(row)
         else:
             dropped += 1

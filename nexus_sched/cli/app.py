@@ -15,8 +15,13 @@ COMMANDS = {
     "run": ("nexus_sched.cli.run:run", "Run the scheduler of a pool."),
     "worker": ("nexus_sched.cli.worker:worker", "Run tasks with the functions of an application."),
     "submit": ("nexus_sched.cli.submit:submit", "Submit a task, and wait for its result if asked to."),
+    "simulate": ("nexus_sched.cli.simulate:simulate", "Compare policies on the same tasks, in virtual time."),
     "status": ("nexus_sched.cli.status:status", "Show where a pool stands."),
     "version": ("nexus_sched.cli.version:version", "Print the version."),
+}
+TASK_COMMANDS = {
+    "get": ("nexus_sched.cli.task:get", "Show where a task stands."),
+    "eta": ("nexus_sched.cli.task:eta", "Say when a task will start and finish."),
 }
 CONFIG_COMMANDS = {
     "check": ("nexus_sched.cli.config:check", "Check the configuration and report everything that is wrong."),
@@ -45,6 +50,7 @@ PREDICTOR_COMMANDS = {
 }
 # name -> (its commands, one line)
 GROUPS = {
+    "task": (TASK_COMMANDS, "Look at one task."),
     "config": (CONFIG_COMMANDS, "Check, show and explain the configuration."),
     "predictor": (PREDICTOR_COMMANDS, "Choose, train and compare what predicts."),
     "override": (OVERRIDE_COMMANDS, "Pin estimates where predictions are wrong."),

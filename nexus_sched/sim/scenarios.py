@@ -25,6 +25,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from nexus_sched.model.task import PRIORITY_DEFAULT, Task
+from nexus_sched.sim.arrivals import STEADY, poisson_ms, random_stream
 from nexus_sched.sim.task_types import MIX, SHORT, DrawnTasks, TaskType, draw_tasks
 from nexus_sched.sim.workload import Fault, FleetWorker, Spell, Truth, Workload, capacity_per_ms
 
@@ -36,8 +37,6 @@ DIE_FROM, DIE_UNTIL, BACK_AFTER = 0.3, 0.5, 0.3  # shares of the time in which t
 SLOW_SHARE, SLOW_FACTOR = 0.05, 5.0
 SHORT_RTT_MS = 4.0
 RTT_MS = 1.0
-
-Rhythm = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 class Size(Struct, frozen=True, kw_only=True):
@@ -61,18 +60,18 @@ def _plain(
     *,
     mix: tuple[TaskType, ...] = MIX,
     speed_sigma: float = SPEED_SIGMA,
-    levels: tuple[float, ...] = (1.0,),
+    levels: tuple[float, ...] = STEADY,
     rtt_ms: float = RTT_MS,
     slow_share: float = 0.0,
     dead_share: float = 0.0,
 ) -> Workload:
-    workers = _fleet(size, _stream(seed, "fleet"), speed_sigma)
-    drawn = draw_tasks(mix, size.tasks, _stream(seed, "tasks"))
+    workers = _fleet(size, random_stream(seed, "fleet"), speed_sigma)
+    drawn = draw_tasks(mix, size.tasks, random_stream(seed, "tasks"))
     table = np.ones((len(mix), 1))
     rate = size.load * capacity_per_ms(table, drawn.types, drawn.durations_ms, workers)
-    arrivals_ms = _arrivals(size.tasks, rate, levels, _stream(seed, "arrivals"))
+    arrivals_ms = poisson_ms(size.tasks, rate, random_stream(seed, "arrivals"), levels)
     until_ms = float(arrivals_ms[-1])
-    spells = _spells(size.workers, slow_share, until_ms, _stream(seed, "spells"))
+    spells = _spells(size.workers, slow_share, until_ms, random_stream(seed, "spells"))
     return Workload(
         scenario=name,
         tasks=_tasks(drawn, mix, arrivals_ms),
@@ -82,7 +81,7 @@ def _plain(
         predictable=[kind.predictable for kind in mix],
         workers=workers,
         truth=Truth(table, drawn.types, drawn.durations_ms, workers, spells),
-        faults=_faults(size.workers, dead_share, until_ms, _stream(seed, "faults")),
+        faults=_faults(size.workers, dead_share, until_ms, random_stream(seed, "faults")),
         rtt_ms=rtt_ms,
     )
 
@@ -97,28 +96,9 @@ SCENARIOS: dict[str, Callable[[str, Size, int], Workload]] = {
 }
 
 
-def _stream(seed: int, part: str) -> np.random.Generator:
-    return np.random.default_rng([seed, *part.encode()])
-
-
 def _fleet(size: Size, random: np.random.Generator, speed_sigma: float) -> list[FleetWorker]:
     slowness = np.exp(speed_sigma * random.standard_normal(size.workers)).tolist()
     return [FleetWorker(f"w-{index:04d}", size.slots, slowness=each) for index, each in enumerate(slowness)]
-
-
-def _arrivals(count: int, rate: float, levels: tuple[float, ...], random: np.random.Generator) -> NDArray[np.float64]:
-    """Poisson arrivals whose rate goes through `levels`, each for an equal part of the time that `count` tasks take.
-
-    Unit arrivals are drawn first; the time they come at is that at which the rate has added up to as much.
-    """
-    units = np.cumsum(random.standard_exponential(count))
-    turn = count / len(levels) / rate  # milliseconds of one level
-    ends = turn * np.arange(len(levels) + 1)
-    passed = np.concatenate([[0.0], np.cumsum(np.array(levels) * turn * rate)])
-    found: NDArray[np.float64] = np.interp(units, passed, ends)
-    beyond = units > passed[-1]
-    found[beyond] = ends[-1] + (units[beyond] - passed[-1]) / (levels[-1] * rate)
-    return found
 
 
 def _tasks(drawn: DrawnTasks, mix: tuple[TaskType, ...], arrivals_ms: NDArray[np.float64]) -> list[Task]:

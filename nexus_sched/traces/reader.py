@@ -33,6 +33,13 @@ COLUMNS = (
     "worker_class",
     "duration_s",
     "status",
+    "instance",
+)
+UNSUCCESSFUL = frozenset(
+    (
+        *("failed", "failure", "error", "timeout", "timed-out", "timed_out"),
+        *("cancelled", "canceled", "killed", "preempted", "evicted", "rejected"),
+    )
 )
 LINE_LENGTH_MAX = 65_536  # characters; a longer line is not a trace
 GZIP_MAGIC = b"\x1f\x8b"
@@ -51,6 +58,12 @@ class TraceRow(Struct, frozen=True, gc=False):
     worker: str = ""
     worker_class: str = ""
     status: str = ""
+    instance: str = ""  # the same piece of work measured on several machines has one name
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it ran to its end, as far as its status says."""
+        return self.duration_s > 0.0 and self.status.lower() not in UNSUCCESSFUL
 
 
 def read_trace(path: Path, payload_column: str = "payload_size") -> Iterator[TraceRow]:
@@ -160,4 +173,5 @@ def _row(cells: list[str], places: dict[str, int], width: int, lines: _Lines) ->
         worker=text("worker"),
         worker_class=text("worker_class"),
         status=text("status"),
+        instance=text("instance"),
     )

@@ -1,0 +1,50 @@
+"""A comparison as tables for people: a row for each policy, and the figures that belong together side by side."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from nexus_sched.sim.compare import Comparison
+from nexus_sched.sim.figures import FIGURES, Figure, Figures
+from nexus_sched.sim.summary import half_widths, means
+
+CAPTIONS = (
+    "After a fifth of the tasks. +- is the 95 % confidence interval over seeds. Slowdown is response over service time "
+    "on the fastest worker. Gap closed: 0 % is least-outstanding, 100 % the oracle.",
+    "CV by type is that of response times. Starved tasks waited ten times longer than the mean.",
+    "ETAs are the first that were told. Predictable types have a sigma of at most 0.2.",
+)
+SHOWN_IF_ZERO = frozenset(("s", "share", "ratio", "rate"))  # a count of nothing is no news
+
+
+def render(comparison: Comparison) -> list[Table]:
+    """The tables; figures that no policy has are left out."""
+    seeds = f"{comparison.seeds} seed{'s' if comparison.seeds > 1 else ''}"
+    title = f"{comparison.scenario}: {comparison.tasks} tasks on {comparison.workers} workers, {seeds}"
+    found = {name: (means(runs), half_widths(runs)) for name, runs in comparison.figures.items()}
+    tables = []
+    for number, caption in enumerate(CAPTIONS):
+        figures = [
+            each for each in FIGURES if each.table == number and _said(each, [mean for mean, _ in found.values()])
+        ]
+        table = Table(title=title if number == 0 else None, caption=caption, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table.add_column("", no_wrap=True)
+        for figure in figures:
+            table.add_column(figure.label, justify="right", vertical="bottom")
+        for name, (mean, width) in found.items():
+            table.add_row(name, *(_cell(figure, mean, width) for figure in figures))
+        tables.append(table)
+    return tables
+
+
+def _said(figure: Figure, found: list[Figures]) -> bool:
+    return any(mean[figure.name] or (mean[figure.name] == 0.0 and figure.kind in SHOWN_IF_ZERO) for mean in found)
+
+
+def _cell(figure: Figure, mean: Figures, width: Figures) -> str:
+    """The first figure with its interval; those of all others are in the JSON."""
+    text, half_width = figure.text(mean[figure.name]), width[figure.name]
+    if figure is not FIGURES[0] or half_width is None:
+        return text
+    return f"{text} +-{figure.text(half_width).removesuffix(' s')}"
