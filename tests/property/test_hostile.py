@@ -11,9 +11,10 @@ from random import Random
 import msgspec
 import pytest
 
-from nexus_sched.model.command import CancelTask, encode_command
+from nexus_sched.model.command import Ask, CancelTask, CordonWorker, ResumeWorker, encode_command
 from nexus_sched.model.events import TaskRefused
 from nexus_sched.model.outcome import Completion, Reason
+from nexus_sched.model.question import AskWhy
 from nexus_sched.runtime.inputs import BLOB_BYTES_MAX, events_of
 from nexus_sched.runtime.ports import INPUT_STREAMS
 from nexus_sched.testing.checks import bookings_differ, conserves_work, places_differ
@@ -23,6 +24,23 @@ encode = msgspec.msgpack.encode
 MESSAGES = 24_000
 ROUNDS = 60
 SEEDS = range(4)
+
+DEMANDS: dict[str, object] = {
+    "requires": [["zone", "in", ["a", "b"]], ["disk", "above", ["100"], 50.0]],
+    "tolerates": ["spot"],
+    "resources": {"memory": 2.0**30, "gpu": 1},
+    "tenant": "t1",
+    "key": "k1",
+    "deadline_ms": 5e3,
+    "deadline_strict": True,
+}
+OFFERS: dict[str, object] = {"slots": 2, "labels": {"zone": "a"}, "taints": ["spot"], "resources": {"gpu": 1}}
+COMMANDS = [
+    CancelTask("foreign"),
+    CordonWorker("w9", True, "why"),
+    ResumeWorker("w9", "why"),
+    Ask("r1", AskWhy("foreign", "w9")),
+]
 
 Fields = dict[bytes, bytes]
 
@@ -35,11 +53,11 @@ def whole(stream: str, random: Random) -> Fields:
     if stream == "res":
         return {b"i": name, b"w": b"w9", b"a": b"1", b"f": encode(Completion(run_ms=5.0))}
     if stream == "rep":
-        kind, fact = random.choice([(b"report", {"running": 1}), (b"join", {"slots": 2})])
+        kind, fact = random.choice([(b"report", {"running": 1}), (b"join", OFFERS)])
         return {b"k": kind, b"w": b"w0", b"n": b"77", b"f": encode(fact)}
     if stream == "cmd":
-        return {b"f": encode_command(CancelTask("foreign"))}
-    return {b"i": name, b"m": encode({"type": "kind", "hint_ms": 5.0}), b"b": b"1"}
+        return {b"f": encode_command(random.choice(COMMANDS))}
+    return {b"i": name, b"m": encode({"type": "kind", "hint_ms": 5.0} | random.choice([{}, DEMANDS])), b"b": b"1"}
 
 
 def blob_of(stream: str) -> bytes:
@@ -65,10 +83,42 @@ def wrong_numbers(random: Random) -> bytes:
     return encode({"type": 7, "outcome": 9, "kind": 1, "slots": -1, "running": -1} | document)
 
 
+def wrong_demands(random: Random) -> bytes:
+    """As a description it asks for what makes no sense, as anything else it is no better."""
+    name = random.choice(["", "no blanks", "x" * 129, "a,b", "\u4e94", "a\x00", 7, None])
+    number = random.choice([math.nan, math.inf, -1, -0.5, 1e300, "1", None])
+    condition = random.choice(
+        [
+            *([name, "exists"], ["gpu", "exists", ["1"]], ["gpu", "like", ["1"]], ["gpu"], ["gpu", "exists", [], -1.0]),
+            *(["disk", "above", []], ["disk", "below", ["1", "2"]], ["disk", "above", ["nan"]], ["zone", "in", []]),
+            *(["zone", "in", [name]], ["zone", "in", ["x"] * 40], ["gpu", "exists", [], math.nan], "gpu", 7),
+        ]
+    )
+    if condition == ["zone", "in", [""]]:
+        condition = []  # an empty value is one
+    wrong = random.choice(
+        [
+            {"requires": [condition]},
+            {"requires": [["gpu", "exists"]] * 17},
+            {"tolerates": [name]},
+            {"tolerates": ["spot"] * 17},
+            {"resources": {"gpu": number}},
+            {"resources": {f"r{each}": 1 for each in range(9)}},
+            {"resources": {"no blanks": 1}},
+            {"tenant": name or "no blanks", "key": "k"},
+            {"deadline_strict": True},
+            {"affinity_ms": 5.0},
+            {"affinity": "a", "affinity_ms": number or -1.0},
+        ]
+    )
+    return encode({"type": "kind", "outcome": 9, "kind": 1, "slots": -1, "running": -1} | wrong)
+
+
 HOSTILE_BLOBS: list[Callable[[Random], bytes]] = [
     nested,
     twice,
     wrong_numbers,
+    wrong_demands,
     lambda random: random.randbytes(random.randrange(1, 200)).replace(b"\x80", b"\xc1"),
     lambda random: b"\xc1" + random.randbytes(8),
     lambda random: b"\xdf\xff\xff\xff\xff" + random.randbytes(8),

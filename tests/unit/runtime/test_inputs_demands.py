@@ -29,7 +29,8 @@ encode = msgspec.msgpack.encode
 
 
 def event_of(stream: str, entry_id: bytes = b"1700-2", **fields: bytes) -> AnyEvent:
-    (event,) = events_of(stream, [[entry_id, [each for pair in fields.items() for each in (pair[0].encode(), pair[1])]]])
+    pairs = [each for name, value in fields.items() for each in (name.encode(), value)]
+    (event,) = events_of(stream, [[entry_id, pairs]])
     return event
 
 
@@ -46,7 +47,9 @@ def offered(**offer: object) -> AnyEvent:
 # -- what is understood
 
 
-@pytest.mark.parametrize("spec", [{}, {"hint_ms": 5}, {"tenant": ""}, {"delay_ms": 0}, {"eta": False}, {"requires": []}])
+@pytest.mark.parametrize(
+    "spec", [{}, {"hint_ms": 5}, {"tenant": ""}, {"delay_ms": 0}, {"eta": False}, {"requires": []}, {"resources": {}}]
+)
 def test_task_that_asks_for_nothing_has_no_terms(spec: dict[str, object]):
     assert terms(**spec) is None
 
@@ -221,7 +224,11 @@ def test_offer_out_of_bounds_is_refused_with_its_name(offer: dict[str, object], 
     assert word in event.detail
 
 
-QUESTIONS: list[Question] = [AskEta(""), AskEta("a b"), AskWhy("t1", "a b"), AskWhy(""), AskWorker(""), AskWorker("a b")]
+QUESTIONS: list[Question] = [
+    *(AskEta(name) for name in ("", "a b", "t1\n")),
+    *(AskWorker(name) for name in ("", "a b", "w1\n")),
+    *(AskWhy(""), AskWhy("a b"), AskWhy("t1", "a b")),
+]
 
 
 @pytest.mark.parametrize(
