@@ -182,18 +182,22 @@ def predictor_refuses_another_version(factory: PredictorFactory) -> None:
 
 
 def predictor_keeps_its_budget(factory: PredictorFactory) -> None:
-    """A prediction takes less than a millisecond. Generous to busy machines: the best of three rounds counts."""
+    """A prediction takes less than a millisecond of the processor; on a busy machine others take the rest.
+
+    Half of them must keep that by the wall clock too, so that waiting for something does not go unseen. Generous: the
+    best of three rounds counts.
+    """
     predictor = trained(factory)
     tasks = list(stream(500, seed=SEED + 4))
     rounds = []
     for _ in range(3):
-        spent_ms = []
+        passed_ms, spent_ms = [], []
         for task, worker, worker_class, _ in tasks:
-            began_ns = time.perf_counter_ns()
+            began_ns, began_cpu_ns = time.perf_counter_ns(), time.thread_time_ns()
             predictor.predict(task, worker, worker_class)
-            spent_ms.append((time.perf_counter_ns() - began_ns) / 1e6)
-        spent_ms.sort()
-        rounds.append((spent_ms[len(spent_ms) // 2], spent_ms[len(spent_ms) * 99 // 100]))
+            spent_ms.append((time.thread_time_ns() - began_cpu_ns) / 1e6)
+            passed_ms.append((time.perf_counter_ns() - began_ns) / 1e6)
+        rounds.append((sorted(passed_ms)[len(passed_ms) // 2], sorted(spent_ms)[len(spent_ms) * 99 // 100]))
     median_ms, high_ms = min(each[0] for each in rounds), min(each[1] for each in rounds)
     assert median_ms < MEDIAN_MS_MAX, f"half of the predictions take more than {median_ms:.3f} ms"
     assert high_ms < BUDGET_MS, f"one prediction in a hundred takes more than {high_ms:.3f} ms; they have 1 ms"
