@@ -250,6 +250,67 @@ async def preempted_run_goes_back_and_says_so(stage: Stage) -> None:
 
 
 @case
+async def copy_of_a_running_task_may_start_and_the_first_completion_wins(stage: Stage) -> None:
+    """A higher attempt starts beside the first; what the loser says afterwards is stale."""
+    await stage.lead()
+    first = await stage.worker.register("w", b"")
+    second = await stage.worker.register("v", b"")
+    await stage.submit("a", "b")
+    runs = {task: await stage.dispatch(task, "w") for task in ("a", "b")}
+    copies = {task: await stage.copy(task, "v", 2) for task in ("a", "b")}
+    for task in ("a", "b"):
+        assert await stage.start("w", first, task, runs[task]) is not None
+        assert await stage.start("v", second, task, copies[task], 2) is not None
+        assert await stage.start("w", first, task, runs[task]) is None  # asked again: the copy owns the task now
+    assert await stage.complete("w", first, "a", runs["a"]) is Receipt.LATE
+    assert await stage.complete("v", second, "a", copies["a"], 2) is Receipt.STALE
+    assert await stage.complete("v", second, "b", copies["b"], 2) is Receipt.ACCEPTED
+    assert await stage.complete("w", first, "b", runs["b"]) is Receipt.STALE
+    assert await stage.entries("q:r") == []
+
+
+@case
+async def original_that_ends_beside_its_copy_only_vanishes(stage: Stage) -> None:
+    """Its worker leaves, or its run fails and would be repeated: the leader hears of it, and the copy goes on."""
+    await stage.lead()
+    first = await stage.worker.register("w", b"")
+    second = await stage.worker.register("v", b"")
+    await stage.submit("a", "b")
+    runs = {task: await stage.dispatch(task, "w") for task in ("a", "b")}
+    for task in ("a", "b"):
+        copy = await stage.copy(task, "v", 2)
+        await stage.start("w", first, task, runs[task])
+        await stage.start("v", second, task, copy, 2)
+    assert await stage.complete("w", first, "a", runs["a"], final=False, outcome=Outcome.FAILED) is Receipt.STALE
+    assert await stage.worker.leave("w", first) == 0
+    gone = [(fields["i"], fields["w"], fields["a"], fields["f"]) for _, fields in await stage.entries("res")]
+    assert gone == [(b"a", b"w", b"1", b""), (b"b", b"w", b"1", b"")]
+    assert await stage.entries("q:r") == []
+    assert await stage.state("a") == await stage.state("b") == "R"
+
+
+@case
+async def copy_that_is_lost_leaves_the_original_to_finish(stage: Stage) -> None:
+    """It goes through `q:r`; the lowest attempt that may start never goes down again."""
+    await stage.lead()
+    first = await stage.worker.register("w", b"")
+    second = await stage.worker.register("v", b"")
+    await stage.submit("a")
+    run = await stage.dispatch("a", "w")
+    copy = await stage.copy("a", "v", 2)
+    await stage.start("w", first, "a", run)
+    await stage.start("v", second, "a", copy, 2)
+    assert await stage.worker.leave("v", second) == 1
+    assert await stage.complete("w", first, "a", run, final=False, outcome=Outcome.FAILED) is Receipt.RETURNED
+    returned = [(fields["a"], fields["w"]) for _, fields in await stage.entries("q:r")]
+    assert returned == [(b"2", b"v"), (b"1", b"w")]
+    late = await stage.copy("a", "w", 2)
+    assert await stage.start("w", first, "a", late, 2) is None
+    again = await stage.copy("a", "w", 3)
+    assert await stage.start("w", first, "a", again, 3) is not None
+
+
+@case
 async def leave_returns_everything(stage: Stage) -> None:
     """Started or not; the worker is gone from the heartbeats, and cannot leave twice."""
     await stage.lead()

@@ -149,6 +149,10 @@ class Stage:
         seq = await self.commit(removals=removals, dispatches=[DispatchLine(worker, task_id, attempt)])
         return f"{seq}-0"
 
+    async def copy(self, task_id: str, worker: str, attempt: int) -> str:
+        """Hand a task out that runs elsewhere already; gives the inbox entry."""
+        return f"{await self.commit(dispatches=[DispatchLine(worker, task_id, attempt)])}-0"
+
     async def dead_letters(self) -> list[Entry]:
         """All dead letters."""
         return [readable(entry) for entry in await self.leader.dead_letters(START, 1_000)]

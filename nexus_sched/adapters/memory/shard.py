@@ -251,7 +251,7 @@ class MemoryShard:
         if started and not started_too:
             return False
         there = self.drop(worker, entry)
-        if there and task is None:
+        if there and (task is None or (task.state == RUNNING and not started)):
             self._vanish(worker, task_id, attempt)
         if not there or task is None or not (task.state == QUEUED or started):
             return False
@@ -262,7 +262,7 @@ class MemoryShard:
         self.append("res", b"i", task_id.encode(), b"w", worker.encode(), b"a", b"%d" % attempt, b"f", b"")
 
     def _return(self, task: TaskState, task_id: str, attempt: int, worker: str, why: bytes, *, started: bool) -> None:
-        task.state, task.attempt_min = QUEUED, attempt + 1
+        task.state, task.attempt_min = QUEUED, max(attempt + 1, task.attempt_min)
         self.append(
             "q:r",
             *(b"i", task_id.encode(), b"a", b"%d" % attempt, b"w", worker.encode()),
@@ -356,13 +356,14 @@ class MemoryShard:
     def _start(self, worker: str, line: StartLine) -> bytes | None:
         task = self.tasks.get(line.task_id)
         if task is not None:
-            if task.state == QUEUED and line.attempt >= task.attempt_min:
+            copied = task.state == RUNNING and line.attempt > task.attempt
+            if copied or (task.state == QUEUED and line.attempt >= task.attempt_min):
                 task.state, task.worker, task.attempt = RUNNING, worker, line.attempt
                 return task.envelope
             if (task.state, task.worker, task.attempt) == (RUNNING, worker, line.attempt):
                 return task.envelope
         self.drop(worker, line.inbox_entry)
-        if task is None:
+        if task is None or task.state == RUNNING:
             self._vanish(worker, line.task_id, line.attempt)
         return None
 
@@ -376,6 +377,8 @@ class MemoryShard:
         mine = (task.state, task.worker, task.attempt) == (RUNNING, worker, line.attempt)
         if not line.final:
             if not (mine or (task.state == QUEUED and there)):
+                if there:
+                    self._vanish(worker, line.task_id, line.attempt)  # a copy of it goes on
                 return Receipt.STALE
             why = b"preempted" if line.outcome is Outcome.PREEMPTED else b"run-failed"
             self._return(task, line.task_id, line.attempt, worker, why, started=True)

@@ -116,8 +116,12 @@ class RedisLeaderStore:
         removals = {stream: entries for stream, entries in plan.removals.items() if entries}
         told: list[Argument] = []
         if plan.estimates or plan.answers:
-            told = [len(plan.estimates), *chain.from_iterable(plan.estimates)]
-            told += [len(plan.answers), *chain.from_iterable(plan.answers)]
+            told.append(len(plan.estimates))
+            for task_id, eta in plan.estimates:
+                told += (task_id, eta)
+            told.append(len(plan.answers))
+            for reply, blob in plan.answers:
+                told += (reply, blob)
         return self._committed(
             lease,
             self._functions.call(

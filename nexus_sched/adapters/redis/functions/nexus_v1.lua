@@ -33,17 +33,23 @@ local function vanish(P, worker, id, attempt)
   redis.call('XADD', P .. ':res', '*', 'i', id, 'w', worker, 'a', attempt, 'f', '')
 end
 
+-- The lowest attempt that may start once `attempt` is over; it never goes down.
+local function next_attempt(attempt, lowest)
+  return tostring(math.max(tonumber(attempt) + 1, tonumber(lowest or '0')))
+end
+
 -- Takes a task back from an inbox into q:r, unless it has ended. Returns 1 if it was taken back.
--- The next attempt number becomes the lowest that may start, so a delayed start is refused.
+-- The next attempt number becomes the lowest that may start, so a delayed start is refused. Of a task that runs
+-- elsewhere as well (a copy) only the pointer goes.
 local function reclaim(P, worker, entry, id, attempt, why, started_too)
   local task = P .. ':t:' .. id
-  local t = redis.call('HMGET', task, 's', 'w', 'a')
+  local t = redis.call('HMGET', task, 's', 'w', 'a', 'm')
   local started = t[1] == RUNNING and t[2] == worker and t[3] == attempt
   if started and not started_too then return 0 end
   local there = redis.call('XDEL', P .. ':i:' .. worker, entry)
-  if there == 1 and not t[1] then vanish(P, worker, id, attempt) end
+  if there == 1 and (not t[1] or (t[1] == RUNNING and not started)) then vanish(P, worker, id, attempt) end
   if there == 0 or not (t[1] == QUEUED or started) then return 0 end
-  redis.call('HSET', task, 's', QUEUED, 'm', tostring(tonumber(attempt) + 1))
+  redis.call('HSET', task, 's', QUEUED, 'm', next_attempt(attempt, t[4]))
   redis.call('XADD', P .. ':q:r', '*', 'i', id, 'a', attempt, 'w', worker, 'y', why, 'n', started and '1' or '0')
   return 1
 end
@@ -297,7 +303,7 @@ end
 -- One completion of a live worker -> the code of `model.outcome.Receipt`, payload bytes set free.
 local function complete(P, worker, ttl, id, attempt, entry, final, outcome, fact, result)
   local task = P .. ':t:' .. id
-  local t = redis.call('HMGET', task, 's', 'w', 'a', 'y', 'b')
+  local t = redis.call('HMGET', task, 's', 'w', 'a', 'y', 'b', 'm')
   local state = t[1]
   if state == FINISHED and t[2] == worker and t[3] == attempt then return 2, 0 end
   if not (state == QUEUED or state == RUNNING) then
@@ -308,8 +314,11 @@ local function complete(P, worker, ttl, id, attempt, entry, final, outcome, fact
   local there = drop(P, worker, entry)
   if final == '0' then
     -- another attempt is wanted; only the run that owns the task may send it back
-    if not (mine or (state == QUEUED and there == 1)) then return 0, 0 end
-    redis.call('HSET', task, 's', QUEUED, 'm', tostring(tonumber(attempt) + 1))
+    if not (mine or (state == QUEUED and there == 1)) then
+      if there == 1 then vanish(P, worker, id, attempt) end -- a copy of it goes on
+      return 0, 0
+    end
+    redis.call('HSET', task, 's', QUEUED, 'm', next_attempt(attempt, t[6]))
     local why = outcome == 'preempted' and outcome or 'run-failed'
     redis.call('XADD', P .. ':q:r', '*', 'i', id, 'a', attempt, 'w', worker, 'y', why, 'n', '1')
     return 4, 0
@@ -358,13 +367,15 @@ local function step(keys, a)
     local t = redis.call('HMGET', task, 's', 'w', 'a', 'm')
     local fresh = t[1] == QUEUED and tonumber(attempt) >= tonumber(t[4] or '0')
     local again = t[1] == RUNNING and t[2] == worker and t[3] == attempt
+    -- a higher attempt of a running task is a copy of it, and the first completion wins
+    fresh = fresh or (t[1] == RUNNING and tonumber(attempt) > tonumber(t[3]))
     local envelope = (fresh or again) and redis.call('GET', P .. ':p:' .. id)
     if envelope then
       if fresh then redis.call('HSET', task, 's', RUNNING, 'w', worker, 'a', attempt) end
     else
       drop(P, worker, a[at + 2])
       if fresh or again then end_task(P, id, DEAD, 'payload-lost', '0') end
-      if fresh or again or not t[1] then vanish(P, worker, id, attempt) end
+      if fresh or again or not t[1] or t[1] == RUNNING then vanish(P, worker, id, attempt) end
     end
     starts[#starts + 1] = envelope
     at = at + 3
