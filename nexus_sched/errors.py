@@ -136,6 +136,13 @@ class TaskUnknown(NexusError):
     exit_code = 5
 
 
+class AnswerMissing(NexusError):
+    """A question was not answered in time: no scheduler leads this pool, or it is overwhelmed."""
+
+    code = "NO_ANSWER"
+    exit_code = 4
+
+
 class SnapshotUnreadable(NexusError):
     """A snapshot or journal entry is of an unknown format or damaged."""
 

@@ -27,6 +27,7 @@ ADVICE = {
     "FENCED": "Another scheduler leads this shard, or another worker runs under this name.",
     "BUSY": "The queue is full: try again later, or raise `queue.length_max` or `queue.bytes_max`.",
     "TASK_UNKNOWN": "Check the id; ends are remembered for `queue.result_ttl`.",
+    "NO_ANSWER": "Is a scheduler running? `nexus-sched status` says when it was last heard of.",
     "RESULT_PENDING": "The task has not ended; wait longer with --wait-timeout.",
 }
 

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from nexus_sched.cli import exit_codes
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
-from nexus_sched.cli.output import print_json
+from nexus_sched.cli.output import note, print_json
 from nexus_sched.errors import InvalidInput, ResultPending
 from nexus_sched.model.task import PAYLOAD_BYTES_MAX, PRIORITY_DEFAULT
 
@@ -30,6 +30,7 @@ def submit(
     task_id: Annotated[str | None, Parameter(name="--id")] = None,
     timeout: str | None = None,
     hint: str | None = None,
+    eta: bool = False,
     wait: bool = False,
     wait_timeout: str | None = None,
     flags: ConfigFlags = NO_FLAGS,
@@ -54,6 +55,8 @@ def submit(
         The worker ends the run after this long, such as 30s.
     hint
         Your own estimate of the run time, such as 2s.
+    eta
+        Say when it will start and finish; at most a second is waited for that.
     wait
         Wait for the end of the task.
     wait_timeout
@@ -61,8 +64,9 @@ def submit(
     """
     blob = read_payload(payload)
     config = flags.read()
-    options = {"priority": priority, "task_id": task_id, "timeout": timeout, "hint": hint}
-    answer = asyncio.run(_submit(config, task_type, blob, options, wait or wait_timeout is not None, wait_timeout))
+    options = {"priority": priority, "task_id": task_id, "timeout": timeout, "hint": hint, "eta": eta}
+    waits = wait or wait_timeout is not None
+    answer = asyncio.run(_submit(config, task_type, blob, options, waits, wait_timeout, as_json=flags.json))
     if flags.json:
         print_json(answer)
     elif "result" in answer:
@@ -73,14 +77,27 @@ def submit(
 
 
 async def _submit(
-    config: Config, task_type: str, payload: bytes, options: dict[str, Any], wait: bool, wait_timeout: str | None
+    config: Config,
+    task_type: str,
+    payload: bytes,
+    options: dict[str, Any],
+    wait: bool,
+    wait_timeout: str | None,
+    *,
+    as_json: bool,
 ) -> dict[str, object]:
     from nexus_sched.cli.stores import submitter_store
+    from nexus_sched.cli.task import described, words_of
     from nexus_sched.client import AsyncClient
 
     async with AsyncClient(store=submitter_store(config)) as client:
         handle = await client.submit(task_type, payload=payload, codec="json", **options)
         answer: dict[str, object] = {"task_id": handle.id}
+        if options.get("eta"):
+            answer["eta"] = described(handle.eta)
+            if not as_json:  # at once: whoever waits for the result wants to know now
+                for line in ["eta: the scheduler has said nothing yet"] if handle.eta is None else words_of(handle.eta):
+                    note(line)
         if wait:
             try:
                 answer["result"] = await handle.result(wait_timeout)

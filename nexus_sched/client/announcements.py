@@ -1,4 +1,4 @@
-"""Who waits for the end of which task. An announcement only saves time: the record stays the truth.
+"""Who waits for the end, or the estimate, of which task. An announcement only saves time: the record stays the truth.
 
 The subscription stands from the first wait on, and is renewed with back-off when it is lost; meanwhile
 waiters poll.
@@ -12,19 +12,22 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from nexus_sched.errors import StoreError
-from nexus_sched.runtime.ports import Ended, SubmitterStore
+from nexus_sched.runtime.ports import ESTIMATED, Ended, SubmitterStore
 
 BACKOFF_S_MIN = 0.1
 BACKOFF_S_MAX = 5.0
 
+_Waiters = defaultdict[str, list[asyncio.Future[Ended]]]
+
 
 class Announcements:
-    """The ends announced on one reply channel, handed to those who wait for them."""
+    """What is announced on one reply channel, handed to those who wait for it."""
 
     def __init__(self, store: SubmitterStore, reply: str) -> None:
         self._store = store
         self._reply = reply
-        self._waiters: defaultdict[str, list[asyncio.Future[Ended]]] = defaultdict(list)
+        self._waiters: _Waiters = defaultdict(list)
+        self._curious: _Waiters = defaultdict(list)  # who waits for an estimate
         self._listener: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
 
@@ -34,18 +37,13 @@ class Announcements:
             self._listener = asyncio.create_task(self._listen())
         await self._tried.wait()
 
-    @contextlib.contextmanager
-    def expect(self, task_id: str) -> Iterator[asyncio.Future[Ended]]:
+    def expect(self, task_id: str) -> contextlib.AbstractContextManager[asyncio.Future[Ended]]:
         """A future of the end of this task, while the context lasts."""
-        future: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
-        self._waiters[task_id].append(future)
-        try:
-            yield future
-        finally:
-            waiters = self._waiters[task_id]
-            waiters.remove(future)
-            if not waiters:
-                del self._waiters[task_id]
+        return _among(self._waiters, task_id)
+
+    def expect_estimate(self, task_id: str) -> contextlib.AbstractContextManager[asyncio.Future[Ended]]:
+        """A future of the next estimate of this task, while the context lasts; its `result` is an encoded `Eta`."""
+        return _among(self._curious, task_id)
 
     async def close(self) -> None:
         """Stop listening."""
@@ -72,6 +70,20 @@ class Announcements:
             self._tried.set()  # whatever ends this, nobody waits for it for ever
 
     def _tell(self, ended: Ended) -> None:
-        for future in self._waiters.get(ended.task_id, ()):
+        waiters = self._curious if ended.outcome == ESTIMATED else self._waiters
+        for future in waiters.get(ended.task_id, ()):
             if not future.done():
                 future.set_result(ended)
+
+
+@contextlib.contextmanager
+def _among(waiting: _Waiters, task_id: str) -> Iterator[asyncio.Future[Ended]]:
+    future: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+    waiting[task_id].append(future)
+    try:
+        yield future
+    finally:
+        others = waiting[task_id]
+        others.remove(future)
+        if not others:
+            del waiting[task_id]

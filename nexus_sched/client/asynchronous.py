@@ -2,33 +2,44 @@
 
 Submissions carry their ids, so after a lost reply they are sent again until the store has decided; a
 caller gets a handle only for what is in the queue. Ends are announced, and asked for at growing
-intervals besides, because an announcement can be lost.
+intervals besides, because an announcement can be lost. Questions go to the scheduler as commands; their
+answers wait on a list of their own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import secrets
 from collections import deque
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
+
 from nexus_sched.client.announcements import Announcements
 from nexus_sched.client.batch import RETRY_AFTER_MS, BatchInterrupted, BatchRefused, chunks
 from nexus_sched.client.connect import connect, default_pool, default_url
 from nexus_sched.client.endings import announced_value, is_open, state_of, value_of
+from nexus_sched.client.estimate import Estimate, estimate_of
 from nexus_sched.client.submission import Submission, submission
-from nexus_sched.errors import QueueFull, ResultPending, StoreLoading, StoreUnreachable, TaskUnknown
+from nexus_sched.errors import AnswerMissing, QueueFull, ResultPending, StoreLoading, StoreUnreachable, TaskUnknown
 from nexus_sched.model.choices import span_ms
-from nexus_sched.model.command import CancelTask, encode_command
+from nexus_sched.model.command import Ask, CancelTask, encode_command
+from nexus_sched.model.eta import Eta, decode_eta
 from nexus_sched.model.frame import Frame, decode_frame
 from nexus_sched.model.ids import check_task_id
 from nexus_sched.model.outcome import Acceptance
+from nexus_sched.model.question import AskEta, Question
 from nexus_sched.runtime.ports import SubmitterStore, TaskRecord
+from nexus_sched.units import MS_PER_S
 
 PATIENCE_S_DEFAULT = 30.0
 CHUNKS_IN_FLIGHT = 4
+ETA_WAIT_S = 1.0  # a scheduler that leads answers within milliseconds
+ANSWER_WAIT_S = 5.0
 POLL_S_MIN = 0.1
 POLL_S_MAX = 1.0
 RETRY_S = 0.1  # the store's own dialling backs off; this only bounds an answer of "no" in a row
@@ -37,11 +48,12 @@ RETRY_S = 0.1  # the store's own dialling backs off; this only bounds an answer 
 class AsyncTaskHandle:
     """One submitted task."""
 
-    __slots__ = ("_client", "id")
+    __slots__ = ("_client", "eta", "id")
 
-    def __init__(self, client: AsyncClient, task_id: str) -> None:
+    def __init__(self, client: AsyncClient, task_id: str, eta: Estimate | None = None) -> None:
         self._client = client
         self.id = task_id
+        self.eta = eta  # as it was told at submission, with `eta=True`; `None` if nothing was told in time
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.id!r})"
@@ -53,6 +65,10 @@ class AsyncTaskHandle:
     async def state(self) -> str:
         """Where it stands; see `AsyncClient.state`."""
         return await self._client.state(self.id)
+
+    async def ask_eta(self) -> Estimate | None:
+        """When it will start and finish as of now; see `AsyncClient.eta`."""
+        return await self._client.eta(self.id)
 
     async def cancel(self) -> None:
         """Ask for its end; see `AsyncClient.cancel`."""
@@ -105,18 +121,39 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def submit(self, task_type: str, *args: object, **options: Any) -> AsyncTaskHandle:
+    async def submit(
+        self, task_type: str, *args: object, eta: bool = False, eta_timeout: str | float = ETA_WAIT_S, **options: Any
+    ) -> AsyncTaskHandle:
         """Submit one task; arguments and options are those of `submission`.
+
+        With `eta` the handle's `eta` says when the task will start and finish. It is `None` if the scheduler said
+        nothing within `eta_timeout`: the task is in the queue all the same, ask again with `handle.ask_eta()`.
 
         Raises `QueueFull` if a bound of the queue is reached, `InvalidInput` for bad values, and
         `StoreUnreachable` after `patience_s`, when it is not known whether the task is in the queue:
         submit it again with the same `task_id` to be sure.
         """
+        if eta:
+            return await self._submit_and_hear(submission(task_type, *args, eta=True, **options), span_ms(eta_timeout))
         one = submission(task_type, *args, **options)
-        acceptances = await self._send([one])
-        if acceptances[0] is Acceptance.BUSY:
-            raise QueueFull("the queue is full", RETRY_AFTER_MS)
+        await self._send_one(one)
         return AsyncTaskHandle(self, one.id)
+
+    async def _submit_and_hear(self, one: Submission, wait_ms: float) -> AsyncTaskHandle:
+        await self.open()
+        await self._announcements.listen()  # before the task is in the queue: the estimate follows at once
+        with self._announcements.expect_estimate(one.id) as told:
+            if await self._send_one(one) is Acceptance.ACCEPTED:
+                await asyncio.wait([told], timeout=wait_ms / MS_PER_S)
+            if told.done():
+                return AsyncTaskHandle(self, one.id, estimate_of(one.id, decode_eta(told.result().result or b"")))
+        return AsyncTaskHandle(self, one.id, await self.last_eta(one.id))
+
+    async def _send_one(self, one: Submission) -> Acceptance:
+        acceptance = (await self._send([one]))[0]
+        if acceptance is Acceptance.BUSY:
+            raise QueueFull("the queue is full", RETRY_AFTER_MS)
+        return acceptance
 
     async def submit_many(self, submissions: Iterable[Submission]) -> list[AsyncTaskHandle]:
         """Submit many tasks, several calls in flight; handles come in the order of the submissions.
@@ -209,6 +246,37 @@ class AsyncClient:
         """
         await self.open()
         await self._store.command(encode_command(CancelTask(check_task_id(task_id))))
+
+    async def eta(self, task_id: str, timeout: str | float = ETA_WAIT_S) -> Estimate | None:
+        """When a task will start and finish, as of now; any task may be asked for.
+
+        The last estimate that was told, if the task has ended or no scheduler answers within `timeout`; `None`
+        if there never was one. Raises `TaskUnknown` if no such task is known any more.
+        """
+        await self.open()
+        if is_open(await self._record(check_task_id(task_id))):
+            with contextlib.suppress(AnswerMissing):
+                answer = await self.ask(AskEta(task_id), timeout)
+                if eta := answer.get("eta"):
+                    return estimate_of(task_id, Eta(**eta))
+        return await self.last_eta(task_id)
+
+    async def last_eta(self, task_id: str) -> Estimate | None:
+        """The last estimate that was told of a task, without asking for a new one; `None` if there is none."""
+        await self.open()
+        blob = await self._store.eta(task_id)
+        return None if blob is None else estimate_of(task_id, decode_eta(blob))
+
+    async def ask(self, question: Question, timeout: str | float = ANSWER_WAIT_S) -> dict[str, Any]:
+        """Ask the scheduler what only it knows. Raises `AnswerMissing` if nothing came within `timeout`."""
+        await self.open()
+        reply = secrets.token_hex(8)
+        await self._store.command(encode_command(Ask(reply, question)))
+        blob = await self._store.answer(reply, math.ceil(span_ms(timeout)))
+        if blob is None:
+            raise AnswerMissing(f"no scheduler has answered within {span_ms(timeout) / MS_PER_S:g} s")
+        answer: dict[str, Any] = msgspec.json.decode(blob)
+        return answer
 
     async def status(self) -> Frame | None:
         """The scheduler's newest picture of itself, `None` if there never was a scheduler."""

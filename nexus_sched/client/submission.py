@@ -40,6 +40,7 @@ def submission(
     payload: bytes | None = None,
     codec: str = MSGPACK,
     traceparent: str | None = None,
+    eta: bool = False,
 ) -> Submission:
     """Describe one task.
 
@@ -62,6 +63,8 @@ def submission(
         An encoded payload instead of arguments, and its codec: `"msgpack"`, `"json"` or `"raw"`.
     traceparent
         W3C trace context, handed on to the function untouched.
+    eta
+        Ask the scheduler when it will start and finish; see `AsyncClient.submit`, which hears the answer.
 
     Raises `InvalidInput` for anything out of bounds.
     """
@@ -86,6 +89,7 @@ def submission(
         retry=retry_of(retry),
         codec=codec,
         traceparent=traceparent,
+        eta=eta,
     )
     task_id = str(uuid7()) if task_id is None else check_task_id(task_id)
     return Submission(task_id, SubmitLine(task_id, priority, _encode(spec), payload))

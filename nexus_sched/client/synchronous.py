@@ -14,10 +14,12 @@ from collections.abc import Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from nexus_sched.client.asynchronous import PATIENCE_S_DEFAULT, AsyncClient
+from nexus_sched.client.asynchronous import ANSWER_WAIT_S, ETA_WAIT_S, PATIENCE_S_DEFAULT, AsyncClient
+from nexus_sched.client.estimate import Estimate
 from nexus_sched.client.submission import Submission
 from nexus_sched.errors import NexusError
 from nexus_sched.model.frame import Frame
+from nexus_sched.model.question import Question
 from nexus_sched.runtime.ports import SubmitterStore
 
 Value = TypeVar("Value")
@@ -34,11 +36,12 @@ class ClientClosed(NexusError):
 class TaskHandle:
     """One submitted task."""
 
-    __slots__ = ("_client", "id")
+    __slots__ = ("_client", "eta", "id")
 
-    def __init__(self, client: Client, task_id: str) -> None:
+    def __init__(self, client: Client, task_id: str, eta: Estimate | None = None) -> None:
         self._client = client
         self.id = task_id
+        self.eta = eta  # as it was told at submission, with `eta=True`; `None` if nothing was told in time
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.id!r})"
@@ -50,6 +53,10 @@ class TaskHandle:
     def state(self) -> str:
         """Where it stands; see `Client.state`."""
         return self._client.state(self.id)
+
+    def ask_eta(self) -> Estimate | None:
+        """When it will start and finish as of now; see `AsyncClient.eta`."""
+        return self._client.eta(self.id)
 
     def cancel(self) -> None:
         """Ask for its end; see `Client.cancel`."""
@@ -128,7 +135,8 @@ class Client:
 
     def submit(self, task_type: str, *args: object, **options: Any) -> TaskHandle:
         """Submit one task; see `AsyncClient.submit`."""
-        return TaskHandle(self, self._call(self._client.submit(task_type, *args, **options)).id)
+        handle = self._call(self._client.submit(task_type, *args, **options))
+        return TaskHandle(self, handle.id, handle.eta)
 
     def submit_many(self, submissions: Iterable[Submission]) -> list[TaskHandle]:
         """Submit many tasks; see `AsyncClient.submit_many`."""
@@ -145,6 +153,14 @@ class Client:
     def cancel(self, task_id: str) -> None:
         """Ask for the end of a task; see `AsyncClient.cancel`."""
         self._call(self._client.cancel(task_id))
+
+    def eta(self, task_id: str, timeout: str | float = ETA_WAIT_S) -> Estimate | None:
+        """When a task will start and finish, as of now; see `AsyncClient.eta`."""
+        return self._call(self._client.eta(task_id, timeout))
+
+    def ask(self, question: Question, timeout: str | float = ANSWER_WAIT_S) -> dict[str, Any]:
+        """Ask the scheduler what only it knows; see `AsyncClient.ask`."""
+        return self._call(self._client.ask(question, timeout))
 
     def status(self) -> Frame | None:
         """The scheduler's newest picture of itself; see `AsyncClient.status`."""

@@ -6,10 +6,31 @@ import pytest
 
 from nexus_sched.adapters.memory import MemoryShard
 from nexus_sched.model.decision import SchedulingDecision
-from nexus_sched.model.effects import CancelQueued, CancelRunning, DeadLetter, Discard, Dispatch, Retract
+from nexus_sched.model.effects import (
+    Answered,
+    CancelQueued,
+    CancelRunning,
+    DeadLetter,
+    Discard,
+    Dispatch,
+    Estimated,
+    Retract,
+)
+from nexus_sched.model.eta import Eta, encode_eta
 from nexus_sched.model.outcome import Reason
 from nexus_sched.runtime.plan import behind, plan_commit
-from nexus_sched.runtime.ports import CommitPlan, DispatchLine, EndLine, Lease, RetractLine, StopLine
+from nexus_sched.runtime.ports import (
+    AnswerLine,
+    CommitPlan,
+    DispatchLine,
+    EndLine,
+    EstimateLine,
+    Lease,
+    RetractLine,
+    StopLine,
+)
+
+ETA = Eta(1, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 0.5, "like runs")
 
 
 def test_every_effect_has_its_place_in_the_plan():
@@ -20,6 +41,8 @@ def test_every_effect_has_its_place_in_the_plan():
         CancelRunning("c", 3, "w3", "9-1"),
         CancelQueued("d", "q:5", "4-0"),
         DeadLetter("e", Reason.MALFORMED, 0, "w4", "why", "q:r", "5-0"),
+        Estimated("f", ETA),
+        Answered("me", b"{}"),
     ]
     assert plan_commit(b"turn", effects, {"res": "7-1", "q:5": "4-0"}) == CommitPlan(
         b"turn",
@@ -32,6 +55,8 @@ def test_every_effect_has_its_place_in_the_plan():
         ],
         [RetractLine("w2", "3-0", "b", 2)],
         [StopLine("w3", "c", 3)],
+        [EstimateLine("f", encode_eta(ETA))],
+        [AnswerLine("me", b"{}")],
     )
 
 
