@@ -23,7 +23,7 @@ from nexus_sched.model.events import (
 from nexus_sched.model.outcome import Outcome, Reason
 from nexus_sched.sim.agenda import Agenda
 from nexus_sched.sim.history import History
-from nexus_sched.sim.workload import FleetWorker, Workload
+from nexus_sched.sim.workload import FleetWorker, Warmth, Workload
 
 SUSPECT_MS = 2_000.0  # defaults of `scheduler.suspect` and `scheduler.dead`
 DEAD_MS = 30_000.0
@@ -32,7 +32,7 @@ DEAD_MS = 30_000.0
 class _Worker:
     """State of one worker. An attempt has one start at most, so (task, attempt) names a run."""
 
-    __slots__ = ("free", "inbox", "incarnation", "lost", "running", "spec", "up", "up_since_ms")
+    __slots__ = ("free", "inbox", "incarnation", "lost", "running", "spec", "up", "up_since_ms", "warm")
 
     def __init__(self, spec: FleetWorker) -> None:
         self.spec = spec
@@ -40,6 +40,7 @@ class _Worker:
         self.inbox: deque[tuple[int, int]] = deque()  # (task, attempt), the oldest first
         self.running: dict[tuple[int, int], float] = {}  # (task, attempt) -> start
         self.lost: list[tuple[int, int]] = []  # what it ran when it died
+        self.warm: dict[str, None] = {}  # affinity keys, the newest last
         self.incarnation = 1
         self.up = True
         self.up_since_ms = 0.0
@@ -55,6 +56,8 @@ class Fleet:
         self._hear = hear
         self._half_ms = workload.rtt_ms / 2.0
         self._run_ms = workload.truth.run_ms
+        self._warmth = workload.warmth
+        self._keys = [task.terms.affinity for task in workload.tasks] if workload.warmth else []
         history.up = [[] for _ in workload.workers]
         for fault in workload.faults:
             agenda.plan(fault.at_ms, self.come_back if fault.joins else self.die, fault.worker)
@@ -132,6 +135,7 @@ class Fleet:
             return
         worker.incarnation += 1
         worker.up, worker.up_since_ms = True, now_ms
+        worker.warm.clear()
         self._tell(now_ms, self._joined(worker))
         self._lose_running(now_ms, worker, Reason.WORKER_RESTARTED)
         while worker.free and worker.inbox:
@@ -167,7 +171,21 @@ class Fleet:
     def _start(self, now_ms: float, worker: _Worker, index: int, task: int, attempt: int) -> None:
         worker.free -= 1
         worker.running[task, attempt] = now_ms
-        self._agenda.plan(now_ms + self._run_ms(task, index, now_ms), self.end, index, task, attempt)
+        run_ms = self._run_ms(task, index, now_ms)
+        if self._warmth is not None and self._keys[task]:
+            run_ms += self._warm_up(worker, self._keys[task], self._warmth)
+        self._agenda.plan(now_ms + run_ms, self.end, index, task, attempt)
+
+    def _warm_up(self, worker: _Worker, key: str, warmth: Warmth) -> float:
+        """What a start with this key costs on top; from now on it is the newest."""
+        warm = key in worker.warm
+        worker.warm.pop(key, None)
+        worker.warm[key] = None
+        if len(worker.warm) > warmth.keys:
+            del worker.warm[next(iter(worker.warm))]
+        self._history.warm += warm
+        self._history.cold += not warm
+        return 0.0 if warm else warmth.cold_ms
 
     def close(self, now_ms: float) -> None:
         """The simulation is over: note who was there until now."""

@@ -26,6 +26,7 @@ class History:
         self.decisions = 0
         self.turns = 0
         self.recalls = 0  # tasks taken back before they began
+        self.warm = self.cold = 0  # starts of tasks with an affinity key
         self.core_ns = 0  # spent in the core, measured by the clock of the machine
         self.until_ms = 0.0  # virtual time at the end
         self.up: list[list[tuple[float, float]]] = []  # by worker: stretches in which it was there

@@ -39,6 +39,7 @@ def measure(workload: Workload, history: History) -> dict[str, float | None]:
         "unfinished": float(sum(history.given_up)),
         "repeated": float(history.repeated),
         "recalls": float(history.recalls),
+        "warm": history.warm / (history.warm + history.cold) if history.warm + history.cold else None,
         "decisions_per_s": history.decisions * NS_PER_S / history.core_ns if history.core_ns else None,
     }
     if not counted.any():
@@ -58,6 +59,7 @@ def measure(workload: Workload, history: History) -> dict[str, float | None]:
     }
     figures |= _utilisation(workload, history, float(arrived[cut]), float(arrived[-1]))
     figures |= _etas(workload, history, counted)
+    figures |= _tenants(workload, slowdown, counted)
     return figures
 
 
@@ -137,6 +139,22 @@ def _etas(workload: Workload, history: History, counted: NDArray[np.bool_]) -> d
         "eta_within_25": _within(p50, actual),
         "eta_within_25_predictable": _within(p50[predictable], actual[predictable]),
         "eta_p80_coverage": float((actual <= p80).mean()),
+    }
+
+
+def _tenants(workload: Workload, slowdown: Column, counted: NDArray[np.bool_]) -> dict[str, float | None]:
+    """Mean slowdown of tenants that bring more work than an equal share, and of those that do not."""
+    names = [task.terms.tenant for task, counts in zip(workload.tasks, counted.tolist(), strict=True) if counts]
+    tenants = sorted(set(names))
+    if len(tenants) < 2:
+        return {}
+    work_ms = np.array(workload.truth.mean_ms)[counted]
+    members = {tenant: np.array([name == tenant for name in names]) for tenant in tenants}
+    heavy = [tenant for tenant in tenants if work_ms[members[tenant]].sum() > work_ms.sum() / len(tenants)]
+    is_heavy = np.logical_or.reduce([members[tenant] for tenant in heavy])
+    return {
+        "tenants.modest_slowdown": float(slowdown[~is_heavy].mean()) if not is_heavy.all() else None,
+        "tenants.heavy_slowdown": float(slowdown[is_heavy].mean()),
     }
 
 

@@ -15,7 +15,7 @@ from nexus_sched.fallback.round_robin import RoundRobin
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.sim.drive import Core
 from nexus_sched.sim.early import EarlyBinding, PowerOfTwo
-from nexus_sched.sim.oracle import OraclePredictor
+from nexus_sched.sim.oracle import EachItsOwnClass, OraclePredictor
 from nexus_sched.sim.pull import SharedQueue
 from nexus_sched.sim.workload import Workload
 
@@ -28,20 +28,18 @@ PREDICTORS: dict[str, PredictorFactory] = {"learned": LearnedPredictor, "ema": E
 
 
 def _engine(predictor: str) -> CoreFactory:
-    def make(workload: Workload, seed: int, settings: EngineSettings) -> Core:  # noqa: ARG001 - a factory's
-        return Engine(PREDICTORS, _with_predictor(settings, predictor))
-
-    return make
+    return lambda workload, _, settings: Engine(PREDICTORS, _for(workload, settings, predictor))
 
 
 def _oracle(workload: Workload, seed: int, settings: EngineSettings) -> Core:  # noqa: ARG001 - a factory's
     predictor = OraclePredictor(workload, lambda: engine.now_ms)
-    engine = Engine({ORACLE: lambda _: predictor}, _with_predictor(settings, ORACLE))
-    return engine
+    engine = Engine({ORACLE: lambda _: predictor}, _for(workload, settings, ORACLE))
+    return EachItsOwnClass(engine)
 
 
-def _with_predictor(settings: EngineSettings, name: str) -> EngineSettings:
-    return structs.replace(settings, predictor=name)
+def _for(workload: Workload, settings: EngineSettings, predictor: str) -> EngineSettings:
+    """The settings with a predictor, and with the round trip that a service would have measured."""
+    return structs.replace(settings, predictor=predictor, round_trip_ms=workload.rtt_ms)
 
 
 POLICIES: dict[str, CoreFactory] = {

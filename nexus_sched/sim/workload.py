@@ -1,7 +1,8 @@
 """What a simulation runs: tasks, workers, what happens to them, and the truth about every placement.
 
 Law: a workload is drawn in full before the first policy sees it, and every policy runs the very same one. How long a
-task takes is a pure function of the task, the worker and the instant of its start (`Truth`); no policy changes it.
+task takes is a pure function of the task, the worker and the instant of its start (`Truth`); no policy changes it. Only
+where tasks have affinity keys, what ran on the worker before adds to it (`Warmth`).
 """
 
 from __future__ import annotations
@@ -40,6 +41,13 @@ class Fault(Struct, frozen=True):
     at_ms: float
     worker: int
     joins: bool = False
+
+
+class Warmth(Struct, frozen=True):
+    """What a task with an affinity key takes longer on a worker that has not used the key lately."""
+
+    cold_ms: float
+    keys: int  # the newest ones that a worker remembers
 
 
 class Truth:
@@ -97,6 +105,7 @@ class Workload(Struct, frozen=True):
     workers: list[FleetWorker]
     truth: Truth
     faults: Sequence[Fault] = ()
+    warmth: Warmth | None = None
     rtt_ms: float = 1.0
 
 
