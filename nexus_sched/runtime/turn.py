@@ -3,7 +3,7 @@
 A turn is as long as the inputs that wait: immediate when idle, batched under load. The engine runs ahead of
 the store by at most `IN_FLIGHT_MAX` turns. Whatever a commit answers but success ends the leadership: the
 journal says what was applied, and recovery starts from there, so no other path has to know about lost
-replies, restarts or roll-backs.
+replies, restarts or roll-backs. A turn is also taken when something in the engine is due (`next_due_ms`).
 """
 
 from __future__ import annotations
@@ -20,18 +20,21 @@ from nexus_sched.model.effects import Noticed
 from nexus_sched.model.events import AnyEvent, EpochBegan, ModeChanged
 from nexus_sched.model.journal import FORMAT, Turn, encode_turn
 from nexus_sched.model.settings import EngineSettings
-from nexus_sched.runtime.clock import Clock, TurnClock
+from nexus_sched.runtime.clock import NS_PER_S, Clock, TurnClock
 from nexus_sched.runtime.gauges import LogHistogram
 from nexus_sched.runtime.guard import Guard
 from nexus_sched.runtime.intake import Inputs
 from nexus_sched.runtime.plan import plan_commit
 from nexus_sched.runtime.ports import LeaderStore, Lease
 from nexus_sched.runtime.recovery import Recovered, compress, encode_checkpoint
+from nexus_sched.units import NS_PER_MS
 
 log = structlog.get_logger("nexus_sched.scheduler")
 
 IN_FLIGHT_MAX = 2
 DIGEST_EVERY = 1_024
+ALARM_PAUSE_NS = 1_000_000  # between two turns that nothing but the clock asked for
+ALARM_S_MAX = 1.0
 CHECKPOINT_EVENTS = 100_000  # journaled since the last one: what a recovery replays at most, about a second
 COMPRESS_INLINE_BYTES_MAX = 524_288  # about 3 ms
 CHECKPOINT_IDLE_EVENTS = 2_000  # enough to write one when nothing else is to do
@@ -90,7 +93,7 @@ class TurnLoop:
                 break
             self._check_lease()
             events, cursors = self._inputs.take()
-            if events or cursors or self.engine.ready:
+            if events or cursors or self.engine.ready or self._next_due_s() == 0.0:
                 self._take_turn(self._guard.screen(events), cursors)
             # the commit has been handed to the socket; let it, the reader and the replies have the loop
             await asyncio.sleep(0)
@@ -99,14 +102,36 @@ class TurnLoop:
         await self.checkpoint()
 
     async def _wait_for_work(self) -> None:
-        while not (self._inputs or self.engine.ready or self._stopping):
+        while not (self._inputs or self.engine.ready or self._stopping or self._next_due_s() == 0.0):
             self._inputs.arrived.clear()
             while self._in_flight and self._in_flight[0].done():
                 await self._settle(len(self._in_flight) - 1)
             if not self._in_flight and self._uncovered_events >= CHECKPOINT_IDLE_EVENTS:
                 await self.checkpoint()
                 continue
-            await self._inputs.arrived.wait()
+            due_s = self._next_due_s()
+            if due_s is None:
+                await self._inputs.arrived.wait()
+                continue
+            alarm = asyncio.get_running_loop().call_later(due_s, self._inputs.arrived.set)
+            try:
+                await self._inputs.arrived.wait()
+            finally:
+                alarm.cancel()
+
+    def _next_due_s(self) -> float | None:
+        """How long until the engine wants a turn even if nothing arrives, `None` for never.
+
+        At most `ALARM_S_MAX`, after which it is asked again: the wall clock, which says what is due, may jump while
+        the loop's own clock, which wakes us, does not.
+        """
+        due_ms = self.engine.next_due_ms
+        if due_ms is None:
+            return None
+        # What is still due after a turn was overlooked by that turn: it must not keep the processor busy.
+        due_ns = max(due_ms * NS_PER_MS, self._at_ns + ALARM_PAUSE_NS)
+        left_ns = due_ns - self._turn_clock.next_ns()
+        return 0.0 if left_ns <= 0 else min(max(left_ns, ALARM_PAUSE_NS) / NS_PER_S, ALARM_S_MAX)
 
     def _take_turn(self, events: list[AnyEvent], cursors: dict[str, str]) -> None:
         engine = self.engine
@@ -136,7 +161,7 @@ class TurnLoop:
         self._in_flight.append(reply)
         self._cursors.update(cursors)
         self._at_ns = at_ns
-        self._uncovered_events += len(events) + decisions
+        self._uncovered_events += max(1, len(events) + decisions)  # a turn of the clock is replayed too
 
     def _replied(self, _: asyncio.Future[int]) -> None:
         self._inputs.arrived.set()  # somebody may wait for this, and nobody for anything else
