@@ -20,15 +20,13 @@ def poisson_ms(
 ) -> NDArray[np.float64]:
     """`count` arrivals; the rate goes through `levels` (times `rate_per_ms`), each for an equal part of the time.
 
-    Arrivals of a unit rate are drawn first; the time they come at is that at which the rate has added up to as much.
+    A Poisson stream of known count is that many independent draws from its rate, so the mean rate is met exactly. The
+    levels' mean must be 1.
     """
-    units = np.cumsum(random.standard_exponential(count))
     turn_ms = count / len(levels) / rate_per_ms
     ends_ms = turn_ms * np.arange(len(levels) + 1)
-    passed = np.concatenate([[0.0], np.cumsum(np.array(levels) * turn_ms * rate_per_ms)])
-    found: NDArray[np.float64] = np.interp(units, passed, ends_ms)
-    beyond = units > passed[-1]
-    found[beyond] = ends_ms[-1] + (units[beyond] - passed[-1]) / (levels[-1] * rate_per_ms)
+    passed = np.concatenate([[0.0], np.cumsum(np.array(levels) / len(levels))])
+    found: NDArray[np.float64] = np.interp(np.sort(random.random(count)), passed, ends_ms)
     return found
 
 

@@ -42,6 +42,10 @@ class Core(Protocol):
     def ready(self) -> bool:
         """Whether the next turn has work to do even without new events."""
 
+    @property
+    def next_due_ms(self) -> int | None:
+        """When it wants a turn even if nothing happens."""
+
     def handle(self, events: Sequence[AnyEvent], at_ns: int) -> list[AnyEffect]:
         """Take one turn at an instant that never goes back."""
 
@@ -78,6 +82,7 @@ class _Drive:
         arrivals = [*self._workload.arrivals_ms, NEVER]
         submitted = [TaskSubmitted(task, task.id) for task in self._workload.tasks]
         self._facts += self._fleet.joins()
+        self._turn(0.0)
         now_ms = heard_ms = 0.0
         arrived, report_at = 0, REPORT_EVERY
         while history.ended < count:
@@ -119,7 +124,7 @@ class _Drive:
             if not core.ready:
                 break
             facts = []
-        due_ms: int | None = getattr(core, "next_due_ms", None)
+        due_ms = core.next_due_ms
         # what is due already was not done in this turn, so it is not asked again within the same millisecond
         self._due_ms = NEVER if due_ms is None else max(float(due_ms), now_ms + 1.0)
 

@@ -61,6 +61,7 @@ class EarlyBinding:
     """A core without prediction, queue or memory: it counts, and binds at arrival."""
 
     ready = False
+    next_due_ms: int | None = None
 
     def __init__(self, policy: FallbackPolicy) -> None:
         self._policy = policy

@@ -84,8 +84,7 @@ class EachItsOwnClass:
     @property
     def next_due_ms(self) -> int | None:
         """The engine's."""
-        due_ms: int | None = getattr(self._engine, "next_due_ms", None)
-        return due_ms
+        return self._engine.next_due_ms
 
     def handle(self, events: Sequence[AnyEvent], at_ns: int) -> list[AnyEffect]:
         """Give the engine its turn."""

@@ -25,6 +25,7 @@ class SharedQueue:
     """A core without prediction: a queue of tasks meets a queue of free slots."""
 
     ready = False
+    next_due_ms: int | None = None
 
     def __init__(self) -> None:
         self._tasks: deque[str] = deque()

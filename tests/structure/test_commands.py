@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -127,3 +128,14 @@ def test_intake_page_works_as_written(shell: Shell, server_url: str):
         producer.execute_command(*shlex.split(line)[1:])
     assert shell.run("python fetch.py").strip() == "42"
     assert set(shell.stop().values()) == {0}
+
+
+def test_simulation_page_runs_as_written(shell: Shell):
+    page = read(Path("docs/how-to/simulate.md"))
+    for name, text in zip(("runs.csv", "durations.csv"), code_blocks(page, "csv"), strict=True):
+        (shell.directory / name).write_text(text)
+    output = [shell.run(line) for line in commands(page, "simulate")]
+    assert "hetero: 1000 tasks on 50 workers, 2 seeds" in output[0]
+    assert list(json.loads(output[1])["policies"]) == ["oracle", "predictive", "pull"]
+    assert "runs.csv: 5 tasks on 4 workers" in output[2]
+    assert "durations.csv: 200 tasks on 4 workers" in output[3]
