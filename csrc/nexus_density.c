@@ -9,7 +9,7 @@
 
 _Static_assert(NEXUS_STRIPES == 4, "quantise() adds four stripes");
 
-static const double FADE[NEXUS_AGES] = {0.998, 0.99, 0.85};
+static const double FADE[NEXUS_AGES] = {0.998, 0.99, 0.85, 0.9};
 static const double AGE_FLOOR = 1e-6;    /* old runs count a little: no weight is denormal, and never are all zero */
 static const float WEIGHT_FLOOR = 1e-4f; /* of the size kernel: far sizes count a little */
 
@@ -19,7 +19,7 @@ static const float WEIGHT_FLOOR = 1e-4f; /* of the size kernel: far sizes count 
 static const float BAND_ABOVE = 0.41503749927884376f; /* log2(1 / 0.75): the centre is this far below the upper edge */
 static const float BAND_SHARE_ABOVE = 0.6037f;        /* 0.415 octaves of 22 bins: equal runs predict themselves */
 
-static const double SLOPE_PRIOR = 1.0, SLOPE_RIDGE = 0.3, SLOPE_MIN = -0.5, SLOPE_MAX = 2.0;
+static const float DOUBTED_SHARE = 1e-4f; /* of its weight that a doubted run keeps in an average: next to nothing */
 
 typedef struct {
     ptrdiff_t from, to; /* runs of the ring; whole vectors */
@@ -163,11 +163,22 @@ static void place_sloped(const nexus_history *restrict history, range runs, int3
     join(over, low, high);
 }
 
-int32_t nexus_slope(const nexus_history *history) {
-    double slope = (history->size_time + SLOPE_RIDGE * SLOPE_PRIOR) / (history->size_size + SLOPE_RIDGE);
-    if (slope < SLOPE_MIN) slope = SLOPE_MIN;
-    if (slope > SLOPE_MAX) slope = SLOPE_MAX;
-    return (int32_t)(slope * 1024.0);
+/* The same along the affine law. */
+NEXUS_CLONES
+static void place_affine(const nexus_history *restrict history, range runs, int32_t size, nexus_affine law,
+                         uint16_t *restrict bin, nexus_span *restrict over) {
+    const int32_t asked = nexus_affine_step(law, size);
+    int32_t low = NEXUS_BINS - 1, high = 0;
+    for (ptrdiff_t run = runs.from; run < runs.to; run++) {
+        const int32_t off = asked - nexus_affine_step(law, history->size[run]);
+        int32_t moved = (history->time[run] + off + 32768) >> BIN_SHIFT;
+        moved = moved < 0 ? 0 : moved;
+        moved = moved > NEXUS_BINS - 1 ? NEXUS_BINS - 1 : moved;
+        low = moved < low ? moved : low;
+        high = moved > high ? moved : high;
+        bin[run] = (uint16_t)moved;
+    }
+    join(over, low, high);
 }
 
 /* Weights by age, as of `unseen` runs ago. The runs since then must be masked by the caller. */
@@ -239,7 +250,7 @@ static int32_t hold(const int32_t *restrict below, ptrdiff_t bands, int32_t *res
 
 /* Of equal bands the value that divides them as a value divides its band, so that runs that are all alike predict
  * themselves. */
-float nexus_densest(nexus_workspace *space, nexus_span over) {
+static float densest(nexus_workspace *space, nexus_span over) {
     const ptrdiff_t bands = over.high - over.low + BAND_BINS;
     const int32_t best = hold(space->below, bands, space->held);
     const int32_t enough = best - (best >> PLATEAU_SHIFT);
@@ -250,7 +261,10 @@ float nexus_densest(nexus_workspace *space, nexus_span over) {
     return octave_of((float)(over.low + first) + BAND_SHARE_ABOVE * (float)(last - first) + 0.5f) - BAND_ABOVE;
 }
 
-/* Four runs at a time, a stripe each. */
+float nexus_centre(nexus_workspace *space, nexus_span over, const nexus_alikeness *how) {
+    return how->averaged ? over.average : densest(space, over);
+}
+
 static void scatter(const nexus_history *history, nexus_workspace *space, range runs) {
     const ptrdiff_t to = runs.to < history->count ? runs.to : history->count;
     for (ptrdiff_t run = runs.from; run < to; run++)
@@ -258,18 +272,47 @@ static void scatter(const nexus_history *history, nexus_workspace *space, range 
 }
 
 /* Bins of the runs that are looked at. */
-static void place_each(const nexus_history *history, nexus_workspace *space, range runs, int32_t size, int32_t sloped,
+static void place_each(const nexus_history *history, nexus_workspace *space, range runs, int32_t size, int32_t law,
                        nexus_span *over) {
     if (runs.to > history->count) runs.to = history->count;
-    if (sloped) place_sloped(history, runs, size, nexus_slope(history), space->bin, over);
+    if (law == 1) place_sloped(history, runs, size, nexus_slope(history), space->bin, over);
+    else if (law == 2) place_affine(history, runs, size, nexus_affine_of(history), space->bin, over);
     else place(history, runs, space->bin, over);
 }
 
+/* Adds up the weights of runs, and their times by weight, by lane. */
+NEXUS_CLONES
+static void add_up(const nexus_history *restrict history, range runs, const float *restrict weight,
+                   float *restrict sum, float *restrict moment) {
+    for (ptrdiff_t run = runs.from; run < runs.to; run += LANES) {
+        for (ptrdiff_t lane = 0; lane < LANES; lane++) {
+            const float share = history->worker_class[run + lane] == NEXUS_DOUBTED ? DOUBTED_SHARE : 1.0f;
+            const float value = weight[run + lane] * share;
+            sum[lane] += value;
+            moment[lane] += value * (float)history->time[run + lane];
+        }
+    }
+}
+
+/* Weighted mean of the times and the hint, in log2(ms). */
+static float average(const nexus_history *history, const nexus_workspace *space, nexus_query query, const range *runs,
+                     int parts) {
+    float sum[LANES] = {0.0f}, moment[LANES] = {0.0f};
+    for (int part = 0; part < parts; part++) add_up(history, runs[part], space->weight, sum, moment);
+    float whole = query.hint_weight, times = query.hint_weight * query.hint * 1024.0f;
+    for (ptrdiff_t lane = 0; lane < LANES; lane++) {
+        whole += sum[lane];
+        times += moment[lane];
+    }
+    return whole > 0.0f ? times / whole * (1.0f / 1024.0f) : 0.0f;
+}
+
 /* Puts the weighed runs and the hint into a cumulative histogram. */
-static nexus_span gather(const nexus_history *history, nexus_workspace *space, nexus_query query, const range *runs,
-                         int parts, int32_t unseen, nexus_span over) {
+static nexus_span gather(const nexus_history *history, nexus_workspace *space, nexus_query query,
+                         const nexus_alikeness *how, const range *runs, int parts, int32_t unseen, nexus_span over) {
     for (int32_t back = 0; back < unseen; back++)
         space->weight[(history->head - 1 - back + NEXUS_RUNS) % NEXUS_RUNS] = 0.0f;
+    if (how->averaged) over.average = average(history, space, query, runs, parts);
     for (int part = 0; part < parts; part++) scatter(history, space, runs[part]);
     if (query.hint_weight > 0.0f) {
         const int32_t bin = nexus_bin_of(to_step((double)query.hint));
@@ -284,7 +327,7 @@ static nexus_span gather(const nexus_history *history, nexus_workspace *space, n
 
 nexus_span nexus_spread(const nexus_history *history, nexus_workspace *space, nexus_query query,
                         const nexus_alikeness *how, nexus_scope scope, nexus_tally *all) {
-    nexus_span over = {NEXUS_BINS - 1, 0};
+    nexus_span over = {NEXUS_BINS - 1, 0, 0.0f};
     memset(all, 0, sizeof *all);
     range runs[2];
     const int parts = history->count > 0 ? ranges_of(history, scope.newest, runs) : 0;
@@ -295,33 +338,33 @@ nexus_span nexus_spread(const nexus_history *history, nexus_workspace *space, ne
     for (int part = 0; part < parts; part++) {
         if (how->per_step > 0.0f) weigh(history, age, query, &asked, runs[part], space->weight, all);
         else weigh_unsized(history, age, query, &asked, runs[part], space->weight, all);
-        place_each(history, space, runs[part], query.size, how->sloped, &over);
+        place_each(history, space, runs[part], query.size, how->law, &over);
     }
-    return gather(history, space, query, runs, parts, scope.unseen, over);
+    return gather(history, space, query, how, runs, parts, scope.unseen, over);
 }
 
 nexus_span nexus_share(const nexus_history *history, nexus_workspace *space, nexus_query query,
                        const nexus_alikeness *how, nexus_scope scope) {
-    nexus_span over = {NEXUS_BINS - 1, 0};
+    nexus_span over = {NEXUS_BINS - 1, 0, 0.0f};
     range runs[2];
     const int parts = history->count > 0 ? ranges_of(history, scope.newest, runs) : 0;
     const float *age = ages_of(history, space, how->ages, scope.unseen);
     for (int part = 0; part < parts; part++) {
         if (how->per_step > 0.0f) weigh_classes(history, age, query.size, how, runs[part], space->own, space->other);
         else weigh_classes_unsized(age, how, runs[part], space->own, space->other);
-        place_each(history, space, runs[part], query.size, how->sloped, &over);
+        place_each(history, space, runs[part], query.size, how->law, &over);
     }
     return over;
 }
 
 nexus_span nexus_spread_class(const nexus_history *history, nexus_workspace *space, nexus_query query,
-                              nexus_scope scope, nexus_span over) {
+                              const nexus_alikeness *how, nexus_scope scope, nexus_span over) {
     range runs[2];
     const int parts = history->count > 0 ? ranges_of(history, scope.newest, runs) : 0;
     const float *other = query.worker_class == 0 ? space->own : space->other;
     for (int part = 0; part < parts; part++)
         choose(history->worker_class, query.worker_class, space->own, other, runs[part], space->weight);
-    return gather(history, space, query, runs, parts, scope.unseen, over);
+    return gather(history, space, query, how, runs, parts, scope.unseen, over);
 }
 
 NEXUS_CLONES
@@ -332,7 +375,7 @@ int nexus_has_class(const nexus_history *history, uint16_t worker_class) {
 }
 
 nexus_span nexus_span_of(const nexus_history *history, nexus_workspace *space, int32_t size) {
-    nexus_span over = {NEXUS_BINS - 1, 0};
+    nexus_span over = {NEXUS_BINS - 1, 0, 0.0f};
     place_sloped(history, (range){0, history->count}, size, nexus_slope(history), space->bin, &over);
     return over;
 }

@@ -7,6 +7,7 @@
 #define NEXUS_DENSITY_H
 
 #include "nexus_history.h"
+#include "nexus_law.h"
 
 #define NEXUS_LANES 16 /* runs are weighed in whole vectors; a partial sum for each lane */
 
@@ -19,12 +20,14 @@ typedef struct {
     float same_worker;  /* weight of a run on the same worker */
     float other_worker; /* weight of a run on another worker */
     int32_t ages;       /* which age table */
-    int32_t sloped;     /* 1: runs are first moved along the type's power law to the asked size */
+    int32_t law;        /* 1: runs are first moved along the type's power law to the asked size; 2: affine law */
+    int32_t averaged;   /* 1: the answer is the weighted mean of the logarithms, not the densest band */
 } nexus_alikeness;
 
 /* Bins of a histogram, both inclusive; empty if low > high. */
 typedef struct {
     int32_t low, high;
+    float average; /* log2(ms), weighted; only if the expert asks for it */
 } nexus_span;
 
 /* Which runs count. */
@@ -50,13 +53,10 @@ nexus_span nexus_spread(const nexus_history *history, nexus_workspace *space, ne
 nexus_span nexus_share(const nexus_history *history, nexus_workspace *space, nexus_query query,
                        const nexus_alikeness *how, nexus_scope scope);
 nexus_span nexus_spread_class(const nexus_history *history, nexus_workspace *space, nexus_query query,
-                              nexus_scope scope, nexus_span over);
+                              const nexus_alikeness *how, nexus_scope scope, nexus_span over);
 
 /* Whether a run that counts may be of this class; if not, its answer is that of any other class without runs. */
 int nexus_has_class(const nexus_history *history, uint16_t worker_class);
-
-/* Exponent of the type's power law of size, in 1/1024. */
-int32_t nexus_slope(const nexus_history *history);
 
 /* Span of the times of all runs, each moved along the power law to this size. */
 nexus_span nexus_span_of(const nexus_history *history, nexus_workspace *space, int32_t size);
@@ -64,8 +64,8 @@ nexus_span nexus_span_of(const nexus_history *history, nexus_workspace *space, i
 /* Total weight in a cumulative histogram; 0 if no run counted. */
 int32_t nexus_total(const nexus_workspace *space, nexus_span over);
 
-/* Value whose band of 0.75 to 1.25 holds most weight, in log2(ms). */
-float nexus_densest(nexus_workspace *space, nexus_span over);
+/* The value an expert answers, in log2(ms): whose band of 0.75 to 1.25 holds most weight, or the average. */
+float nexus_centre(nexus_workspace *space, nexus_span over, const nexus_alikeness *how);
 
 /* log2(ms) below which this share of the weight lies. */
 float nexus_quantile(const nexus_workspace *space, nexus_span over, float share);

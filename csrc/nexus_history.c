@@ -7,17 +7,19 @@
 
 /* Chosen by the average over all traces at hand and by the worst (docs/decisions/0020). */
 static const nexus_alikeness EXPERTS[NEXUS_EXPERTS] = {
-    {PER_OCTAVE(0.05f), 0.02f, 1.0f, 0.05f, 0, 0}, /* near: the same payload size, e.g. templated prompts */
-    {0.0f, 0.02f, 1.0f, 0.05f, 0, 0},              /* cell: class and worker only */
-    {0.0f, 0.02f, 1.0f, 0.005f, 1, 0},             /* late: the newest runs of this very worker */
-    {PER_OCTAVE(0.15f), 0.1f, 1.0f, 0.3f, 0, 0},   /* wide: similar sizes, workers matter less */
-    {PER_OCTAVE(0.5f), 0.02f, 1.0f, 0.05f, 0, 1},  /* local: power law around this size */
-    {0.0f, 0.02f, 1.0f, 0.05f, 0, 1},              /* power: power law over all sizes */
-    {0.0f, 0.1f, 1.0f, 0.1f, 2, 0},                /* newest: after a change of regime */
+    {PER_OCTAVE(0.05f), 0.02f, 1.0f, 0.05f, 0, 0, 0}, /* near: the same payload size, e.g. templated prompts */
+    {0.0f, 0.02f, 1.0f, 0.05f, 0, 0, 0},              /* cell: class and worker only */
+    {0.0f, 0.02f, 1.0f, 0.005f, 1, 0, 0},             /* late: the newest runs of this very worker */
+    {PER_OCTAVE(0.15f), 0.1f, 1.0f, 0.3f, 0, 0, 0},   /* wide: similar sizes, workers matter less */
+    {PER_OCTAVE(0.5f), 0.02f, 1.0f, 0.05f, 0, 1, 0},  /* local: power law around this size */
+    {0.0f, 0.02f, 1.0f, 0.05f, 0, 1, 0},              /* power: power law over all sizes */
+    {0.0f, 0.1f, 1.0f, 0.1f, 2, 0, 0},                /* newest: after a change of regime */
+    {0.0f, 0.02f, 1.0f, 0.05f, 0, 2, 0},              /* affine: affine law over all sizes */
+    {0.0f, 1.0f, 1.0f, 1.0f, 3, 0, 1},                /* log-ema: no more than the type's moving average */
 };
 
 /* Where nothing is known of a type yet: prior hit rates, counted as this many trials. */
-static const float PRIOR_HITS[NEXUS_EXPERTS] = {0.56f, 0.55f, 0.52f, 0.54f, 0.54f, 0.50f, 0.40f};
+static const float PRIOR_HITS[NEXUS_EXPERTS] = {0.56f, 0.55f, 0.52f, 0.54f, 0.54f, 0.50f, 0.40f, 0.48f, 0.20f};
 static const float PRIOR_TRIALS = 4.0f;
 static const float TRIAL_SHARE = 0.02f; /* of the hit rate, per trial */
 
@@ -35,8 +37,6 @@ static const float EASY_RATE = 0.9f; /* which it is from this hit rate on */
 
 #define JUDGED_ALL 64    /* runs by which all experts are judged: the first of a type, and after an alarm */
 #define JUDGED_SHIFT 62  /* then one in four */
-
-static const double MOMENT_KEEP = 0.99;
 
 static const float DRIFT_SLACK = 2.0f, DRIFT_LIMIT = 20.0f, DRIFT_STEP_MAX = 6.0f;
 static const float DRIFT_WIDENING = 0.3f; /* log2 */
@@ -107,8 +107,8 @@ static void describe(const nexus_workspace *space, nexus_span over, widening by,
 }
 
 /* The mean that describe() gives, without what it does not depend on. */
-static float mean_alone(nexus_workspace *space, nexus_span over, widening by) {
-    const float p50 = nexus_densest(space, over);
+static float mean_alone(nexus_workspace *space, nexus_span over, const nexus_alikeness *how, widening by) {
+    const float p50 = nexus_centre(space, over, how);
     const float low = nexus_quantile(space, over, QUANTILES[0]), high = nexus_quantile(space, over, QUANTILES[2]);
     const float mean = mean_of(space, over, low, high), least = below(p50, low, by);
     if (mean < least) return least;
@@ -134,7 +134,7 @@ int nexus_predict(const nexus_history *history, nexus_workspace *space, nexus_qu
     const nexus_span over = nexus_spread(history, space, query, &EXPERTS[expert], scope_of(history, expert, 0), &all);
     estimate->expert = expert;
     estimate->hit_rate = rate_of(history, expert);
-    estimate->p50 = nexus_densest(space, over);
+    estimate->p50 = nexus_centre(space, over, &EXPERTS[expert]);
     estimate->alike = effective(&all, query.hint_weight);
     describe(space, over, widening_of(history), estimate);
     return 0;
@@ -145,7 +145,8 @@ int nexus_class_means(const nexus_history *history, nexus_workspace *space, nexu
     if (history->count == 0 && !(query.hint_weight > 0.0f)) return -1;
     const int32_t expert = leader_of(history);
     const nexus_scope scope = scope_of(history, expert, 0);
-    const nexus_span shared = nexus_share(history, space, query, &EXPERTS[expert], scope);
+    const nexus_alikeness *how = &EXPERTS[expert];
+    const nexus_span shared = nexus_share(history, space, query, how, scope);
     const widening by = widening_of(history);
     ptrdiff_t absent = -1; /* the first class without runs */
     for (ptrdiff_t index = 0; index < count; index++) {
@@ -156,7 +157,8 @@ int nexus_class_means(const nexus_history *history, nexus_workspace *space, nexu
             continue;
         }
         if (!present) absent = index;
-        means_ms[index] = mean_alone(space, nexus_spread_class(history, space, query, scope, shared), by);
+        const nexus_span over = nexus_spread_class(history, space, query, how, scope, shared);
+        means_ms[index] = mean_alone(space, over, how, by);
     }
     for (ptrdiff_t index = 0; index < count; index++) means_ms[index] = (float)nexus_exp2((double)means_ms[index]);
     return 0;
@@ -168,8 +170,8 @@ static int hit(const nexus_history *history, nexus_workspace *space, nexus_query
     nexus_tally all;
     const nexus_scope scope = scope_of(history, leader, unseen);
     const nexus_span over = nexus_spread(history, space, query, &EXPERTS[expert], scope, &all);
-    const float above = nexus_densest(space, over) - octave;
-    return above <= 0.32192809f && above >= -0.41503750f; /* log2 1.25, log2 0.75 */
+    const float off = nexus_centre(space, over, &EXPERTS[expert]) - octave;
+    return off <= 0.32192809f && off >= -0.41503750f; /* log2 1.25, log2 0.75 */
 }
 
 /* Whether this run is one that experts are judged by: all while the type is new or in doubt, later one in four. Which
@@ -195,16 +197,6 @@ static void judge(nexus_history *history, nexus_workspace *space, nexus_query qu
         history->hits[expert] = keep * history->hits[expert] + trusted * (float)was_hit;
         history->trials[expert] = keep * history->trials[expert] + trusted;
     }
-}
-
-static void take_moments(nexus_history *history, double size, double time) {
-    history->weight = MOMENT_KEEP * history->weight + 1.0;
-    const double share = 1.0 / history->weight;
-    const double size_off = size - history->mean_size, time_off = time - history->mean_time;
-    history->mean_size += share * size_off;
-    history->mean_time += share * time_off;
-    history->size_size = MOMENT_KEEP * history->size_size + size_off * (size - history->mean_size);
-    history->size_time = MOMENT_KEEP * history->size_time + size_off * (time - history->mean_time);
 }
 
 /* After an alarm every expert must prove itself anew, and intervals are wider until hits narrow them again. */
@@ -247,7 +239,7 @@ static void append(nexus_history *history, nexus_query query, int16_t step) {
 void nexus_push(nexus_history *history, nexus_query query, double run_ms, int doubted) {
     const int16_t step = nexus_time_step(run_ms);
     if (doubted) query.worker_class = NEXUS_DOUBTED;
-    else take_moments(history, (double)query.size * (1.0 / 1024.0), (double)step * (1.0 / 1024.0));
+    else nexus_take_moments(history, query.size, step);
     append(history, query, step);
 }
 
@@ -266,7 +258,7 @@ int nexus_learn(nexus_history *history, nexus_workspace *space, nexus_query quer
         history->widening = widening < -WIDENING_MAX ? -WIDENING_MAX : widening;
     }
     if (history->alert > 0) history->alert -= 1;
-    take_moments(history, (double)query.size * (1.0 / 1024.0), (double)step * (1.0 / 1024.0));
+    nexus_take_moments(history, query.size, step);
     append(history, query, step);
     if (!forecasted || unseen >= history->count || history->count < DRIFT_RUNS_MIN) return 0;
     const float side = 0.5f * (forecast.high - forecast.low) / 1.2815516f; /* half of an 80 % interval in deviations */

@@ -3,8 +3,8 @@
  * A history is a ring of the newest NEXUS_RUNS runs, each with the size of its payload, its service time (both as
  * log2 in steps of 1/1024), the class of its worker and the worker. A prediction weighs every run by how alike it
  * is (size, class, worker, age) and looks for the value whose band of 0.75 to 1.25 holds most weight: the value that
- * is within 25 % of most alike runs. Several *experts* differ in what they call alike; a tournament by decayed hit
- * rate picks one per type. Source: prediction.md, facts 1 to 5; docs/decisions/0020.
+ * is within 25 % of most alike runs. Several *experts* differ in what they call alike, and one is no more than a moving
+ * average; a tournament by decayed hit rate picks one per type. Source: prediction.md, facts 1 to 5; docs/decisions/0020.
  *
  * No libm and no sum whose order the compiler chooses: the same bits on every machine and at every vector width.
  */
@@ -15,8 +15,8 @@
 #include <stdint.h>
 
 #define NEXUS_RUNS 448     /* whole vectors of 16; a history fits into 4 KiB */
-#define NEXUS_EXPERTS 7
-#define NEXUS_AGES 3       /* how fast a run's weight fades: a table each */
+#define NEXUS_EXPERTS 9
+#define NEXUS_AGES 4       /* how fast a run's weight fades: a table each */
 #define NEXUS_BINS 2048    /* of the histogram: log2 of milliseconds from -32 to +32 in steps of 1/32 */
 #define NEXUS_STRIPES 4    /* partial histograms */
 #define NEXUS_DOUBTED UINT16_MAX /* class of runs that may be lies: like nobody else's, so they weigh little */
@@ -30,9 +30,12 @@ typedef struct {
     int32_t count;                     /* runs in the ring, at most NEXUS_RUNS */
     int32_t head;                      /* where the next run goes */
     int64_t samples;                   /* runs ever learned */
-    double weight;                     /* decayed count behind the moments */
+    double weight;                     /* decayed count behind the moments of the power law */
     double mean_size, mean_time;       /* log2 */
     double size_size, size_time;       /* decayed second moments */
+    double affine_weight;              /* decayed 1 / ms^2 behind the moments of the affine law */
+    double affine_size, affine_time;   /* 1 + bytes; ms */
+    double affine_size_size, affine_size_time; /* decayed second moments, weighted */
     float hits[NEXUS_EXPERTS];         /* decayed hits per expert */
     float trials[NEXUS_EXPERTS];       /* decayed trials per expert */
     float widening;                    /* log2 of the factor that intervals are widened by */
@@ -101,7 +104,7 @@ typedef struct {
 int nexus_learn(nexus_history *history, nexus_workspace *space, nexus_query query, double run_ms,
                 nexus_forecast forecast);
 
-/* Takes in one run without judging anybody by it; a doubted one does not move the power law, and gets a
+/* Takes in one run without judging anybody by it; a doubted one does not move the laws of size, and gets a
  * class of its own. */
 void nexus_push(nexus_history *history, nexus_query query, double run_ms, int doubted);
 

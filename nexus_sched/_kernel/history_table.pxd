@@ -1,34 +1,12 @@
 """Contract of the history table: the last runs of every task type."""
 
 cimport cython
-from libc.stdint cimport int16_t, int32_t, int64_t, uint16_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint16_t, uint32_t
 
 
 cdef extern from "nexus_history.h" nogil:
-    const int RUNS_MAX "NEXUS_RUNS"  # runs a history holds; count
-    const int EXPERTS "NEXUS_EXPERTS"  # experts of the tournament; count
-
     ctypedef struct History "nexus_history":  # one task type; the fields are described in the header
-        int16_t *size
-        int16_t *time
-        uint16_t *worker_class
-        uint16_t *worker
-        int32_t count
-        int32_t head
         int64_t samples
-        double weight
-        double mean_size
-        double mean_time
-        double size_size
-        double size_time
-        float *hits
-        float *trials
-        float widening
-        float rise
-        float fall
-        int32_t drifts
-        int32_t turn
-        int32_t alert
 
     ctypedef struct Query "nexus_query":
         int16_t size
@@ -63,6 +41,17 @@ cdef extern from "nexus_history.h" nogil:
     ) noexcept
     int nexus_learn(History *history, Workspace *space, Query query, double run_ms, Forecast forecast) noexcept
     void nexus_push(History *history, Query query, double run_ms, bint doubted) noexcept
+
+
+cdef extern from "nexus_record.h" nogil:
+    const uint32_t VERSION "NEXUS_RECORD_VERSION"  # of the layout; older ones are read as well
+    Py_ssize_t nexus_scalar_bytes(uint32_t version) noexcept
+    Py_ssize_t nexus_record_bytes(const History *history, uint32_t name_bytes) noexcept
+    void nexus_write_record(const History *history, uint32_t name_bytes, unsigned char *at) noexcept
+    Py_ssize_t nexus_measure_record(
+        const unsigned char *at, Py_ssize_t left, uint32_t version, uint32_t *name_bytes
+    ) noexcept
+    int nexus_read_record(History *history, const unsigned char *at, uint32_t version) noexcept
 
 
 cdef extern from "nexus_witness.h" nogil:

@@ -10,23 +10,20 @@ cimport cython
 from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_ND, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
-from libc.stdint cimport int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcpy, strcmp
+from libc.string cimport memcpy, memset, strcmp
 
 from nexus_sched._kernel.layout cimport (
-    body_of, checked_body, name_at, new_frame, nexus_digest, nexus_get_f32, nexus_get_f64, nexus_get_u32,
-    nexus_get_u64, nexus_put_f32, nexus_put_f64, nexus_put_u32, nexus_put_u64, seal,
+    body_of, checked_body, name_at, new_frame, nexus_digest, nexus_get_u32, nexus_get_u64, nexus_put_u64, seal,
 )
 
 from nexus_sched.errors import KernelError, SnapshotUnreadable
 
 
 cdef bytes MAGIC = b"NXHT"
-cdef uint32_t VERSION = 1
 cdef Py_ssize_t BODY_HEADER_BYTES = 16
-cdef Py_ssize_t RECORD_BYTES = 4 + 4 + 4 + 8 + 5 * 8 + 2 * 4 * EXPERTS + 3 * 4 + 3 * 4  # name, count, head, scalars
-cdef Py_ssize_t RUN_BYTES = 8
 cdef Py_ssize_t TYPES_MAX = 1 << 20
 cdef Py_ssize_t HASHES_MAX = 65_536
 cdef Py_ssize_t CLASSES_MAX = 65_536
@@ -35,7 +32,7 @@ cdef double MS_MIN = 1e-9  # what the kernel calls instant
 cdef double PROPORTION_MAX = 1e9
 cdef double BYTES_MAX = 1e15
 
-EXPERT_NAMES = ("near", "cell", "late", "wide", "local", "power", "newest")
+EXPERT_NAMES = ("near", "cell", "late", "wide", "local", "power", "newest", "affine", "log-ema")
 
 HistoryEstimate = namedtuple(
     "HistoryEstimate",
@@ -234,7 +231,8 @@ cdef class HistoryTable:
     def restore(self, bytes blob not None):
         """Become exactly what `snapshot` saw. Raises `SnapshotUnreadable`, and then nothing has changed."""
         cdef Py_ssize_t body_bytes = 0
-        cdef const unsigned char *body = checked_body(blob, MAGIC, VERSION, &body_bytes)
+        cdef uint32_t version = 1 if version_of(blob) == 1 else VERSION
+        cdef const unsigned char *body = checked_body(blob, MAGIC, version, &body_bytes)
         if body_bytes < BODY_HEADER_BYTES:
             raise SnapshotUnreadable(f"a body of {body_bytes} bytes has no header")
         cdef uint64_t types_max = nexus_get_u64(body), types = nexus_get_u64(body + 8)
@@ -244,7 +242,7 @@ cdef class HistoryTable:
         cdef Py_ssize_t at = BODY_HEADER_BYTES
         cdef uint64_t _index
         for _index in range(types):
-            at += read_history(fresh, body + at, body_bytes - at)
+            at += read_history(fresh, body + at, body_bytes - at, version)
         if at != body_bytes:
             raise SnapshotUnreadable(f"{body_bytes - at} bytes behind the last type")
         self.histories, fresh.histories = fresh.histories, self.histories
@@ -284,7 +282,7 @@ cdef class HistoryTable:
             self.histories[row] = <History *>calloc(1, sizeof(History))
             if self.histories[row] == NULL:
                 raise MemoryError(f"history of {task_type!r}")
-        clear_history(self.histories[row])
+        memset(self.histories[row], 0, sizeof(History))
         return row
 
     cdef uint16_t hash_of(self, str name) except? 0:
@@ -350,113 +348,33 @@ cdef int check_run(double run_ms) except -1:
     return 0
 
 
-cdef void clear_history(History *history) noexcept:
-    cdef int expert
-    history.count = history.head = history.drifts = history.turn = history.alert = 0
-    history.samples = 0
-    history.weight = history.mean_size = history.mean_time = history.size_size = history.size_time = 0.0
-    history.widening = history.rise = history.fall = 0.0
-    for expert in range(EXPERTS):
-        history.hits[expert] = history.trials[expert] = 0.0
+cdef uint32_t version_of(bytes frame) noexcept:
+    """What the header says, 0 if there is none; whether it is true is for others to check."""
+    return nexus_get_u32(<const unsigned char *>PyBytes_AS_STRING(frame) + 4) if len(frame) >= 8 else 0
 
 
-cdef bytes written(History *history, str task_type):
-    """One type: the record, its name, its runs (the oldest first, so equal rings give equal bytes)."""
+cdef bytes written(const History *history, str task_type):
+    """One type as nexus_record.h lays it out; equal rings give equal bytes."""
     cdef bytes name = task_type.encode("utf-8")
-    cdef Py_ssize_t size = RECORD_BYTES + len(name) + RUN_BYTES * history.count
-    cdef bytearray record = bytearray(size)
-    cdef unsigned char *at = <unsigned char *><char *>record
-    cdef int expert, run
-    nexus_put_u32(at, <uint32_t>len(name))
-    nexus_put_u32(at + 4, <uint32_t>history.count)
-    nexus_put_u32(at + 8, <uint32_t>history.head)
-    nexus_put_u64(at + 12, <uint64_t>history.samples)
-    at += 20
-    for value in (history.weight, history.mean_size, history.mean_time, history.size_size, history.size_time):
-        nexus_put_f64(at, value)
-        at += 8
-    for expert in range(EXPERTS):
-        nexus_put_f32(at, history.hits[expert])
-        nexus_put_f32(at + 4, history.trials[expert])
-        at += 8
-    for value in (history.widening, history.rise, history.fall):
-        nexus_put_f32(at, value)
-        at += 4
-    nexus_put_u32(at, <uint32_t>history.drifts)
-    nexus_put_u32(at + 4, <uint32_t>history.turn)
-    nexus_put_u32(at + 8, <uint32_t>history.alert)
-    at += 12
-    memcpy(at, <const char *>name, len(name))
-    at += len(name)
-    for run in range(history.count):
-        nexus_put_u32(at, <uint16_t>history.size[run] | <uint32_t><uint16_t>history.time[run] << 16)
-        nexus_put_u32(at + 4, history.worker_class[run] | <uint32_t>history.worker[run] << 16)
-        at += 8
-    return bytes(record)
+    cdef uint32_t name_bytes = <uint32_t>len(name)
+    cdef bytes record = PyBytes_FromStringAndSize(NULL, nexus_record_bytes(history, name_bytes))
+    cdef unsigned char *at = <unsigned char *>PyBytes_AS_STRING(record)
+    nexus_write_record(history, name_bytes, at)
+    memcpy(at + nexus_scalar_bytes(VERSION), <const char *>name, name_bytes)
+    return record
 
 
-cdef Py_ssize_t read_history(HistoryTable table, const unsigned char *at, Py_ssize_t left) except -1:
+cdef Py_ssize_t read_history(
+    HistoryTable table, const unsigned char *at, Py_ssize_t left, uint32_t version
+) except -1:
     """One type from a snapshot, checked; gives how many bytes it took."""
-    if left < RECORD_BYTES:
-        raise SnapshotUnreadable("a type ends behind the snapshot")
-    cdef Py_ssize_t name_bytes = nexus_get_u32(at), count = nexus_get_u32(at + 4), head = nexus_get_u32(at + 8)
-    cdef Py_ssize_t size = RECORD_BYTES + name_bytes + RUN_BYTES * count
-    if count > RUNS_MAX or head >= RUNS_MAX or (count < RUNS_MAX and head != count) or size > left:
-        raise SnapshotUnreadable(f"a type of {count} runs with its head at {head} cannot be")
-    cdef str task_type = name_at(at + RECORD_BYTES, name_bytes)
+    cdef uint32_t name_bytes = 0
+    cdef Py_ssize_t size = nexus_measure_record(at, left, version, &name_bytes)
+    if size < 0:
+        raise SnapshotUnreadable("a type has an impossible ring or ends behind the snapshot")
+    cdef str task_type = name_at(at + nexus_scalar_bytes(version), name_bytes)
     if task_type in table.row_by_type:
         raise SnapshotUnreadable(f"type {task_type!r} stands twice")
-    cdef History *history = table.touch(task_type)
-    cdef const unsigned char *from_ = at + 60
-    cdef int expert, run
-    cdef uint32_t pair
-    history.count = <int32_t>count
-    history.head = <int32_t>head
-    history.samples = <int64_t>nexus_get_u64(at + 12)
-    history.weight = nexus_get_f64(at + 20)
-    history.mean_size = nexus_get_f64(at + 28)
-    history.mean_time = nexus_get_f64(at + 36)
-    history.size_size = nexus_get_f64(at + 44)
-    history.size_time = nexus_get_f64(at + 52)
-    for expert in range(EXPERTS):
-        history.hits[expert] = nexus_get_f32(from_)
-        history.trials[expert] = nexus_get_f32(from_ + 4)
-        if not (0.0 <= history.hits[expert] <= history.trials[expert] <= 100.0):
-            raise SnapshotUnreadable(f"type {task_type!r} has impossible hit rates")
-        from_ += 8
-    history.widening = nexus_get_f32(from_)
-    history.rise = nexus_get_f32(from_ + 4)
-    history.fall = nexus_get_f32(from_ + 8)
-    history.drifts = <int32_t>nexus_get_u32(from_ + 12)
-    history.turn = <int32_t>nexus_get_u32(from_ + 16)
-    history.alert = <int32_t>nexus_get_u32(from_ + 20)
-    check_scalars(history, task_type)
-    from_ = at + RECORD_BYTES + name_bytes
-    for run in range(count):
-        pair = nexus_get_u32(from_)
-        history.size[run] = <int16_t>(pair & 0xFFFF)
-        history.time[run] = <int16_t>(pair >> 16)
-        pair = nexus_get_u32(from_ + 4)
-        history.worker_class[run] = <uint16_t>(pair & 0xFFFF)
-        history.worker[run] = <uint16_t>(pair >> 16)
-        from_ += 8
-    return size
-
-
-cdef int check_scalars(History *history, str task_type) except -1:
-    """Numbers that no run of learning could have produced are damage."""
-    cdef bint whole = history.count <= history.samples < (<int64_t>1 << 53) and 0 <= history.turn < EXPERTS
-    cdef bint counted = 0 <= history.drifts and 0 <= history.alert <= RUNS_MAX
-    cdef bint finite = (
-        0.0 <= history.weight <= 1e3
-        and -64.0 <= history.mean_size <= 64.0
-        and -64.0 <= history.mean_time <= 64.0
-        and 0.0 <= history.size_size <= 1e9
-        and -1e9 <= history.size_time <= 1e9
-        and -10.0 <= history.widening <= 10.0
-        and 0.0 <= history.rise <= 1e3
-        and 0.0 <= history.fall <= 1e3
-    )
-    if not whole or not counted or not finite:
+    if nexus_read_record(table.touch(task_type), at, version) < 0:
         raise SnapshotUnreadable(f"type {task_type!r} has impossible numbers")
-    return 0
+    return size

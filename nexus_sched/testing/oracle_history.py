@@ -1,74 +1,20 @@
 """Plain Python twin of the history kernel (`csrc/nexus_history.h`, `csrc/nexus_density.h`), equal to it bit for bit.
 
-Law: nothing here is shared with the kernel, neither code nor constants. float32 is float64 rounded after every
-operation, as in `nexus_sched.testing.oracle`; integers are exact.
+The laws of size are in `oracle_law`, logarithms in `oracle_logarithm`; the law of this file is that of theirs.
 """
 
 from __future__ import annotations
 
-import math
-from array import array
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from nexus_sched.testing.oracle_law import PlainLaws
+from nexus_sched.testing.oracle_logarithm import exp2, log2, step_of
+from nexus_sched.testing.oracle_logarithm import float32 as _f
+from nexus_sched.testing.oracle_logarithm import rounded as _rounded
+
 RUNS, LANES, BINS, BAND = 448, 16, 2048, 23
 NEWEST, JUDGED, DOUBTED = 192, 64, 65_535
-
-
-def _rounded(values: Iterable[float]) -> list[float]:
-    return array("f", values).tolist()
-
-
-def _f(value: float) -> float:
-    return _rounded([value])[0]
-
-
-def log2(value: float) -> float:
-    """The kernel's own series, in float64."""
-    fraction, exponent = math.frexp(value)
-    fraction, exponent = 2.0 * fraction, exponent - 1
-    if fraction >= float.fromhex("0x1.6a09e667f3bcdp+0"):
-        fraction, exponent = 0.5 * fraction, exponent + 1
-    f = fraction - 1.0
-    s = f / (2.0 + f)
-    t = s * s
-    series = 2.0 / 19.0
-    for odd in range(17, 1, -2):
-        series = series * t + 2.0 / odd
-    series *= t
-    half_square = 0.5 * f * f
-    high = _without_low_half(f - half_square)
-    low = (f - high) - half_square + s * (half_square + series)
-    inverse_high, inverse_low = 1.4426950407214463, 1.6751713164886512e-10
-    product = high * inverse_high
-    whole = exponent + product
-    return ((exponent - whole) + product) + ((low + high) * inverse_low + low * inverse_high) + whole
-
-
-def _without_low_half(value: float) -> float:
-    words = array("Q", array("d", [value]).tobytes())
-    words[0] &= 0xFFFFFFFF00000000
-    return array("d", words.tobytes())[0]
-
-
-def exp2(exponent: float) -> float:
-    """The kernel's own series, in float64."""
-    whole = (exponent + 6755399441055744.0) - 6755399441055744.0
-    x = (exponent - whole) * 0.6931471805599453
-    series = 1.0 / math.factorial(14)
-    for power in range(13, -1, -1):
-        series = series * x + 1.0 / math.factorial(power)
-    return series * 2.0 ** int(whole)
-
-
-def step_of(octaves: float) -> int:
-    """log2 in steps of 1/1024, the nearest, within 31.9 octaves."""
-    step = octaves * 1024.0
-    most = int(31.9 * 1024.0)
-    if abs(step) >= 31.9 * 1024.0:
-        return most if step > 0 else -most
-    return int(step + 0.5 if step >= 0.0 else step - 0.5)
 
 
 class Expert(NamedTuple):
@@ -78,18 +24,21 @@ class Expert(NamedTuple):
     other_class: float
     other_worker: float
     fade: float
-    sloped: bool
+    law: str  # that runs are moved along to the asked size
     prior: float
+    averaged: bool = False  # the answer is the mean of the logarithms
 
 
 EXPERTS = (
-    Expert(0.05, 0.02, 0.05, 0.998, False, 0.56),
-    Expert(0.0, 0.02, 0.05, 0.998, False, 0.55),
-    Expert(0.0, 0.02, 0.005, 0.99, False, 0.52),
-    Expert(0.15, 0.1, 0.3, 0.998, False, 0.54),
-    Expert(0.5, 0.02, 0.05, 0.998, True, 0.54),
-    Expert(0.0, 0.02, 0.05, 0.998, True, 0.50),
-    Expert(0.0, 0.1, 0.1, 0.85, False, 0.40),
+    Expert(0.05, 0.02, 0.05, 0.998, "", 0.56),
+    Expert(0.0, 0.02, 0.05, 0.998, "", 0.55),
+    Expert(0.0, 0.02, 0.005, 0.99, "", 0.52),
+    Expert(0.15, 0.1, 0.3, 0.998, "", 0.54),
+    Expert(0.5, 0.02, 0.05, 0.998, "power", 0.54),
+    Expert(0.0, 0.02, 0.05, 0.998, "power", 0.50),
+    Expert(0.0, 0.1, 0.1, 0.85, "", 0.40),
+    Expert(0.0, 0.02, 0.05, 0.998, "affine", 0.48),
+    Expert(0.0, 1.0, 1.0, 0.9, "", 0.20, averaged=True),
 )
 
 
@@ -101,7 +50,7 @@ def _fading(fade: float) -> list[float]:
     return _rounded(weights)
 
 
-FADING = {fade: _fading(fade) for fade in (0.998, 0.99, 0.85)}
+FADING = {fade: _fading(fade) for fade in (0.998, 0.99, 0.85, 0.9)}
 
 
 @dataclass
@@ -133,14 +82,17 @@ class Density:
     below: list[int]
     sums: list[float]
     squares: list[float]
+    average: float | None  # of the logarithms, if that is the answer
 
     @property
     def total(self) -> int:
         """Of all weights."""
         return self.below[-1]
 
-    def densest(self) -> float:
-        """Where the band of 0.75 to 1.25 holds most."""
+    def centre(self) -> float:
+        """The average if that was asked for, else where the band of 0.75 to 1.25 holds most."""
+        if self.average is not None:
+            return self.average
         padded = [0] * BAND + self.below + [self.total] * BAND
         held = [padded[band + BAND] - padded[band] for band in range(len(self.below) - 1 + BAND)]
         enough = max(held) - (max(held) >> 6)
@@ -176,11 +128,7 @@ class PlainHistory:
     runs: list[PlainRun] = field(default_factory=list)  # as they lie in the ring
     head: int = 0
     samples: int = 0
-    weight: float = 0.0
-    mean_size: float = 0.0
-    mean_time: float = 0.0
-    size_size: float = 0.0
-    size_time: float = 0.0
+    laws: PlainLaws = field(default_factory=PlainLaws)
     hits: list[float] = field(default_factory=lambda: [0.0] * len(EXPERTS))
     trials: list[float] = field(default_factory=lambda: [0.0] * len(EXPERTS))
     widening: float = 0.0
@@ -198,11 +146,6 @@ class PlainHistory:
     def leader(self) -> int:
         """The expert with the best rate, the first of equals."""
         return max(range(len(EXPERTS)), key=lambda expert: (self.rate(expert), -expert))
-
-    def slope(self) -> int:
-        """Exponent of the power law, in 1/1024."""
-        slope = (self.size_time + 0.3 * 1.0) / (self.size_size + 0.3)
-        return int(min(max(slope, -0.5), 2.0) * 1024.0)
 
     def age(self, index: int) -> int:
         """How many runs came behind the one at this index of the ring."""
@@ -234,17 +177,29 @@ class PlainHistory:
         for index, weight in zip(indices, weights, strict=True):
             sums[index % LANES] = _f(sums[index % LANES] + weight)
             squares[index % LANES] = _f(squares[index % LANES] + _f(weight * weight))
-        slope = self.slope() if expert.sloped else 0
         bins = []
         for index in indices:
             run = self.runs[index]
-            moved = run.time + ((slope * (ask.size - run.size)) >> 10)
+            moved = run.time + self.laws.off(expert.law, ask.size, run.size)
             bins.append(min(max(_bin(moved), 0), BINS - 1))
         counted = [weight if age >= 0 else 0.0 for weight, age in zip(weights, ages, strict=True)]
         placed = [(bin_, index % 4, weight) for bin_, index, weight in zip(bins, indices, counted, strict=True)]
         if hint_weight > 0.0:
             placed.append((_bin(step_of(hint)), 0, hint_weight))
-        return _density(placed, sums, squares)
+        average = self._average(indices, counted, hint, hint_weight) if expert.averaged else None
+        return _density(placed, sums, squares, average)
+
+    def _average(self, indices: list[int], weights: list[float], hint: float, hint_weight: float) -> float:
+        sums, moments = [0.0] * LANES, [0.0] * LANES
+        for index, weight in zip(indices, weights, strict=True):
+            run, lane = self.runs[index], index % LANES
+            value = _f(weight * _f(1e-4)) if run.worker_class == DOUBTED else weight
+            sums[lane] = _f(sums[lane] + value)
+            moments[lane] = _f(moments[lane] + _f(value * run.time))
+        whole, times = hint_weight, _f(_f(hint_weight * hint) * 1024.0)
+        for lane in range(LANES):
+            whole, times = _f(whole + sums[lane]), _f(times + moments[lane])
+        return _f(_f(times / whole) / 1024.0) if whole > 0.0 else 0.0
 
     def _weights(self, ask: PlainRun, expert: Expert, indices: list[int], faded: list[float]) -> list[float]:
         runs = [self.runs[index] for index in indices]
@@ -268,7 +223,7 @@ class PlainHistory:
             return None
         leader = self.leader()
         density = self.spread(ask, EXPERTS[leader], leader, 0, hint, hint_weight)
-        p50 = density.densest()
+        p50 = density.centre()
         side_min = _f(_f(0.02) + _f(1.0 / _f(self.samples + 1)))
         factor = _f(exp2(self.widening))
         at = [density.quantile(share) for share in (0.1, 0.8, 0.9, 0.95)]
@@ -308,7 +263,7 @@ class PlainHistory:
         step = step_of(log2(max(run_ms, 1e-9)))
         run = PlainRun(ask.size, DOUBTED if doubted else ask.worker_class, ask.worker, step)
         if not doubted:
-            self._take_moments(run.size / 1024.0, step / 1024.0)
+            self.laws.take(run.size, step)
         if len(self.runs) < RUNS:
             self.runs.append(run)
         else:
@@ -318,25 +273,16 @@ class PlainHistory:
 
     def _judge(self, ask: PlainRun, unseen: int, octave: float) -> None:
         leader = self.leader()
-        other = (leader + 1 + self.turn % 6) % 7
-        self.turn = (self.turn + 1) % 6
+        other = (leader + 1 + self.turn % 8) % 9
+        self.turn = (self.turn + 1) % 8
         trusted = _trust(unseen, 0.0625)
         keep = _f(1.0 - _f(_f(0.02) * trusted))
         for expert in (leader, other):
             density = self.spread(ask, EXPERTS[expert], leader, unseen, 0.0, 0.0)
-            above = _f(density.densest() - octave)
+            above = _f(density.centre() - octave)
             hit = -_f(0.41503750) <= above <= _f(0.32192809)
             self.hits[expert] = _f(_f(keep * self.hits[expert]) + (trusted if hit else 0.0))
             self.trials[expert] = _f(_f(keep * self.trials[expert]) + trusted)
-
-    def _take_moments(self, size: float, time: float) -> None:
-        self.weight = 0.99 * self.weight + 1.0
-        share = 1.0 / self.weight
-        size_off, time_off = size - self.mean_size, time - self.mean_time
-        self.mean_size += share * size_off
-        self.mean_time += share * time_off
-        self.size_size = 0.99 * self.size_size + size_off * (size - self.mean_size)
-        self.size_time = 0.99 * self.size_time + size_off * (time - self.mean_time)
 
     def _watch(self, residual: float, trusted: float) -> bool:
         step = max(min(residual, 6.0), -6.0)
@@ -365,7 +311,9 @@ def _alike(density: Density, hint_weight: float) -> float:
     return _f(_f(total * total) / squares) if squares > 0.0 else 0.0
 
 
-def _density(placed: list[tuple[int, int, float]], sums: list[float], squares: list[float]) -> Density:
+def _density(
+    placed: list[tuple[int, int, float]], sums: list[float], squares: list[float], average: float | None
+) -> Density:
     low, high = min(bin_ for bin_, _, _ in placed), max(bin_ for bin_, _, _ in placed)
     stripes = [[0.0] * (high - low + 1) for _ in range(4)]
     for bin_, stripe, weight in placed:
@@ -377,4 +325,4 @@ def _density(placed: list[tuple[int, int, float]], sums: list[float], squares: l
     for weight in whole:
         total += int(_f(weight * scale))
         below.append(total)
-    return Density(low, below, sums, squares)
+    return Density(low, below, sums, squares, average)

@@ -47,7 +47,7 @@ def test_means_are_those_of_one_prediction_each(seed: int, noise: float):
             assert means_ms == expected(table, payload, hint_ms, hint_weight), f"seed {seed}, {runs} runs"
 
 
-@pytest.mark.parametrize("expert", range(7))
+@pytest.mark.parametrize("expert", range(9))
 def test_every_expert_gives_the_means_of_one_prediction_each(expert: int):
     dice, means_ms = random.Random(expert), array("f", [0.0] * len(CLASSES))
     table = taught(1, 600)

@@ -15,10 +15,11 @@ from nexus_sched.testing.oracle import digest64
 
 RING = 448
 OCTAVES_MAX = 2**31.9  # ms, 45 days: longer runs count as this long
-RECORD = struct.Struct("<IIIQ5d14f3f3I")
+RECORD = struct.Struct("<IIIQ10d18f3f3I")
+RECORD_V1 = struct.Struct("<IIIQ5d14f3f3I")
 
 
-def sealed(body: bytes, magic: bytes = b"NXHT", version: int = 1) -> bytes:
+def sealed(body: bytes, magic: bytes = b"NXHT", version: int = 2) -> bytes:
     frame = magic + struct.pack("<IQ", version, len(body)) + body
     return frame + struct.pack("<Q", digest64(frame))
 
@@ -31,7 +32,9 @@ def record(name: bytes = b"t", runs: int = 1, **changed: float) -> bytes:
     """One type as a snapshot has it, with some fields changed."""
     fields = {
         "name_bytes": len(name), "count": runs, "head": runs, "samples": runs, "weight": 1.0, "mean_size": 0.0,
-        "mean_time": 3.0, "size_size": 0.0, "size_time": 0.0, **{f"rate{index}": 0.0 for index in range(14)},
+        "mean_time": 3.0, "size_size": 0.0, "size_time": 0.0, "affine_weight": 0.1, "affine_size": 1.0,
+        "affine_time": 8.0, "affine_size_size": 0.0, "affine_size_time": 0.0,
+        **{f"rate{index}": 0.0 for index in range(18)},
         "widening": 0.0, "rise": 0.0, "fall": 0.0, "drifts": 0, "turn": 0, "alert": 0,
     } | changed  # fmt: skip
     return RECORD.pack(*fields.values()) + name + struct.pack("<hhHH", 0, 3072, 1, 1) * runs
@@ -273,9 +276,12 @@ def test_hand_made_snapshot_is_readable():
             for changed in (
                 {"count": 2}, {"count": 1 << 31}, {"head": 0}, {"head": 448}, {"samples": 0}, {"samples": 1 << 60},
                 {"weight": math.nan}, {"weight": -1.0}, {"mean_size": math.inf}, {"mean_time": -65.0},
-                {"size_size": -1.0}, {"size_time": math.nan}, {"rate0": 1.0}, {"rate0": -1.0}, {"rate1": math.nan},
-                {"rate1": 101.0}, {"widening": 11.0}, {"widening": math.nan}, {"rise": -1.0}, {"fall": math.inf},
-                {"drifts": 1 << 31}, {"turn": 7}, {"alert": 449}, {"alert": 1 << 31},
+                {"size_size": -1.0}, {"size_time": math.nan}, {"affine_weight": -1.0}, {"affine_weight": math.inf},
+                {"affine_size": math.nan}, {"affine_time": -1.0}, {"affine_size_size": math.inf},
+                {"affine_size_time": math.nan}, {"rate0": 1.0}, {"rate0": -1.0}, {"rate1": math.nan},
+                {"rate1": 101.0}, {"rate16": 1.0}, {"widening": 11.0}, {"widening": math.nan},
+                {"rise": -1.0}, {"fall": math.inf}, {"drifts": 1 << 31}, {"turn": 9},
+                {"alert": 449}, {"alert": 1 << 31},
             )
         ),
     ],

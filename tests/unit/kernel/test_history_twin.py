@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 import struct
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
@@ -14,9 +13,10 @@ import pytest
 
 from nexus_sched._kernel.history_table import HistoryEstimate, HistoryTable, exp2, log2
 from nexus_sched.errors import KernelError
-from nexus_sched.testing import oracle_history as oracle
+from nexus_sched.testing import oracle_logarithm as oracle
 from nexus_sched.testing.oracle import digest64
 from nexus_sched.testing.oracle_history import PlainHistory, PlainRun
+from nexus_sched.testing.oracle_logarithm import float32
 
 STEPS = 700  # a ring of 448 wraps around
 
@@ -49,6 +49,17 @@ class Pair:
         assert told[6:] == (expected.alike, expected.hit_rate, expected.expert, self.plain.samples)
         return told
 
+    def check_state(self) -> None:
+        """Moments and rates as the snapshot has them."""
+        blob, laws = self.table.snapshot(), self.plain.laws
+        moments, rates = struct.unpack_from("<10d", blob, 32 + 20), struct.unpack_from("<18f", blob, 32 + 100)
+        assert moments == (
+            laws.weight, laws.mean_size, laws.mean_time, laws.size_size, laws.size_time,
+            laws.affine_weight, laws.affine_size, laws.affine_time, laws.affine_size_size, laws.affine_size_time,
+        )  # fmt: skip
+        assert rates[::2] == tuple(self.plain.hits)
+        assert rates[1::2] == tuple(self.plain.trials)
+
     def learn(self, like: tuple[float, str, str], run_ms: float, told: HistoryEstimate | None) -> None:
         if told is None:
             drifted = self.table.learn("t", *like, run_ms)
@@ -59,10 +70,6 @@ class Pair:
         if told.p90_ms > 1e15:  # beyond what a run can take: not an interval to judge by
             low, p50, high = 1.0, 0.0, 0.0
         assert drifted == self.plain.learn(self.ask(*like), run_ms, low, p50, high, told.samples)
-
-
-def float32(value: float) -> float:
-    return array("f", [value])[0]
 
 
 def stream(seed: int) -> Iterator[tuple[tuple[float, str, str], float]]:
@@ -98,9 +105,10 @@ def test_table_agrees_with_its_twin_bit_for_bit(seed: int):
             pair.table.push("t", *like, run_ms, True)
             pair.plain.push(pair.ask(*like), run_ms, True)
     assert spoke, f"seed {seed}"
+    pair.check_state()
 
 
-@pytest.mark.parametrize("expert", range(7))
+@pytest.mark.parametrize("expert", range(9))
 def test_each_expert_agrees_with_its_twin(expert: int):
     dice = random.Random(expert)
     pair = Pair()
@@ -118,7 +126,7 @@ def test_each_expert_agrees_with_its_twin(expert: int):
 
 def with_leader(blob: bytes, expert: int) -> bytes:
     """A snapshot of one type in which this expert has hit 40 times of 40."""
-    at = 16 + 16 + 60 + 8 * expert
+    at = 16 + 16 + 100 + 8 * expert
     frame = blob[:at] + struct.pack("<ff", 40.0, 40.0) + blob[at + 8 : -8]
     return frame + struct.pack("<Q", digest64(frame))
 
