@@ -34,6 +34,7 @@ cdef extern from "nexus_history.h" nogil:
 
     void nexus_prepare(Workspace *space) noexcept
     int16_t nexus_size_step(double payload_bytes) noexcept
+    int16_t nexus_time_step(double run_ms) noexcept
     int nexus_predict(const History *history, Workspace *space, Query query, Estimated *estimate) noexcept
     int nexus_class_means(
         const History *history, Workspace *space, Query query, const uint16_t *classes, Py_ssize_t count,
@@ -55,9 +56,23 @@ cdef extern from "nexus_record.h" nogil:
 
 
 cdef extern from "nexus_witness.h" nogil:
-    bint nexus_disproportionate(
-        const History *history, Workspace *space, Query query, double run_ms, float proportion
+    const int STRUCK_MAX "NEXUS_RUNS"  # runs a history holds; count
+
+    ctypedef struct Run "nexus_run":
+        int16_t size
+        int16_t time
+        uint16_t worker_class
+        uint16_t worker
+
+    int nexus_testimony(
+        const History *history, Workspace *space, Query query, double run_ms, float proportion,
+        const Run *held, Py_ssize_t held_count
     ) noexcept
+    int32_t nexus_strike_out(
+        History *history, Workspace *space, uint16_t worker, float proportion, Run *struck
+    ) noexcept
+    int32_t nexus_forget(History *history, const Run *lies, Py_ssize_t lie_count) noexcept
+    bint nexus_remembers(const History *history, uint16_t worker) noexcept
 
 
 cdef extern from "nexus_logarithm.h" nogil:

@@ -18,6 +18,10 @@ class HistoryEstimate(NamedTuple):
     expert: int  # which one spoke: an index into EXPERT_NAMES
     samples: int  # runs the type had been learned from; hand it back to `learn` as `seen`
 
+USUAL: int  # what other workers say of a run, see `HistoryTable.testimony`
+DOUBTFUL: int
+NEWS: int
+UNTOLD: int
 EXPERT_NAMES: tuple[str, ...]
 
 def log2(value: float) -> float:
@@ -82,7 +86,7 @@ class HistoryTable:
         `low_ms`..`high_ms` is the 80 % interval that had been predicted for it (0 if none), `p50_ms` its p50 (else
         the middle), `seen` the `samples` of that prediction (-1: as of now).
         """
-    def disproportionate(
+    def testimony(
         self,
         task_type: str,
         payload_bytes: float,
@@ -90,13 +94,28 @@ class HistoryTable:
         worker: str,
         run_ms: float,
         proportion: float,
-    ) -> bool:
-        """Whether a run is `proportion` times out of what other workers take.
+        held: tuple[tuple[float, str, str, float], ...] = (),
+    ) -> int:
+        """What other workers' runs say of this one; the worker's own do not count, every other one has one vote.
 
-        Out of proportion to the newest runs of most of the last five other workers, and to their runs that are like
-        this one; the worker's own runs do not count, and a change that others share is no lie. False if nobody can
-        tell: fewer than 16 runs of the type, or fewer than two other workers. Reads one history, writes nothing.
+        `UNTOLD`: nobody can tell; fewer than 16 runs of the type, fewer than two other workers that know such sizes,
+        or fewer than twelve runs of others but for the one that has run it most. `USUAL`: within `proportion` times
+        of what others take for this size, or a machine up to 24 times slower or faster that runs as ever. `DOUBTFUL`:
+        out of proportion, and most of the last five others have neither run like that lately nor ever. `NEWS`: out of
+        proportion, but not against most of them.
+        `held` are at most 32 doubted runs (payload_bytes, worker_class, worker, run_ms), the newest last: whoever has
+        such a run supports others like it. Reads one history, writes nothing.
         """
+    def strike_out(self, task_type: str, worker: str, proportion: float) -> list[tuple[int, int]] | None:
+        """Take the runs of a worker that are `DOUBTFUL` out of a history; `None` if nobody can tell yet.
+
+        Gives (size, time) of each, in steps of 1/1024 octave of 1 + bytes and of milliseconds. What is left is as
+        though they had never been (see csrc/nexus_witness.h).
+        """
+    def forget(self, task_type: str, worker: str, lies: list[tuple[int, int]]) -> int:
+        """Take the runs of a worker that are equal to one of these out of a history; how many there were."""
+    def types_of(self, worker: str) -> list[str]:
+        """Types whose history holds a run of this worker, the one learned longest ago first."""
     def push(
         self,
         task_type: str,

@@ -30,8 +30,10 @@ cdef Py_ssize_t CLASSES_MAX = 65_536
 cdef double MS_MAX = 1e15
 cdef double MS_MIN = 1e-9  # what the kernel calls instant
 cdef double PROPORTION_MAX = 1e9
+cdef enum: HELD_MAX = 32  # runs that wait and are heard
 cdef double BYTES_MAX = 1e15
 
+USUAL, DOUBTFUL, NEWS, UNTOLD = range(4)  # what other workers say of a run; as in csrc/nexus_witness.h
 EXPERT_NAMES = ("near", "cell", "late", "wide", "local", "power", "newest", "affine", "log-ema")
 
 HistoryEstimate = namedtuple(
@@ -180,7 +182,7 @@ cdef class HistoryTable:
             forecast.seen = history.samples
         return nexus_learn(history, self.space, query, run_ms, forecast) == 1
 
-    def disproportionate(
+    def testimony(
         self,
         str task_type not None,
         double payload_bytes,
@@ -188,16 +190,61 @@ cdef class HistoryTable:
         str worker not None,
         double run_ms,
         double proportion,
+        tuple held not None=(),
     ):
-        """Whether other workers' runs say that this one cannot be."""
+        """What other workers' runs say of this one: USUAL, DOUBTFUL, NEWS or UNTOLD."""
+        cdef Run waiting[HELD_MAX]
+        cdef Py_ssize_t count = 0
+        cdef double held_bytes, held_ms
         check_run(run_ms)
-        if not 1.0 <= proportion <= PROPORTION_MAX:
-            raise KernelError(f"proportion {proportion!r} is not within [1, {PROPORTION_MAX!r}]")
+        check_proportion(proportion)
         cdef Query query = self.query_of(payload_bytes, worker_class, worker)
         cdef History *history = self.find(task_type)
         if history == NULL:
-            return False
-        return nexus_disproportionate(history, self.space, query, run_ms, <float>nexus_log2(proportion))
+            return UNTOLD
+        if len(held) > HELD_MAX:
+            raise KernelError(f"{len(held)} runs wait, at most {HELD_MAX} are heard")
+        for held_bytes, held_class, held_worker, held_ms in held:
+            check_run(held_ms)
+            waiting[count] = run_of(self.query_of(held_bytes, held_class, held_worker), nexus_time_step(held_ms))
+            count += 1
+        return nexus_testimony(history, self.space, query, run_ms, <float>nexus_log2(proportion), waiting, count)
+
+    def strike_out(self, str task_type not None, str worker not None, double proportion):
+        """Take the lies of a worker out of a history; the (size, time) of each. `None` if nobody can tell."""
+        cdef Run struck[STRUCK_MAX]
+        cdef int32_t index, count
+        check_proportion(proportion)
+        cdef History *history = self.find(task_type)
+        if history == NULL:
+            return []
+        count = nexus_strike_out(history, self.space, self.hash_of(worker), <float>nexus_log2(proportion), struck)
+        return None if count < 0 else [(struck[index].size, struck[index].time) for index in range(count)]
+
+    def forget(self, str task_type not None, str worker not None, list lies not None):
+        """Take these runs, (size, time) each, of a worker out of a history; how many there were."""
+        cdef Run struck[STRUCK_MAX]
+        cdef Query query = self.query_of(0.0, "", worker)
+        cdef History *history = self.find(task_type)
+        cdef Py_ssize_t count = 0
+        if history == NULL:
+            return 0
+        if len(lies) > STRUCK_MAX:
+            raise KernelError(f"{len(lies)} runs are more than a history holds")
+        for size, time in lies:
+            query.size = size
+            struck[count] = run_of(query, time)
+            count += 1
+        return nexus_forget(history, struck, count)
+
+    def types_of(self, str worker not None):
+        """Types that remember a run of this worker, the one learned longest ago first."""
+        cdef uint16_t wanted = self.hash_of(worker)
+        cdef list found = []
+        for task_type, row in self.row_by_type.items():
+            if nexus_remembers(self.histories[<Py_ssize_t>row], wanted):
+                found.append(task_type)
+        return found
 
     def push(
         self,
@@ -346,6 +393,21 @@ cdef int check_run(double run_ms) except -1:
     if not 0.0 <= run_ms <= MS_MAX:
         raise KernelError(f"run_ms {run_ms!r} is not within [0, {MS_MAX!r}]")
     return 0
+
+
+cdef int check_proportion(double proportion) except -1:
+    if not 1.0 <= proportion <= PROPORTION_MAX:
+        raise KernelError(f"proportion {proportion!r} is not within [1, {PROPORTION_MAX!r}]")
+    return 0
+
+
+cdef Run run_of(Query query, int16_t time) noexcept:
+    cdef Run run
+    run.size = query.size
+    run.time = time
+    run.worker_class = query.worker_class
+    run.worker = query.worker
+    return run
 
 
 cdef uint32_t version_of(bytes frame) noexcept:

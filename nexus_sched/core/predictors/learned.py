@@ -13,9 +13,10 @@ import msgspec
 from msgspec import Struct
 
 from nexus_sched._kernel.digest import digest64
-from nexus_sched._kernel.history_table import EXPERT_NAMES, HistoryEstimate, HistoryTable
+from nexus_sched._kernel.history_table import DOUBTFUL, EXPERT_NAMES, NEWS, UNTOLD, HistoryEstimate, HistoryTable
 from nexus_sched.core.predictors.base import CompletedRun
-from nexus_sched.core.predictors.trust import PROPORTION, Trust, check_strikes
+from nexus_sched.core.predictors.quarantine import HeldRun, Quarantine, check_held
+from nexus_sched.core.predictors.trust import CONVICTED_PROPORTION, PROPORTION, Trust, check_strikes
 from nexus_sched.errors import SnapshotUnreadable
 from nexus_sched.model.prediction import TaskPrediction
 from nexus_sched.model.settings import EngineSettings
@@ -27,18 +28,25 @@ FAMILY_SAMPLES_MAX = 256  # types known well enough no longer teach their family
 TYPES_MAX = 4_096
 FAMILIES_MAX = 256
 EVERYTHING = ""  # the family of all types
+FAMILY, ALL_TYPES = STRANGE = ("family", "all types")  # bases of answers from the runs of other types
 ALIKE_HALF = 2.0  # effective runs at which confidence is half of the hit rate
+NO_FORECAST = (0.0, 0.0, -1, 0.0)  # low, high, samples, p50
 FAMILY_CONFIDENCE = 0.25  # what an answer from the family keeps of its confidence
 EVERYTHING_CONFIDENCE = 0.05
 
 
 class LearnedState(Struct, array_like=True):
-    """A snapshot: blobs of the tables, and the strikes of workers. A later version may add fields behind these."""
+    """A snapshot: blobs of the tables, strikes of workers, runs that wait, types that liars have been in.
+
+    A later version may add fields behind these.
+    """
 
     version: int
     types: bytes
     families: bytes
     strikes: dict[str, float]
+    held: dict[str, list[HeldRun]] = {}
+    stained: list[str] = []
 
 
 _encode = msgspec.msgpack.Encoder().encode  # keeps the order of strikes, which says who is forgotten first
@@ -64,6 +72,8 @@ class LearnedPredictor:
         self._types = HistoryTable(TYPES_MAX)
         self._families = HistoryTable(FAMILIES_MAX)
         self._trust = Trust()
+        self._quarantine = Quarantine()
+        self._stained: dict[str, None] = {}  # types that may hold runs of workers who are not believed any more
         self._samples_min = max(1, settings.min_samples)
 
     def predict(self, task: Task, worker: str | None = None, worker_class: str = "") -> TaskPrediction | None:
@@ -81,9 +91,9 @@ class LearnedPredictor:
                 return _prediction(told, EXPERT_NAMES[told[8]] if told[9] else "hint", 1.0)
         told = self._families.predict(family_of(task.type), task.payload_bytes, worker_class, name)
         if told is not None:
-            return _prediction(told, "family", FAMILY_CONFIDENCE)
+            return _prediction(told, FAMILY, FAMILY_CONFIDENCE)
         told = self._families.predict(EVERYTHING, 0.0, worker_class, name)
-        return None if told is None else _prediction(told, "all types", EVERYTHING_CONFIDENCE)
+        return None if told is None else _prediction(told, ALL_TYPES, EVERYTHING_CONFIDENCE)
 
     def predict_classes(self, task: Task, classes: tuple[str, ...], means_ms: array[float]) -> bool:
         """Means in ms on each class, from one look at the runs; the same ladder as `predict`. False without data."""
@@ -102,39 +112,97 @@ class LearnedPredictor:
         )
 
     def learn(self, run: CompletedRun) -> str | None:
-        """Take in one run, unless its worker is not believed. Says so when that or a drift is new."""
+        """Take in one run, unless others contradict it. Says so when its worker loses the belief, or of a drift."""
         task = run.task
-        like = (task.type, task.payload_bytes, run.worker_class, run.worker, run.run_ms)
-        struck = self._types.disproportionate(*like, PROPORTION)
-        if struck:
-            verdict = self._trust.strike(run.worker)
-            if verdict is not None:
-                return verdict
+        task_type = task.type
+        like = (task.payload_bytes, run.worker_class, run.worker, run.run_ms)
+        types, trust = self._types, self._trust
+        held, waiting = self._quarantine.held, None
+        if held or trust.strikes:
+            if task_type in self._stained:
+                self._cleanse(task_type)
+            waiting = held.get(task_type)
+            said = types.testimony(task_type, *like, trust.proportion_for(run.worker), self._heard(waiting))
         else:
-            self._trust.redeem(run.worker)
-        if not self._trust.believes(run.worker):
-            return None
-        drifted = False
-        if struck:
-            self._types.push(*like, True)  # a datum, if others say the same; but nobody is judged by it yet
-        else:
-            drifted = self._types.learn(*like, *self._forecast(run.prediction))
-        if self._types.samples(task.type) <= FAMILY_SAMPLES_MAX:
-            self._families.push(family_of(task.type), task.payload_bytes, run.worker_class, run.worker, run.run_ms)
-            self._families.push(EVERYTHING, 0.0, run.worker_class, run.worker, run.run_ms)
-        return f"drift: {task.type} no longer runs as predicted" if drifted else None
+            said = types.testimony(task_type, *like, PROPORTION)
+        if said == DOUBTFUL:
+            return self._doubt(task_type, *like)
+        if trust.strikes:
+            if said != UNTOLD:
+                trust.redeem(run.worker)
+            if not trust.believes(run.worker):
+                return None
+        if waiting is not None:
+            self._settle(task_type, (*self._heard(waiting), like) if said == NEWS else ())
+        return self._teach(task_type, like, self._forecast(run.prediction))
+
+    def _teach(
+        self, task_type: str, like: tuple[int, str, str, float], forecast: tuple[float, float, int, float] = NO_FORECAST
+    ) -> str | None:
+        """The type, and while it is new its family; says so when its alarm of drift goes off."""
+        drifted = self._types.learn(task_type, *like, *forecast)
+        if self._types.samples(task_type) <= FAMILY_SAMPLES_MAX:
+            self._families.push(family_of(task_type), *like)
+            self._families.push(EVERYTHING, 0.0, *like[1:])
+        return f"drift: {task_type} no longer runs as predicted" if drifted else None
+
+    # -- trust -------------------------------------------------------------------------------------
+
+    def _doubt(self, task_type: str, payload_bytes: int, worker_class: str, worker: str, run_ms: float) -> str | None:
+        """Strike the worker and let its run wait. Whoever is not believed loses the lies that were."""
+        samples = self._types.samples(task_type)
+        self._quarantine.hold(task_type, HeldRun(payload_bytes, worker_class, worker, run_ms, samples))
+        verdict = self._trust.strike(worker)
+        if verdict is not None:
+            known = dict.fromkeys(self._types.types_of(worker))
+            self._stained = {name: None for name in self._stained if self._types.samples(name)} | known
+        if not self._trust.believes(worker):
+            self._cleanse(task_type)
+        return verdict
+
+    def _cleanse(self, task_type: str) -> None:
+        """Strike out of a type, and out of what its family heard of it, the lies of all who are not believed."""
+        told = True
+        for worker in self._trust.unbelieved():
+            lies = self._types.strike_out(task_type, worker, CONVICTED_PROPORTION)
+            told = told and lies is not None
+            if lies:
+                self._families.forget(family_of(task_type), worker, lies)
+                self._families.forget(EVERYTHING, worker, [(0, time) for _, time in lies])
+        if told:
+            self._stained.pop(task_type, None)
+
+    def _heard(self, waiting: list[HeldRun] | None) -> tuple[tuple[int, str, str, float], ...]:
+        """The runs that wait and support others like them: of workers that are believed."""
+        return tuple(each.told for each in waiting or () if self._trust.believes(each.worker))
+
+    def _settle(self, task_type: str, news: tuple[tuple[int, str, str, float], ...]) -> None:
+        """Of the runs that wait, drop what the type has moved on without, and teach in order what `news` confirm."""
+        quarantine = self._quarantine
+        waiting = quarantine.fresh(task_type, self._types.samples(task_type))
+        confirmed = [
+            each
+            for each in waiting
+            if news and self._types.testimony(task_type, *each.told, PROPORTION, news) != DOUBTFUL
+        ]
+        quarantine.keep(task_type, [each for each in waiting if each not in confirmed])
+        for each in confirmed:
+            self._trust.acquit(each.worker)
+            self._teach(task_type, each.told)
 
     def _forecast(self, prediction: TaskPrediction | None) -> tuple[float, float, int, float]:
         """low, high, samples and p50 of what this predictor had said from the type's own runs."""
         if prediction is None or prediction.predictor != self.name or prediction.basis not in EXPERT_NAMES:
-            return 0.0, 0.0, -1, 0.0
+            return NO_FORECAST
         return prediction.p10_ms, prediction.p90_ms, prediction.samples, prediction.p50_ms
+
+    def _doubts(self) -> tuple[dict[str, float], dict[str, list[HeldRun]], list[str]]:
+        """All state but the tables."""
+        return self._trust.strikes, self._quarantine.held, list(self._stained)
 
     def snapshot(self) -> bytes:
         """Everything learned."""
-        return _encode(
-            LearnedState(self.version, self._types.snapshot(), self._families.snapshot(), self._trust.strikes)
-        )
+        return _encode(LearnedState(self.version, self._types.snapshot(), self._families.snapshot(), *self._doubts()))
 
     def restore(self, blob: bytes) -> None:
         """Become exactly what `snapshot` saw. Raises `SnapshotUnreadable`."""
@@ -145,15 +213,17 @@ class LearnedPredictor:
         if state.version != self.version:
             raise SnapshotUnreadable(f"learned state has version {state.version}, this one reads {self.version}")
         check_strikes(state.strikes)
+        check_held(state.held)
         types, families = HistoryTable(TYPES_MAX), HistoryTable(FAMILIES_MAX)
         types.restore(state.types)
         families.restore(state.families)
         self._types, self._families = types, families
-        self._trust.strikes = state.strikes
+        self._trust.strikes, self._quarantine.held = state.strikes, state.held
+        self._stained = dict.fromkeys(state.stained)
 
     def digest(self) -> int:
         """Digest of everything learned."""
-        return self._types.digest(self._families.digest(digest64(_encode(self._trust.strikes))))
+        return self._types.digest(self._families.digest(digest64(_encode(self._doubts()))))
 
 
 def _prediction(told: HistoryEstimate, basis: str, share: float) -> TaskPrediction:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from nexus_sched.errors import SnapshotUnreadable
 
 PROPORTION = 30.0
+CONVICTED_PROPORTION = 10.0  # of a worker that is not believed, this is a lie already
 STRIKES_MAX = 5.0
 REDEMPTION = 0.8  # what a plausible run leaves of the strikes
 STRIKES_CAP = 8.0  # however long a worker lied, this many strikes have to fade
@@ -39,6 +40,20 @@ class Trust:
         if before < STRIKES_MAX <= before + 1.0:
             return f"distrust: worker {worker} reports times out of all proportion"
         return None
+
+    def proportion_for(self, worker: str) -> float:
+        """How many times out of what others take this worker's runs may be."""
+        if not self.strikes or self.believes(worker):
+            return PROPORTION
+        return CONVICTED_PROPORTION
+
+    def unbelieved(self) -> list[str]:
+        """Workers whose runs may not teach, the one struck longest ago first."""
+        return [worker for worker, count in self.strikes.items() if count >= STRIKES_MAX]
+
+    def acquit(self, worker: str) -> None:
+        """Others have confirmed what this worker was struck for."""
+        self.strikes.pop(worker, None)
 
     def redeem(self, worker: str) -> None:
         """A plausible run."""

@@ -18,6 +18,7 @@ HISTORY_BYTES = 4096
 WORKSPACE_BYTES = 1 << 18
 ESTIMATE_BYTES = 36
 RUNS = 1200
+DOUBTFUL = 1  # of nexus_witness.h
 
 
 class Query(ctypes.Structure):
@@ -56,6 +57,7 @@ def replay(library: ctypes.CDLL, seed: int) -> bytes:
     space = ctypes.create_string_buffer(WORKSPACE_BYTES)
     library.nexus_prepare(space)
     noise, lag = dice.choice((0.0, 0.2, 2.0)), dice.choice((0, 5, 200))
+    struck = ctypes.create_string_buffer(HISTORY_BYTES)
     told = bytearray()
     for step in range(RUNS):
         size = dice.choice((0, dice.randrange(12_000, 20_000)))
@@ -64,11 +66,15 @@ def replay(library: ctypes.CDLL, seed: int) -> bytes:
         library.nexus_predict(history, space, query, estimate)
         told += estimate.raw
         run_ms = ctypes.c_double(2 ** (size / 2048) * dice.lognormvariate(4, noise) * (1 if step < 700 else 5))
-        if library.nexus_disproportionate(history, space, query, run_ms, ctypes.c_float(4.9)):
+        said = library.nexus_testimony(history, space, query, run_ms, ctypes.c_float(4.9), None, 0)
+        told.append(said)
+        if said == DOUBTFUL:
             library.nexus_push(history, query, run_ms, 1)
         else:
             p50, low, high = (ctypes.c_float.from_buffer_copy(estimate.raw, at).value for at in (0, 4, 12))
             library.nexus_learn(history, space, query, run_ms, Forecast(low, p50, high, max(step - lag, 0)))
+        if step % 100 == 99:
+            library.nexus_strike_out(history, space, dice.randrange(1, 60), ctypes.c_float(1.0), struck)
     return bytes(told) + history.raw
 
 

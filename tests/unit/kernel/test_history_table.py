@@ -166,7 +166,7 @@ def test_service_time_that_cannot_be_raises_and_changes_nothing(run_ms: float):
             with pytest.raises(KernelError):
                 act(task_type, 0.0, "c", "w", run_ms)
     with pytest.raises(KernelError):
-        table.disproportionate("t", 0.0, "c", "w", run_ms, 30.0)
+        table.testimony("t", 0.0, "c", "w", run_ms, 30.0)
     assert table.digest() == before
 
 
@@ -193,7 +193,7 @@ def test_hint_that_cannot_be_raises(hint_ms: float, weight: float):
 @pytest.mark.parametrize("proportion", [0.5, math.nan, math.inf, 1e10])
 def test_proportion_that_cannot_be_raises(proportion: float):
     with pytest.raises(KernelError):
-        taught(5.0).disproportionate("t", 0.0, "c", "w", 5.0, proportion)
+        taught(5.0).testimony("t", 0.0, "c", "w", 5.0, proportion)
 
 
 @pytest.mark.parametrize("types_max", [0, -1, 1 << 30])
