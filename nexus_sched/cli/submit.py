@@ -12,6 +12,7 @@ import msgspec
 from cyclopts import Parameter
 
 from nexus_sched.cli import exit_codes
+from nexus_sched.cli.demands import NO_DEMANDS, DemandFlags
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import note, print_json
 from nexus_sched.errors import InvalidInput, ResultPending
@@ -33,6 +34,7 @@ def submit(
     eta: bool = False,
     wait: bool = False,
     wait_timeout: str | None = None,
+    demands: DemandFlags = NO_DEMANDS,
     flags: ConfigFlags = NO_FLAGS,
 ) -> int:
     """Submit a task, and wait for its result if asked to.
@@ -62,9 +64,13 @@ def submit(
     wait_timeout
         Stop waiting after this long, such as 1m; the task goes on.
     """
+    from nexus_sched.client import submission
+
     blob = read_payload(payload)
     config = flags.read()
-    options = {"priority": priority, "task_id": task_id, "timeout": timeout, "hint": hint, "eta": eta}
+    options = demands.options()
+    options |= {"priority": priority, "task_id": task_id, "timeout": timeout, "hint": hint, "eta": eta}
+    submission(task_type, payload=blob, codec="json", **options)  # what is wrong is said before anything connects
     waits = wait or wait_timeout is not None
     answer = asyncio.run(_submit(config, task_type, blob, options, waits, wait_timeout, as_json=flags.json))
     if flags.json:

@@ -12,10 +12,13 @@ from cyclopts import Parameter
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import print_json
 from nexus_sched.errors import InvalidInput
+from nexus_sched.model.choices import pairs_of, resources_of
 from nexus_sched.units import MS_PER_S
 
 if TYPE_CHECKING:
     from nexus_sched.worker import App
+
+NOTHING: list[str] = []  # never changed
 
 
 def worker(
@@ -24,7 +27,20 @@ def worker(
     *,
     slots: Annotated[str | None, Parameter(help="Tasks to run at once; one for each processor by default.")] = None,
     worker_class: Annotated[str, Parameter(name="--class", help="Kind of machine, such as c5.large.")] = "",
-    labels: Annotated[list[str], Parameter(help="name=value; may be repeated.", show_default=False)] = [],  # noqa: B006 - never changed
+    labels: Annotated[
+        list[str], Parameter(help="What tasks may require of it, name=value; may be repeated.", show_default=False)
+    ] = NOTHING,
+    taints: Annotated[
+        list[str],
+        Parameter(help="Only tasks that tolerate it are taken, such as spot; may be repeated.", show_default=False),
+    ] = NOTHING,
+    resources: Annotated[
+        list[str],
+        Parameter(
+            help="What it has for its tasks, such as gpu=1,memory=8GiB; may be repeated.",
+            show_default=False,
+        ),
+    ] = NOTHING,
     name: Annotated[
         str | None, Parameter(name=["--id", "--name"], help="Unique in the pool; made of host and process by default.")
     ] = None,
@@ -53,6 +69,8 @@ def worker(
             slots=config.worker.slots,
             worker_class=worker_class,
             labels=read_labels(labels),
+            taints=[taint.strip() for text in taints for taint in text.split(",")],
+            resources=resources_of(",".join(resources)) if resources else None,
             drain_timeout_s=config.worker.drain_timeout_ms / MS_PER_S,
             result_ttl_s=max(1, config.queue.result_ttl_ms // MS_PER_S),
             heartbeat_s=config.worker.heartbeat_ms / MS_PER_S,
@@ -89,10 +107,4 @@ def load_application(place: str) -> App:
 
 def read_labels(texts: list[str]) -> dict[str, str]:
     """`["gpu=1", "zone=a,rack=7"]` as a mapping. Raises `InvalidInput` for anything without a name."""
-    labels = {}
-    for pair in (pair for text in texts for pair in text.split(",")):
-        name, separator, value = pair.partition("=")
-        if not separator or not name.strip():
-            raise InvalidInput(f"label {pair!r} is not of the form name=value")
-        labels[name.strip()] = value.strip()
-    return labels
+    return pairs_of(",".join(texts), "a label") if texts else {}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Unpack
 
 import msgspec
 from msgspec import Struct
 from uuid_utils import uuid7
 
+from nexus_sched.client.demands import Demands, fields_of
 from nexus_sched.errors import InvalidInput
 from nexus_sched.model.choices import retry_of, span_ms
+from nexus_sched.model.demands import check_description
 from nexus_sched.model.ids import check_task_id, check_task_type
 from nexus_sched.model.payload import CODECS, MSGPACK, check_payload_size, encode_arguments
 from nexus_sched.model.task import ATTEMPTS_MAX, PRIORITY_DEFAULT, PRIORITY_MAX, PRIORITY_MIN, Retry, TaskSpec
@@ -41,6 +44,7 @@ def submission(
     codec: str = MSGPACK,
     traceparent: str | None = None,
     eta: bool = False,
+    **demands: Unpack[Demands],
 ) -> Submission:
     """Describe one task.
 
@@ -65,6 +69,8 @@ def submission(
         W3C trace context, handed on to the function untouched.
     eta
         Ask the scheduler when it will start and finish; see `AsyncClient.submit`, which hears the answer.
+    demands
+        Where it may run, whose it is, when, and how it may be repeated: see `Demands`.
 
     Raises `InvalidInput` for anything out of bounds.
     """
@@ -72,13 +78,7 @@ def submission(
         raise InvalidInput(f"priority is {priority}, allowed are {PRIORITY_MIN} to {PRIORITY_MAX}")
     if not 1 <= max_attempts <= ATTEMPTS_MAX:
         raise InvalidInput(f"max_attempts is {max_attempts}, allowed are 1 to {ATTEMPTS_MAX}")
-    if codec not in CODECS:
-        raise InvalidInput(f"codec is {codec!r}, allowed are {', '.join(CODECS)}")
-    if payload is None:
-        payload, codec = encode_arguments(args, kwargs), MSGPACK
-    elif args or kwargs:
-        raise InvalidInput("a task has arguments or an encoded payload, not both")
-    check_payload_size(payload)
+    payload, codec = _payload(args, kwargs, payload, codec)
     if traceparent is not None and len(traceparent) > 64:
         raise InvalidInput("traceparent is longer than 64 characters")
     spec = TaskSpec(
@@ -90,6 +90,23 @@ def submission(
         codec=codec,
         traceparent=traceparent,
         eta=eta,
+        **fields_of(demands),
     )
+    encoded = _encode(spec)
+    if demands:
+        check_description(spec, encoded)
     task_id = str(uuid7()) if task_id is None else check_task_id(task_id)
-    return Submission(task_id, SubmitLine(task_id, priority, _encode(spec), payload))
+    return Submission(task_id, SubmitLine(task_id, priority, encoded, payload))
+
+
+def _payload(
+    args: tuple[object, ...], kwargs: Mapping[str, object] | None, payload: bytes | None, codec: str
+) -> tuple[bytes, str]:
+    if codec not in CODECS:
+        raise InvalidInput(f"codec is {codec!r}, allowed are {', '.join(CODECS)}")
+    if payload is None:
+        payload, codec = encode_arguments(args, kwargs), MSGPACK
+    elif args or kwargs:
+        raise InvalidInput("a task has arguments or an encoded payload, not both")
+    check_payload_size(payload)
+    return payload, codec

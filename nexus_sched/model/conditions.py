@@ -11,6 +11,8 @@ One syntax for every client, command and explanation:
     disk > 100              its value is a number above this one
     disk < 100              or below
     zone = a worth 200ms    not required, but worth that much waiting
+
+Words may touch (`zone=a`, `disk>100`), and values are put in order.
 """
 
 from __future__ import annotations

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 
+import msgspec
+
 from nexus_sched.errors import InvalidInput
 from nexus_sched.model.conditions import check_condition
 from nexus_sched.model.ids import check_name, check_resource, check_taint
 from nexus_sched.model.task import TaskSpec
 from nexus_sched.model.terms import NO_NEEDS, NO_TERMS, Condition, Needs, Terms
 
+DESCRIPTION_BYTES_MAX = 16_384
 INSTANT_MS_MAX = 2**53  # exact as a float; whoever appends an entry may choose its instant
 
 # The keys of a description that make a task ask for something. Without any of them it has no terms.
@@ -24,6 +27,7 @@ ASKING = frozenset(
     )
 )
 
+_decode_spec = msgspec.msgpack.Decoder(TaskSpec).decode
 _Written = tuple[tuple[Condition, ...], tuple[str, ...], tuple[tuple[str, float], ...]]
 KNOWN_NEEDS_MAX = 1_000
 _known_needs: dict[_Written, Needs] = {}  # as written -> checked and canonical; a pure function, remembered
@@ -52,6 +56,17 @@ def terms_of(spec: TaskSpec, arrived_at_ms: int) -> Terms | None:
         spec.eta,
     )
     return None if terms == NO_TERMS else terms
+
+
+def check_description(spec: TaskSpec, encoded: bytes) -> None:
+    """Raise `InvalidInput` if the scheduler would refuse this description. A submitter's check before it sends."""
+    if len(encoded) > DESCRIPTION_BYTES_MAX:
+        raise InvalidInput(f"the task asks for too much: {len(encoded)} bytes, at most {DESCRIPTION_BYTES_MAX}")
+    try:
+        _decode_spec(encoded)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"the task asks for what cannot be: {error}") from None
+    terms_of(spec, 0)
 
 
 def instant_after(at_ms: int, span_ms: int) -> int:

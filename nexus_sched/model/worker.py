@@ -7,6 +7,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from nexus_sched.model.demands import resources_in_order
+from nexus_sched.model.ids import check_label, check_label_value, check_taint, check_worker_class
 from nexus_sched.model.task import Amount
 
 SLOTS_MAX = 4096
@@ -38,6 +40,19 @@ class WorkerOffer(Struct, frozen=True, omit_defaults=True, kw_only=True):
     package_version: Annotated[str, Meta(max_length=32)] = ""
     taints: Annotated[tuple[Text, ...], Meta(max_length=TAINTS_MAX)] = ()  # it takes only tasks that tolerate them
     resources: Annotated[dict[Label, Amount], Meta(max_length=RESOURCES_MAX)] = {}
+
+
+def checked_offer(offer: WorkerOffer) -> WorkerOffer:
+    """The same offer with everything in order of its name. Raises `InvalidInput` for a name that is out of bounds."""
+    labels = offer.labels
+    return WorkerOffer(
+        slots=offer.slots,
+        worker_class=check_worker_class(offer.worker_class),
+        labels={check_label(label): check_label_value(labels[label]) for label in sorted(labels)},
+        package_version=offer.package_version,
+        taints=tuple(sorted({check_taint(taint) for taint in offer.taints})),
+        resources=dict(resources_in_order(offer.resources)),
+    )
 
 
 class WorkerReport(Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -26,7 +26,7 @@ from nexus_sched.model.command import (
     TripWorker,
     UnpinEstimate,
 )
-from nexus_sched.model.demands import ASKING, instant_after, resources_in_order, terms_of
+from nexus_sched.model.demands import ASKING, DESCRIPTION_BYTES_MAX, instant_after, terms_of
 from nexus_sched.model.events import (
     AnyEvent,
     CancelRequested,
@@ -47,23 +47,15 @@ from nexus_sched.model.events import (
     WorkerResumed,
     WorkerTripped,
 )
-from nexus_sched.model.ids import (
-    check_label,
-    check_label_value,
-    check_taint,
-    check_task_id,
-    check_task_type,
-    check_worker_class,
-    check_worker_id,
-)
+from nexus_sched.model.ids import check_task_id, check_task_type, check_worker_id
 from nexus_sched.model.outcome import Completion, Outcome, Reason
 from nexus_sched.model.question import AskEta, AskWhy, AskWorker, Question
 from nexus_sched.model.settings import MODES
 from nexus_sched.model.task import PAYLOAD_BYTES_MAX, Task, TaskSpec
-from nexus_sched.model.worker import WorkerOffer, WorkerReport
+from nexus_sched.model.worker import WorkerOffer, WorkerReport, checked_offer
 from nexus_sched.runtime.ports import RawEntry
 
-BLOB_BYTES_MAX = 16_384  # of a spec, fact, offer, report or command
+BLOB_BYTES_MAX = DESCRIPTION_BYTES_MAX  # of a fact, offer, report or command as well
 ATTEMPT_MAX = 1_000_000
 DETAIL_LENGTH_MAX = 300
 
@@ -237,7 +229,12 @@ def _reported(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[An
     worker = check_worker_id(_text(fields, b"w"))
     incarnation = _integer(fields, b"n", 2**31)
     if kind == b"join":
-        return [_joined(worker, incarnation, _decode_offer(_document(fields, b"f")))]
+        offer = checked_offer(_decode_offer(_document(fields, b"f")))
+        return [
+            WorkerJoined(
+                worker, incarnation, offer.slots, offer.worker_class, offer.labels, offer.taints, offer.resources
+            )
+        ]
     if kind == b"report":
         report = _decode_report(_document(fields, b"f"))
         return [
@@ -248,19 +245,6 @@ def _reported(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[An
     if kind in (b"left", b"lost"):
         return [WorkerLeft(worker, incarnation, kind == b"lost")]
     raise InvalidInput("field k is none of join, report, left, lost")
-
-
-def _joined(worker: str, incarnation: int, offer: WorkerOffer) -> WorkerJoined:
-    labels = offer.labels
-    return WorkerJoined(
-        worker,
-        incarnation,
-        offer.slots,
-        check_worker_class(offer.worker_class),
-        {check_label(label): check_label_value(labels[label]) for label in sorted(labels)},
-        tuple(sorted({check_taint(taint) for taint in offer.taints})),
-        dict(resources_in_order(offer.resources)),
-    )
 
 
 def _commanded(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[AnyEvent]:  # noqa: ARG001 - one shape for all

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from nexus_sched.model.choices import resources_of
 from nexus_sched.worker.app import App
 from nexus_sched.worker.connect import connect
 from nexus_sched.worker.log import Log
@@ -29,6 +30,8 @@ async def serve(
     slots: int | None = None,
     worker_class: str = "",
     labels: Mapping[str, str] | None = None,
+    taints: Sequence[str] = (),
+    resources: str | Mapping[str, str | float] | None = None,
     drain_timeout_s: float = DRAIN_TIMEOUT_S_DEFAULT,
     result_ttl_s: int = RESULT_TTL_S_DEFAULT,
     heartbeat_s: float = 1.0,
@@ -45,6 +48,12 @@ async def serve(
         its old name gets back what it had not started.
     slots
         Tasks that run at the same time; one per processor if not given.
+    worker_class, labels
+        What kind of machine it is, and what tasks may require of it.
+    taints
+        It takes only tasks that tolerate all of these.
+    resources
+        What it has to give for all its tasks together: `{"gpu": 2, "memory": "64GiB"}` or `"gpu=2,memory=64GiB"`.
     drain_timeout_s
         How long running tasks may finish after the first signal; then they go back to the queue.
     result_ttl_s
@@ -65,6 +74,8 @@ async def serve(
         slots=default_slots() if slots is None else slots,
         worker_class=worker_class,
         labels=labels or {},
+        taints=taints,
+        resources=resources_of(resources or {}),
         drain_timeout_s=drain_timeout_s,
         heartbeat_s=heartbeat_s,
     )

@@ -23,7 +23,7 @@ import msgspec
 from nexus_sched.errors import Fenced, InvalidInput, StateLost, StoreAuthRefused, StoreError, StoreUnsuitable
 from nexus_sched.model.outcome import Outcome
 from nexus_sched.model.payload import split_envelope
-from nexus_sched.model.worker import WorkerOffer, WorkerReport
+from nexus_sched.model.worker import WorkerReport
 from nexus_sched.runtime.ports import InboxItem, StartLine, StepReply, WorkerStore
 from nexus_sched.worker.app import App
 from nexus_sched.worker.calls import Ending, rejected
@@ -129,8 +129,7 @@ class Worker:
 
     async def _register(self) -> None:
         settings = self._settings
-        offer = WorkerOffer(slots=settings.slots, worker_class=settings.worker_class, labels=dict(settings.labels))
-        blob = _encode(offer)
+        blob = settings.offer()
 
         async def register() -> None:
             self._incarnation = await self._store.register(settings.worker_id, blob)

@@ -6,16 +6,20 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import msgspec
 from msgspec import Struct
 
 from nexus_sched.errors import InvalidInput
+from nexus_sched.model.demands import DESCRIPTION_BYTES_MAX
 from nexus_sched.model.ids import WORKER_ID_LENGTH_MAX, check_worker_class, check_worker_id
-from nexus_sched.model.worker import SLOTS_MAX
+from nexus_sched.model.worker import SLOTS_MAX, WorkerOffer, checked_offer
 
-LABELS_MAX = 64
 DRAIN_TIMEOUT_S_DEFAULT = 30.0
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(WorkerOffer).decode
 
 
 class WorkerSettings(Struct, frozen=True, kw_only=True):
@@ -25,6 +29,8 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     slots: int
     worker_class: str = ""
     labels: Mapping[str, str] = {}
+    taints: Sequence[str] = ()  # it takes only tasks that tolerate them all
+    resources: Mapping[str, float] = {}  # what it has to give, for all its tasks together
     drain_timeout_s: float = DRAIN_TIMEOUT_S_DEFAULT
     heartbeat_s: float = 1.0  # a step at least this often
     report_s: float = 5.0  # a capacity report at most this often, and only if something changed
@@ -38,8 +44,25 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
             raise InvalidInput(f"slots is {self.slots}, allowed are 1 to {SLOTS_MAX}")
         if not 0.0 <= self.drain_timeout_s <= 86_400.0:
             raise InvalidInput(f"a drain timeout of {self.drain_timeout_s} s is out of bounds")
-        if len(self.labels) > LABELS_MAX or any(len(k) > 64 or len(v) > 128 for k, v in self.labels.items()):
-            raise InvalidInput(f"at most {LABELS_MAX} labels, names of 64 and values of 128 characters are possible")
+        self.offer()
+
+    def offer(self) -> bytes:
+        """What it says of itself when it registers. Raises `InvalidInput` for what the scheduler would refuse."""
+        offer = WorkerOffer(
+            slots=self.slots,
+            worker_class=self.worker_class,
+            labels=dict(self.labels),
+            taints=tuple(self.taints),
+            resources=dict(self.resources),
+        )
+        encoded = _encode(checked_offer(offer))
+        if len(encoded) > DESCRIPTION_BYTES_MAX:
+            raise InvalidInput(f"the offer has {len(encoded)} bytes, at most {DESCRIPTION_BYTES_MAX} are possible")
+        try:
+            _decode(encoded)
+        except msgspec.ValidationError as error:
+            raise InvalidInput(f"the worker cannot offer this: {error}") from None
+        return encoded
 
 
 def default_worker_id() -> str:

@@ -9,6 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from nexus_sched.cli import exit_codes
+from nexus_sched.cli.demands import DemandFlags
+from nexus_sched.cli.main import main
 from nexus_sched.cli.status import facts_of_predictors, find_faults
 from nexus_sched.cli.submit import read_payload
 from nexus_sched.cli.worker import load_application, read_labels
@@ -86,9 +89,41 @@ def test_payload_that_is_not_json_is_refused(text: str):
 
 def test_labels_are_pairs():
     assert read_labels(["gpu=1", "zone=a,rack=7=8"]) == {"gpu": "1", "zone": "a", "rack": "7=8"}
+    assert read_labels([]) == {}
     for text in ("gpu", "=1", ""):
         with pytest.raises(InvalidInput, match="name=value"):
             read_labels([text])
+    with pytest.raises(InvalidInput, match="twice"):
+        read_labels(["zone=a", "zone=b"])
+
+
+def test_demands_are_options_of_a_submission():
+    flags = DemandFlags(requires=["gpu", "zone in a,b"], tolerates=["a, b", "c"], resources=["gpu=1", "memory=8GiB"])
+    assert flags.options() == {
+        "requires": ["gpu", "zone in a,b"],
+        "tolerates": ["a", "b", "c"],
+        "resources": "gpu=1,memory=8GiB",
+    }
+    rest = DemandFlags(tenant="t", deadline="5m", strict_deadline=True, idempotent=True, retry="any", backoff="0s")
+    assert rest.options() == {
+        "tenant": "t",
+        "deadline": "5m",
+        "strict_deadline": True,
+        "idempotent": True,
+        "retry": "any",
+        "backoff": "0s",
+    }
+    assert DemandFlags().options() == {}
+
+
+@pytest.mark.parametrize(
+    "flags", [["--requires", "a b"], ["--strict-deadline"], ["--resources", "gpu"], ["--delay", "soon"]]
+)
+def test_demand_that_makes_no_sense_is_refused_before_anything_connects(
+    flags: list[str], capsys: pytest.CaptureFixture[str]
+):
+    assert main(["submit", "kind", "--redis-url", "redis://127.0.0.1:1/0", *flags]) == exit_codes.USAGE
+    assert "cannot connect" not in capsys.readouterr().err
 
 
 def test_application_is_found_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
