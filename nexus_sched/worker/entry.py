@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from nexus_sched.model.choices import resources_of
 from nexus_sched.worker.app import App
@@ -81,6 +82,17 @@ async def serve(
     )
     store = connect(url, pool, shard, result_ttl_s=result_ttl_s)
     worker = Worker(app, store, settings, Log(log_level, settings.worker_id, as_json=log_as_json))
+    announcing = asyncio.create_task(_announce(worker, settings.worker_id, on_ready))
+    with _signals_to(worker):
+        try:
+            return await worker.run()
+        finally:
+            announcing.cancel()
+
+
+@contextmanager
+def _signals_to(worker: Worker) -> Iterator[None]:
+    """The first SIGTERM or SIGINT drains, the second stops at once."""
     loop = asyncio.get_running_loop()
     asked = False
 
@@ -91,11 +103,9 @@ async def serve(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    announcing = asyncio.create_task(_announce(worker, settings.worker_id, on_ready))
     try:
-        return await worker.run()
+        yield
     finally:
-        announcing.cancel()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
 
