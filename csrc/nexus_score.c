@@ -10,6 +10,10 @@
 
 #define LANES NEXUS_LANES
 
+/* What a question has beside wait, run and bias. */
+#define NEXUS_BALANCE 1
+#define NEXUS_EXTRA 2
+
 static inline float lesser(float left, float right) { return right < left ? right : left; }
 
 static inline float least_of_lanes(float *lanes) {
@@ -29,10 +33,13 @@ static inline int reaches(const float *lanes, float limit) {
     return reached;
 }
 
-NEXUS_CLONES
-float nexus_score(const float *restrict wait_ms, const float *restrict factor, const float *restrict bias_ms,
-                  const float *restrict closed_ms, ptrdiff_t blocks, float run_ms, float wait_weight,
-                  float *restrict scores, float *restrict minima) {
+/* One pass. `classes` and `terms` are constants where this is called, so that each kind of question gets a loop of its
+ * own, and what is not asked for costs nothing. */
+static inline __attribute__((always_inline)) float
+score_pass(const float *restrict wait_ms, const float *restrict factor, const float *restrict bias_ms,
+           const float *restrict closed_ms, const float *restrict load, const int32_t *restrict class_index,
+           const float *restrict class_ms, const float *restrict extra_ms, ptrdiff_t blocks, float run_ms,
+           float wait_weight, float balance_ms, float *restrict scores, float *restrict minima, int classes, int terms) {
     float least[LANES];
     fill_lanes(least, INFINITY);
     for (ptrdiff_t block = 0; block < blocks; block++) {
@@ -41,8 +48,11 @@ float nexus_score(const float *restrict wait_ms, const float *restrict factor, c
         for (ptrdiff_t first = block * NEXUS_BLOCK_ROWS; first < (block + 1) * NEXUS_BLOCK_ROWS; first += LANES)
             for (ptrdiff_t lane = 0; lane < LANES; lane++) {
                 const ptrdiff_t row = first + lane;
-                const float score =
-                    ((wait_weight * wait_ms[row] + run_ms * factor[row]) + bias_ms[row]) + closed_ms[row];
+                const float mean_ms = classes ? class_ms[class_index[row]] : run_ms;
+                float score = (wait_weight * wait_ms[row] + mean_ms * factor[row]) + bias_ms[row];
+                if (terms & NEXUS_BALANCE) score += balance_ms * load[row];
+                if (terms & NEXUS_EXTRA) score += extra_ms[row];
+                score += closed_ms[row];
                 scores[row] = score;
                 lanes[lane] = lesser(lanes[lane], score);
             }
@@ -52,6 +62,37 @@ float nexus_score(const float *restrict wait_ms, const float *restrict factor, c
         }
     }
     return least_of_lanes(least);
+}
+
+#define PASS(classes, terms)                                                                                           \
+    return score_pass(wait_ms, factor, bias_ms, closed_ms, load, class_index, class_ms, extra_ms, blocks, run_ms,      \
+                      wait_weight, balance_ms, scores, minima, classes, terms)
+
+NEXUS_CLONES
+float nexus_score(const float *restrict wait_ms, const float *restrict factor, const float *restrict bias_ms,
+                  const float *restrict closed_ms, const float *restrict load, const int32_t *restrict class_index,
+                  const float *restrict class_ms, const float *restrict extra_ms, ptrdiff_t blocks, float run_ms,
+                  float wait_weight, float balance_ms, float *restrict scores, float *restrict minima) {
+    const int terms = (balance_ms != 0.0F ? NEXUS_BALANCE : 0) | (extra_ms != NULL ? NEXUS_EXTRA : 0);
+    if (class_ms == NULL) {
+        if (terms == 0) PASS(0, 0);
+        if (terms == NEXUS_BALANCE) PASS(0, NEXUS_BALANCE);
+        if (terms == NEXUS_EXTRA) PASS(0, NEXUS_EXTRA);
+        PASS(0, NEXUS_BALANCE | NEXUS_EXTRA);
+    }
+    if (terms == 0) PASS(1, 0);
+    if (terms == NEXUS_BALANCE) PASS(1, NEXUS_BALANCE);
+    if (terms == NEXUS_EXTRA) PASS(1, NEXUS_EXTRA);
+    PASS(1, NEXUS_BALANCE | NEXUS_EXTRA);
+}
+
+NEXUS_CLONES
+ptrdiff_t nexus_best(const float *restrict scores, const float *restrict minima, ptrdiff_t blocks, float least) {
+    for (ptrdiff_t block = 0; block < blocks; block++)
+        if (reaches(minima + block * LANES, least))
+            for (ptrdiff_t row = block * NEXUS_BLOCK_ROWS; row < (block + 1) * NEXUS_BLOCK_ROWS; row++)
+                if (scores[row] <= least) return row;
+    return -1;
 }
 
 /* Least load among rows with score <= threshold, +inf if there is none; the lanes of each block go to load_minima. */

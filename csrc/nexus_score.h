@@ -7,6 +7,7 @@
 #define NEXUS_SCORE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* Rows a column is padded to, and rows per block minimum. */
 #define NEXUS_BLOCK_ROWS 256
@@ -15,12 +16,20 @@
  * into one number would cost more than reading them. */
 #define NEXUS_LANES 32
 
-/* scores[i] = ((wait_weight * wait_ms[i] + run_ms * factor[i]) + bias_ms[i]) + closed_ms[i] for `blocks` whole
- * blocks; minima (blocks, NEXUS_LANES) takes the least scores of each block. Returns the least score of all, +inf
- * for blocks = 0. Reads four columns once, writes one. */
+/* For `blocks` whole blocks
+ *   scores[i] = ((((wait_weight * wait_ms[i] + mean[i] * factor[i]) + bias_ms[i]) + balance_ms * load[i]) + extra_ms[i])
+ *               + closed_ms[i]
+ * where mean[i] is class_ms[class_index[i]], or run_ms everywhere if class_ms is NULL. Without extra_ms (NULL) and with
+ * balance_ms = 0 those terms are not there. An extra of +inf keeps a task from a row. minima (blocks, NEXUS_LANES)
+ * takes the least scores of each block. Returns the least score of all, +inf for blocks = 0. Reads the columns that
+ * it needs once, writes one. */
 float nexus_score(const float *restrict wait_ms, const float *restrict factor, const float *restrict bias_ms,
-                  const float *restrict closed_ms, ptrdiff_t blocks, float run_ms, float wait_weight,
-                  float *restrict scores, float *restrict minima);
+                  const float *restrict closed_ms, const float *restrict load, const int32_t *restrict class_index,
+                  const float *restrict class_ms, const float *restrict extra_ms, ptrdiff_t blocks, float run_ms,
+                  float wait_weight, float balance_ms, float *restrict scores, float *restrict minima);
+
+/* First row with score <= least, -1 if there is none. Reads the minima, and the scores of one block. */
+ptrdiff_t nexus_best(const float *restrict scores, const float *restrict minima, ptrdiff_t blocks, float least);
 
 /* Among rows with score <= threshold (finite) those of least load, and of these the first at or behind `rotation`
  * (0 <= rotation < rows), cyclic. -1 if no row is at or below the threshold. `load_minima` is scratch of the shape

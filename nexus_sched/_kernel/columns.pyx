@@ -3,8 +3,8 @@
 Laws: a record read back passes the same bounds as a setter, so a hostile snapshot cannot smuggle in a number that
 a caller could not have set. Columns point into one slab that the table owns; nothing here allocates.
 
-A record: generation u64 | booked_ms f64 | heard_at_ms f64 | factor f32 | bias_ms f32 | in_flight u32 | slots u32 |
-credit u32 | flags u32 (1 live, 2 accepting) | bytes of the name u32; little-endian.
+A record: generation u64 | booked_ms f64 | heard_at_ms f64 | factor f32 | bias_ms f32 | share f32 | in_flight u32 |
+slots u32 | credit u32 | class_index u32 | flags u32 (1 live, 2 accepting) | bytes of the name u32; little-endian.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
@@ -39,12 +39,15 @@ cdef Py_ssize_t carve_all(Columns *columns, void *slab, Py_ssize_t capacity) noe
     columns.bias_ms = <float *>carve(&cursor, sizeof(float), capacity)
     columns.closed_ms = <float *>carve(&cursor, sizeof(float), capacity)
     columns.load = <float *>carve(&cursor, sizeof(float), capacity)
+    columns.share = <float *>carve(&cursor, sizeof(float), capacity)
     columns.booked_ms = <double *>carve(&cursor, sizeof(double), capacity)
     columns.heard_at_ms = <double *>carve(&cursor, sizeof(double), capacity)
     columns.generation = <int64_t *>carve(&cursor, sizeof(int64_t), capacity)
     columns.in_flight = <int32_t *>carve(&cursor, sizeof(int32_t), capacity)
     columns.slots = <int32_t *>carve(&cursor, sizeof(int32_t), capacity)
     columns.credit = <int32_t *>carve(&cursor, sizeof(int32_t), capacity)
+    columns.class_index = <int32_t *>carve(&cursor, sizeof(int32_t), capacity)
+    columns.class_open = <int32_t *>carve(&cursor, sizeof(int32_t), capacity)
     columns.free_rows = <int32_t *>carve(&cursor, sizeof(int32_t), capacity)
     columns.live = <uint8_t *>carve(&cursor, sizeof(uint8_t), capacity)
     columns.accepting = <uint8_t *>carve(&cursor, sizeof(uint8_t), capacity)
@@ -57,12 +60,15 @@ cdef void copy_columns(Columns *target, Columns *source, Py_ssize_t rows, Py_ssi
     memcpy(target.bias_ms, source.bias_ms, rows * sizeof(float))
     memcpy(target.closed_ms, source.closed_ms, rows * sizeof(float))
     memcpy(target.load, source.load, rows * sizeof(float))
+    memcpy(target.share, source.share, rows * sizeof(float))
     memcpy(target.booked_ms, source.booked_ms, rows * sizeof(double))
     memcpy(target.heard_at_ms, source.heard_at_ms, rows * sizeof(double))
     memcpy(target.generation, source.generation, rows * sizeof(int64_t))
     memcpy(target.in_flight, source.in_flight, rows * sizeof(int32_t))
     memcpy(target.slots, source.slots, rows * sizeof(int32_t))
     memcpy(target.credit, source.credit, rows * sizeof(int32_t))
+    memcpy(target.class_index, source.class_index, rows * sizeof(int32_t))
+    memcpy(target.class_open, source.class_open, rows * sizeof(int32_t))
     memcpy(target.live, source.live, rows * sizeof(uint8_t))
     memcpy(target.accepting, source.accepting, rows * sizeof(uint8_t))
     memcpy(target.free_rows, source.free_rows, free_count * sizeof(int32_t))
@@ -88,20 +94,22 @@ cdef void write_record(Columns *columns, Py_ssize_t row, unsigned char *at, Py_s
     nexus_put_f64(at + 16, columns.heard_at_ms[row])
     nexus_put_f32(at + 24, columns.factor[row])
     nexus_put_f32(at + 28, columns.bias_ms[row])
-    nexus_put_u32(at + 32, <uint32_t>columns.in_flight[row])
-    nexus_put_u32(at + 36, <uint32_t>columns.slots[row])
-    nexus_put_u32(at + 40, <uint32_t>columns.credit[row])
-    nexus_put_u32(at + 44, flags)
-    nexus_put_u32(at + 48, <uint32_t>name_bytes)
+    nexus_put_f32(at + 32, columns.share[row])
+    nexus_put_u32(at + 36, <uint32_t>columns.in_flight[row])
+    nexus_put_u32(at + 40, <uint32_t>columns.slots[row])
+    nexus_put_u32(at + 44, <uint32_t>columns.credit[row])
+    nexus_put_u32(at + 48, <uint32_t>columns.class_index[row])
+    nexus_put_u32(at + 52, flags)
+    nexus_put_u32(at + 56, <uint32_t>name_bytes)
 
 
 cdef Py_ssize_t recorded_name_bytes(const unsigned char *at) noexcept:
-    return <Py_ssize_t>nexus_get_u32(at + 48)
+    return <Py_ssize_t>nexus_get_u32(at + 56)
 
 
 cdef int read_record(Columns *columns, Py_ssize_t row, const unsigned char *at) except -1:
     """Set the row to the record, else `KernelError`; what is derived is left to the caller."""
-    cdef uint32_t flags = nexus_get_u32(at + 44)
+    cdef uint32_t flags = nexus_get_u32(at + 52)
     cdef uint64_t generation = nexus_get_u64(at)
     if flags & ~(FLAG_LIVE | FLAG_ACCEPTING) or not 0 < generation <= GENERATION_MAX:
         raise KernelError(f"flags {flags} with generation {generation} cannot be")
@@ -110,9 +118,11 @@ cdef int read_record(Columns *columns, Py_ssize_t row, const unsigned char *at) 
     columns.heard_at_ms[row] = bounded(nexus_get_f64(at + 16), -MS_MAX, MS_MAX, "heard_at_ms")
     columns.factor[row] = <float>bounded(nexus_get_f32(at + 24), 0.0, FACTOR_MAX, "factor")
     columns.bias_ms[row] = <float>bounded(nexus_get_f32(at + 28), -MS_MAX, MS_MAX, "bias_ms") + <float>0.0
-    columns.in_flight[row] = bounded_count(nexus_get_u32(at + 32), 0, "in_flight")
-    columns.slots[row] = bounded_count(nexus_get_u32(at + 36), 1, "slots")
-    columns.credit[row] = bounded_count(nexus_get_u32(at + 40), 0, "credit")
+    columns.share[row] = <float>bounded(nexus_get_f32(at + 32), SHARE_MIN, 1.0, "share")
+    columns.in_flight[row] = bounded_count(nexus_get_u32(at + 36), 0, "in_flight")
+    columns.slots[row] = bounded_count(nexus_get_u32(at + 40), 1, "slots")
+    columns.credit[row] = bounded_count(nexus_get_u32(at + 44), 0, "credit")
+    columns.class_index[row] = bounded_count(nexus_get_u32(at + 48), 0, "class_index")
     columns.live[row] = (flags & FLAG_LIVE) != 0
     columns.accepting[row] = (flags & FLAG_ACCEPTING) != 0
     if columns.in_flight[row] == 0 and columns.booked_ms[row] != 0.0:

@@ -13,6 +13,11 @@ cdef class Scorer:
     cdef Py_ssize_t row_capacity  # rows that fit the arrays; count
     cdef float chosen_score_ms  # J of the row picked last, +inf before the first; ms
 
-    cdef int require_bounds(self, double run_ms, double wait_weight) except -1
+    cdef Py_ssize_t blocks(self) noexcept
+    cdef float run_of(self, run_ms, Py_ssize_t row) except? -1.0
     cdef int fit(self) except -1
-    cdef float score(self, float run_ms, float wait_weight) except? -1.0
+    cdef float score(self, run_ms, double wait_weight, double balance_ms, extra_ms, tuple terms) except? -1.0
+    cdef float score_with_terms(
+        self, const float *class_ms, const float *extra_ms, float run_ms, float wait_weight, float balance_ms,
+        tuple terms
+    ) except? -1.0

@@ -1,14 +1,19 @@
 """Scores all workers for one task and picks one: csrc/nexus_score.c over the columns of a `WorkerTable`.
 
-Law: a closed row scores +inf, an open one a finite number; anything else is a `KernelError`, never a choice.
+Laws
+* A closed row scores +inf, an open one a finite number, unless an extra column keeps the task from it (+inf as well);
+  anything else is a `KernelError`, never a choice.
+* The terms of single rows are added to their bias for one pass, and the bias is put back to the bit.
 """
 
 cimport cython
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport INFINITY, isfinite
+from libc.stdint cimport int32_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset, strcmp
 
-from nexus_sched._kernel.columns cimport FACTOR_MAX, MS_MAX, Columns
+from nexus_sched._kernel.columns cimport FACTOR_MAX, MS_MAX, Columns, bounded
 from nexus_sched._kernel.worker_table cimport WorkerTable
 
 from nexus_sched.errors import KernelError
@@ -18,8 +23,12 @@ cdef extern from "nexus_score.h" nogil:
     const Py_ssize_t NEXUS_BLOCK_ROWS
     const Py_ssize_t NEXUS_LANES
     float nexus_score(
-        const float *wait_ms, const float *factor, const float *bias_ms, const float *closed_ms, Py_ssize_t blocks,
-        float run_ms, float wait_weight, float *scores, float *minima
+        const float *wait_ms, const float *factor, const float *bias_ms, const float *closed_ms, const float *load,
+        const int32_t *class_index, const float *class_ms, const float *extra_ms, Py_ssize_t blocks, float run_ms,
+        float wait_weight, float balance_ms, float *scores, float *minima
+    ) noexcept
+    Py_ssize_t nexus_best(
+        const float *scores, const float *minima, Py_ssize_t blocks, float least
     ) noexcept
     Py_ssize_t nexus_select(
         const float *scores, const float *minima, const float *load, Py_ssize_t rows, Py_ssize_t rotation,
@@ -30,12 +39,33 @@ cdef extern from "<stdlib.h>" nogil:
     void *aligned_alloc(size_t alignment, size_t size) noexcept
 
 
+cdef enum:
+    TERMS_MAX = 16  # terms of single rows in one question; count
+
 cdef Py_ssize_t ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+
+
+cdef int take_floats(source, Py_ssize_t count, Py_buffer *view, str what) except -1:
+    """Hold a buffer of at least `count` C floats; the caller gives it back."""
+    PyObject_GetBuffer(source, view, PyBUF_ND | PyBUF_FORMAT)
+    if strcmp(view.format, b"f") != 0 or view.len < count * <Py_ssize_t>sizeof(float):
+        raise KernelError(f"{what} must be a buffer of at least {count} C floats")
+    return 0
+
+
+cdef bint within(const float *means_ms, Py_ssize_t count) noexcept:
+    """Whether all lie in [0, MS_MAX]; NaN lies nowhere."""
+    cdef Py_ssize_t index
+    cdef int good = 1
+    for index in range(count):
+        good &= means_ms[index] >= 0
+        good &= means_ms[index] <= <float>MS_MAX
+    return good
 
 
 @cython.final
 cdef class Scorer:
-    """J_w = wait_weight * wait_w + run_ms * factor_w + bias_w over all open rows of a table; lower is better."""
+    """J of all rows of a table, and the row of the best; the `.pyi` has the formula."""
 
     def __cinit__(self, WorkerTable table not None):
         self.table = table
@@ -48,23 +78,33 @@ cdef class Scorer:
         free(self.load_minima)
 
     def choose(
-        self, double run_ms, double wait_weight, double near_tie_share, double near_tie_ms, long long rotation
+        self,
+        run_ms,
+        double wait_weight,
+        double near_tie_share,
+        double near_tie_ms,
+        long long rotation,
+        double balance_ms=0.0,
+        extra_ms=None,
+        tuple terms not None=(),
     ):
-        """Row of the best worker, -1 if no row is open. Raises `KernelError` if a score is not finite.
+        """Row of the best worker, -1 if no row is open to the task. Raises `KernelError` if a score is not finite.
 
-        Reads wait_ms, factor, bias_ms, closed and load; writes the scores. One pass over the rows, a second one
-        over the blocks that hold a near tie.
+        Reads wait_ms, factor, bias_ms, closed, load, class_index and the buffers; writes the scores. One pass over
+        the rows, a second one over the blocks that hold a near tie.
         """
-        self.require_bounds(run_ms, wait_weight)
         if not (0.0 <= near_tie_share <= FACTOR_MAX and 0.0 <= near_tie_ms <= MS_MAX):
             raise KernelError(f"near tie of {near_tie_share!r} * run + {near_tie_ms!r} ms is out of bounds")
         cdef WorkerTable table = self.table
-        if table.open_rows == 0:
+        cdef float least = self.score(run_ms, wait_weight, balance_ms, extra_ms, terms)
+        if table.open_rows == 0 or (least == INFINITY and extra_ms is not None):
             return -1
-        cdef float least = self.score(<float>run_ms, <float>wait_weight)
         if not isfinite(least):
             raise KernelError(f"the best score of {table.open_rows} open workers is {least!r}")
-        cdef float margin = <float>near_tie_share * <float>run_ms
+        cdef Py_ssize_t best = nexus_best(self.score_column, self.minima, self.blocks(), least)
+        if best < 0:
+            raise KernelError("no row reaches the best score")
+        cdef float margin = <float>near_tie_share * self.run_of(run_ms, best)
         if <float>near_tie_ms > margin:
             margin = <float>near_tie_ms
         cdef Py_ssize_t first = rotation % table.row_count
@@ -74,8 +114,6 @@ cdef class Scorer:
             self.score_column, self.minima, table.columns.load, table.row_count, first, least + margin,
             self.load_minima
         )
-        if row < 0:
-            raise KernelError("no row reaches the best score")
         self.chosen_score_ms = self.score_column[row]
         return row
 
@@ -84,23 +122,26 @@ cdef class Scorer:
         """J of the row that the last `choose` picked, +inf before the first."""
         return self.chosen_score_ms
 
-    def scores(self, double run_ms, double wait_weight):
-        """J of every row, +inf for those that are not open. For explanations and tests."""
+    def scores(self, run_ms, double wait_weight, double balance_ms=0.0, extra_ms=None, tuple terms not None=()):
+        """J of every row, +inf for those that are not open to the task. For explanations and tests."""
         import numpy  # here, not above: a scheduler that never asks for scores does not pay for numpy
 
-        self.require_bounds(run_ms, wait_weight)
-        self.score(<float>run_ms, <float>wait_weight)
+        self.score(run_ms, wait_weight, balance_ms, extra_ms, terms)
         values = numpy.empty(self.table.row_count, numpy.float32)
         cdef float[::1] target = values
         if self.table.row_count:
             memcpy(&target[0], self.score_column, self.table.row_count * sizeof(float))
         return values
 
-    cdef int require_bounds(self, double run_ms, double wait_weight) except -1:
-        """Below these bounds no product or sum of finite columns overflows float32. NaN is in no bounds."""
-        if not (0.0 <= run_ms <= MS_MAX and 0.0 <= wait_weight <= FACTOR_MAX):
-            raise KernelError(f"run_ms {run_ms!r} or wait_weight {wait_weight!r} is out of bounds")
-        return 0
+    cdef Py_ssize_t blocks(self) noexcept:
+        return (self.table.row_count + NEXUS_BLOCK_ROWS - 1) // NEXUS_BLOCK_ROWS
+
+    cdef float run_of(self, run_ms, Py_ssize_t row) except? -1.0:
+        """What the task takes on this row; `run_ms` has been checked."""
+        cdef Columns *columns = &self.table.columns
+        if isinstance(run_ms, float):
+            return <float><double>run_ms * columns.factor[row]
+        return <float><double>run_ms[columns.class_index[row]] * columns.factor[row]
 
     cdef int fit(self) except -1:
         """Make room for as many rows as the table has; on failure nothing has changed."""
@@ -123,14 +164,63 @@ cdef class Scorer:
         free(load_minima)
         return 0
 
-    cdef float score(self, float run_ms, float wait_weight) except? -1.0:
-        """Score all rows; the least score, +inf if no row is open."""
-        cdef WorkerTable table = self.table
-        if self.row_capacity < table.row_capacity:
-            self.fit()
-        cdef Columns *columns = &table.columns
-        cdef Py_ssize_t blocks = (table.row_count + NEXUS_BLOCK_ROWS - 1) // NEXUS_BLOCK_ROWS
-        return nexus_score(
-            columns.wait_ms, columns.factor, columns.bias_ms, columns.closed_ms, blocks, run_ms, wait_weight,
-            self.score_column, self.minima
+    cdef float score(
+        self, run_ms, double wait_weight, double balance_ms, extra_ms, tuple terms
+    ) except? -1.0:
+        """Check the question and score all rows; the least score, +inf if no row is open to the task.
+
+        Below the bounds no product or sum of finite columns overflows float32. NaN is in no bounds.
+        """
+        if not (0.0 <= wait_weight <= FACTOR_MAX and 0.0 <= balance_ms <= MS_MAX):
+            raise KernelError(f"wait_weight {wait_weight!r} or balance_ms {balance_ms!r} is out of bounds")
+        cdef Py_buffer classes, extras
+        cdef float uniform_ms = 0.0
+        memset(&classes, 0, sizeof(Py_buffer))
+        memset(&extras, 0, sizeof(Py_buffer))
+        try:
+            if isinstance(run_ms, float):
+                if not 0.0 <= <double>run_ms <= MS_MAX:
+                    raise KernelError(f"run_ms {run_ms!r} is out of bounds")
+                uniform_ms = <float><double>run_ms
+            else:
+                take_floats(run_ms, self.table.class_bound, &classes, "run_ms")
+                if not within(<const float *>classes.buf, self.table.class_bound):
+                    raise KernelError("a run_ms of a class is out of bounds")
+            if extra_ms is not None:
+                take_floats(extra_ms, self.blocks() * NEXUS_BLOCK_ROWS, &extras, "extra_ms")
+            if self.row_capacity < self.table.row_capacity:
+                self.fit()
+            return self.score_with_terms(
+                <const float *>classes.buf, <const float *>extras.buf, uniform_ms, <float>wait_weight,
+                <float>balance_ms, terms
+            )
+        finally:
+            PyBuffer_Release(&classes)
+            PyBuffer_Release(&extras)
+
+    cdef float score_with_terms(
+        self, const float *class_ms, const float *extra_ms, float run_ms, float wait_weight, float balance_ms,
+        tuple terms
+    ) except? -1.0:
+        """One pass, with the terms of single rows in their bias as long as it lasts."""
+        cdef Columns *columns = &self.table.columns
+        cdef Py_ssize_t count = len(terms), index
+        cdef Py_ssize_t rows[TERMS_MAX]
+        cdef float terms_ms[TERMS_MAX]
+        cdef float former_ms[TERMS_MAX]
+        if count > TERMS_MAX:
+            raise KernelError(f"{count} terms of single rows are more than {TERMS_MAX}")
+        for index in range(count):
+            rows[index] = terms[index][0]
+            self.table.require_live(rows[index])
+            terms_ms[index] = <float>bounded(terms[index][1], -MS_MAX, MS_MAX, "term")
+        for index in range(count):
+            former_ms[index] = columns.bias_ms[rows[index]]
+            columns.bias_ms[rows[index]] += terms_ms[index]
+        cdef float least = nexus_score(
+            columns.wait_ms, columns.factor, columns.bias_ms, columns.closed_ms, columns.load, columns.class_index,
+            class_ms, extra_ms, self.blocks(), run_ms, wait_weight, balance_ms, self.score_column, self.minima
         )
+        for index in range(count - 1, -1, -1):
+            columns.bias_ms[rows[index]] = former_ms[index]
+        return least

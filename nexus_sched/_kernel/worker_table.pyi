@@ -23,6 +23,13 @@ class WorkerTable:
     def capacity(self) -> int: ...
     @property
     def open_count(self) -> int: ...
+    @property
+    def open_classes(self) -> int: ...  # worker classes with an open row
+    @property
+    def open_class(self) -> int:
+        """Index of the only class with an open row, -1 if there are several or none."""
+    def open_class_indexes(self) -> list[int]:
+        """Indexes of the classes with an open row, ascending. Costs a pass over the classes."""
     def join(self, worker: str, slots: int, credit: int, at_ms: float) -> int:
         """Row of the worker. A name that is already live keeps its row and bookings, generation + 1."""
     def leave(self, row: int) -> None: ...
@@ -34,6 +41,11 @@ class WorkerTable:
     def set_accepting(self, row: int, accepting: bool) -> None: ...
     def set_factor(self, row: int, factor: float) -> None:
         """Learned slowness against the type's mean, 1.0 = average; scales the predicted run time."""
+    def set_class(self, row: int, index: int) -> None:
+        """Dense index of the worker's class, below `rows`; 0 after a join until it is set."""
+    def class_index(self, row: int) -> int: ...
+    def set_share(self, row: int, share: float) -> None:
+        """Part of its slots that others leave to the worker, 1/16 to 1: what waits there takes longer by as much."""
     def set_bias(self, row: int, bias_ms: float) -> None:
         """Sum of all per-worker terms of the score (health, balance, exploration), in milliseconds."""
     def book(self, row: int, work_ms: float) -> None:
@@ -49,7 +61,7 @@ class WorkerTable:
     def column(self, name: str) -> NDArray[np.float32]:
         """A copy of a column over all rows, free ones included.
 
-        wait_ms, factor, bias_ms, closed, load, booked_ms, in_flight, slots or credit.
+        wait_ms, factor, bias_ms, closed, load, share, booked_ms, in_flight, slots, credit or class_index.
         """
     def snapshot(self) -> bytes:
         """Everything, in a versioned little-endian layout that does not depend on the machine."""

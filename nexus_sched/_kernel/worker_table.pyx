@@ -12,8 +12,8 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from nexus_sched._kernel.columns cimport (
-    FACTOR_MAX, MS_MAX, RECORD_BYTES, ROWS_MAX, Columns, bounded, bounded_count, carve_all, copy_columns, read_record,
-    recorded_name_bytes, write_record,
+    FACTOR_MAX, MS_MAX, RECORD_BYTES, ROWS_MAX, SHARE_MIN, Columns, bounded, bounded_count, carve_all, copy_columns,
+    read_record, recorded_name_bytes, write_record,
 )
 from nexus_sched._kernel.layout cimport (
     body_of, checked_body, name_at, new_frame, nexus_digest, nexus_get_u32, nexus_get_u64, nexus_put_u32,
@@ -34,7 +34,7 @@ cdef Py_ssize_t ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 cdef bytes MAGIC = b"NXWT"
 cdef uint32_t VERSION = 1
 cdef tuple COLUMN_NAMES = (
-    "wait_ms", "factor", "bias_ms", "closed", "load", "booked_ms", "in_flight", "slots", "credit"
+    "wait_ms", "factor", "bias_ms", "closed", "load", "share", "booked_ms", "in_flight", "slots", "credit", "class_index"
 )
 cdef Py_ssize_t BODY_HEADER_BYTES = 16
 
@@ -71,6 +71,20 @@ cdef class WorkerTable:
         """Rows that accept and hold fewer tasks than their credit."""
         return self.open_rows
 
+    @property
+    def open_classes(self):
+        """Worker classes with an open row."""
+        return self.open_class_count
+
+    @property
+    def open_class(self):
+        """Index of the only class with an open row, -1 if there are several or none."""
+        return self.open_class_sum if self.open_class_count == 1 else -1
+
+    def open_class_indexes(self):
+        """Indexes of the classes with an open row, ascending. Costs a pass over the classes."""
+        return [index for index in range(self.class_bound) if self.columns.class_open[index]]
+
     def join(self, str worker not None, Py_ssize_t slots, Py_ssize_t credit, double at_ms):
         """Row of the worker, accepting. A name that is already live keeps its row, bookings, factor and bias."""
         cdef int32_t slot_count = bounded_count(slots, 1, "slots")
@@ -86,6 +100,7 @@ cdef class WorkerTable:
             self.names[row] = worker
             self.row_by_name[worker] = row
             self.columns.live[row] = 1
+            self.class_bound = max(self.class_bound, 1)
         self.columns.generation[row] += 1
         self.columns.slots[row] = slot_count
         self.columns.credit[row] = credit_count
@@ -133,6 +148,30 @@ cdef class WorkerTable:
         """Learned slowness, 0 to `FACTOR_MAX`."""
         self.require_live(row)
         self.columns.factor[row] = <float>bounded(factor, 0.0, FACTOR_MAX, "factor")
+
+    def set_class(self, Py_ssize_t row, Py_ssize_t index):
+        """The worker's class, as a dense index below `rows`."""
+        self.require_live(row)
+        if not 0 <= index < self.row_count:
+            raise KernelError(f"class index {index} is not within [0, {self.row_count})")
+        cdef bint is_open = self.columns.closed_ms[row] == 0
+        if is_open:
+            self.count_open(row, -1)
+        self.columns.class_index[row] = <int32_t>index
+        self.class_bound = max(self.class_bound, index + 1)
+        if is_open:
+            self.count_open(row, 1)
+
+    def class_index(self, Py_ssize_t row):
+        """Index of the worker's class, 0 until it is set."""
+        self.require_live(row)
+        return self.columns.class_index[row]
+
+    def set_share(self, Py_ssize_t row, double share):
+        """Part of its slots that others leave to the worker, `SHARE_MIN` to 1."""
+        self.require_live(row)
+        self.columns.share[row] = <float>bounded(share, SHARE_MIN, 1.0, "share")
+        self.refresh(row)
 
     def set_bias(self, Py_ssize_t row, double bias_ms):
         """Sum of all per-worker terms of the score, either sign."""
@@ -209,14 +248,18 @@ cdef class WorkerTable:
                 target[row] = self.columns.closed_ms[row]
             elif name == "load":
                 target[row] = self.columns.load[row]
+            elif name == "share":
+                target[row] = self.columns.share[row]
             elif name == "booked_ms":
                 target[row] = <float>self.columns.booked_ms[row]
             elif name == "in_flight":
                 target[row] = <float>self.columns.in_flight[row]
             elif name == "slots":
                 target[row] = <float>self.columns.slots[row]
-            else:
+            elif name == "credit":
                 target[row] = <float>self.columns.credit[row]
+            else:
+                target[row] = <float>self.columns.class_index[row]
         return values
 
     def snapshot(self):
@@ -297,15 +340,29 @@ cdef class WorkerTable:
         cdef bint accepts = columns.live[row] and columns.accepting[row]
         cdef bint is_open = accepts and columns.in_flight[row] < columns.credit[row]
         cdef bint waits = columns.in_flight[row] >= columns.slots[row]
-        columns.wait_ms[row] = <float>(columns.booked_ms[row] / columns.slots[row]) if waits else <float>0.0
+        cdef double effective = columns.slots[row] * <double>columns.share[row]
+        columns.wait_ms[row] = <float>(columns.booked_ms[row] / effective) if waits else <float>0.0
         columns.load[row] = <float>columns.in_flight[row] / <float>columns.slots[row]
         columns.closed_ms[row] = <float>0.0 if is_open else <float>INFINITY
-        self.open_rows += <Py_ssize_t>is_open - <Py_ssize_t>was_open
+        if is_open != was_open:
+            self.open_rows += 1 if is_open else -1
+            self.count_open(row, 1 if is_open else -1)
+
+    cdef void count_open(self, Py_ssize_t row, int change) noexcept:
+        """A row of its class was opened (1) or closed (-1)."""
+        cdef Py_ssize_t index = self.columns.class_index[row]
+        cdef int32_t *rows = &self.columns.class_open[index]
+        cdef bint had = rows[0] > 0
+        rows[0] += change
+        cdef bint has = rows[0] > 0
+        if had != has:
+            self.open_class_count += change
+            self.open_class_sum += change * index
 
     cdef void clear_row(self, Py_ssize_t row) noexcept:
         """All but the generation as in a row that nobody ever used."""
         cdef Columns *columns = &self.columns
-        columns.factor[row] = 1.0
+        columns.factor[row] = columns.share[row] = 1.0
         columns.bias_ms[row] = 0.0
         columns.booked_ms[row] = 0.0
         columns.heard_at_ms[row] = 0.0
@@ -315,6 +372,7 @@ cdef class WorkerTable:
         columns.live[row] = 0
         columns.accepting[row] = 0
         self.refresh(row)
+        columns.class_index[row] = 0  # only now: it has been counted out of its class
 
     cdef Py_ssize_t take_row(self) except -1:
         """A row for a new worker: the one freed last, else a new one."""
@@ -345,8 +403,11 @@ cdef class WorkerTable:
             self.row_count += 1
             try:
                 read_record(&self.columns, row, at)
+                if self.columns.class_index[row] >= rows:
+                    raise KernelError(f"class index {self.columns.class_index[row]} of {rows} rows cannot be")
             except KernelError as error:
                 raise SnapshotUnreadable(f"row {row}: {error}") from error
+            self.class_bound = max(self.class_bound, self.columns.class_index[row] + 1)
             self.refresh(row)
             if self.columns.live[row]:
                 name = name_at(body + names_at, name_bytes)
@@ -385,6 +446,9 @@ cdef class WorkerTable:
         self.row_count = other.row_count
         self.free_count = other.free_count
         self.open_rows = other.open_rows
+        self.class_bound = other.class_bound
+        self.open_class_count = other.open_class_count
+        self.open_class_sum = other.open_class_sum
         self.row_by_name = other.row_by_name
         self.names = other.names
         return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nexus_sched.core.forecasts import Forecasts
 from nexus_sched.core.placement import Choice
 from nexus_sched.core.records import TaskRecord
+from nexus_sched.core.roster import banded
 from nexus_sched.model.decision import SchedulingDecision
 
 
@@ -13,19 +14,20 @@ def decide(record: TaskRecord, choice: Choice, forecasts: Forecasts, now_ms: int
 
     Results have arrived while the task waited, and now the worker is known, so the prediction is made again.
     """
-    worker, policy, prediction, score_ms = choice
+    worker, policy, mean_ms, prediction, score_ms = choice
     task = record.task
     record.attempt += 1
     wait_ms = float(max(0, now_ms - task.arrived_at_ms))
-    if prediction is None:
+    refined = None if mean_ms < 0.0 else forecasts.refine(task, worker, prediction, now_ms)
+    if refined is None:
         record.mean_ms = record.shadow_p50_ms = -1.0
         record.booked_ms = 0.0
         record.prediction = None
         record.shadow = ""
         return SchedulingDecision(task.id, task.type, worker.name, record.attempt, policy, wait_ms=wait_ms)
-    refined = forecasts.refine(task, worker, prediction, now_ms)
     candidate = forecasts.ask_shadow(task, worker)
-    record.mean_ms = prediction.mean_ms
+    record.mean_ms = mean_ms
+    record.pace = banded(worker.pace)
     record.booked_ms = refined.mean_ms
     record.prediction = refined
     record.shadow_p50_ms = -1.0 if candidate is None else candidate.p50_ms

@@ -12,6 +12,7 @@ never goes into the shadow: its place is behind the active one.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 
 from msgspec import Struct, structs
@@ -23,6 +24,7 @@ from nexus_sched.core.predictors.ema import EmaPredictor
 from nexus_sched.core.predictors.learned import LearnedPredictor
 from nexus_sched.core.predictors.usable import checked, scaled
 from nexus_sched.core.records import TaskRecord, WorkerRecord
+from nexus_sched.core.roster import banded
 from nexus_sched.model.events import EstimatePinned
 from nexus_sched.model.prediction import TaskPrediction
 from nexus_sched.model.settings import ROUND_ROBIN, EngineSettings
@@ -90,17 +92,41 @@ class Forecasts:
         pin = self.pins.get(task.type)
         return prediction if pin is None else self._pinned(pin, prediction, now_ms)
 
-    def refine(self, task: Task, worker: WorkerRecord, first: TaskPrediction, now_ms: int) -> TaskPrediction:
-        """The prediction for the worker that was chosen; `first` is what the choice was based on."""
-        if first.basis == PINNED:
+    def class_means(self, task: Task, classes: tuple[str, ...], means_ms: array[float], now_ms: int) -> bool:
+        """Fill `means_ms` with the mean on each class, if the active predictor tells classes apart and has data."""
+        if self.mode == ROUND_ROBIN or task.type in self.pins or not self.breaker.allows(now_ms):
+            return False
+        predict_classes = getattr(self.active, "predict_classes", None)
+        if predict_classes is None:
+            return False
+        try:
+            told: bool = predict_classes(task, classes, means_ms)
+        except Exception:
+            # A predictor may be anybody's code; whatever it raises, the task is placed all the same.
+            self.failed(now_ms)
+            return False
+        if told and self.breaker.failures and not self.scoring_failed:
+            self.breaker.succeeded()
+        return told
+
+    def refine(
+        self, task: Task, worker: WorkerRecord, first: TaskPrediction | None, now_ms: int
+    ) -> TaskPrediction | None:
+        """The prediction for the worker that was chosen, with its own pace.
+
+        `first` is what the choice was based on if that was one prediction for all workers. `None` if the predictor
+        has failed meanwhile and nobody else has data.
+        """
+        if first is not None and first.basis == PINNED:
             return first
         active = self.active
-        if first.predictor == active.name and active.knows_workers:
-            refined = self._ask(task, worker.name, worker.worker_class, now_ms)
-            if refined is not None and refined.predictor == active.name:
-                return refined
+        if first is None or (first.predictor == active.name and active.knows_workers):
+            name = worker.name if active.knows_workers else None
+            refined = self._ask(task, name, worker.worker_class, now_ms)
+            if refined is not None and refined.predictor == active.name and active.knows_workers:
+                return scaled(refined, banded(worker.pace))
             first = refined or first  # the active one has just failed: the baseline knows no workers
-        return scaled(first, worker.factor)
+        return None if first is None else scaled(first, worker.factor * banded(worker.pace))
 
     def ask_shadow(self, task: Task, worker: WorkerRecord) -> TaskPrediction | None:
         """What the candidate would say; its failures are its own."""

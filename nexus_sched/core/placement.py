@@ -6,18 +6,20 @@ of `core.forecasts`; without one, or if scoring fails, the fallback places that 
 
 from __future__ import annotations
 
+from array import array
 from typing import NamedTuple
 
 from nexus_sched._kernel.scorer import Scorer
 from nexus_sched.core.forecasts import Forecasts
 from nexus_sched.core.records import WorkerRecord
 from nexus_sched.core.roster import Roster
+from nexus_sched.core.worker_classes import FEW_SHARE
 from nexus_sched.errors import KernelError
 from nexus_sched.fallback.candidate import FallbackPolicy
 from nexus_sched.fallback.least_outstanding import LeastOutstanding
 from nexus_sched.fallback.round_robin import RoundRobin
 from nexus_sched.model.prediction import TaskPrediction
-from nexus_sched.model.settings import LEAST_OUTSTANDING, PREDICTIVE, SHADOW, EngineSettings
+from nexus_sched.model.settings import LEAST_OUTSTANDING, PREDICTIVE, EngineSettings
 from nexus_sched.model.task import Task
 
 
@@ -26,7 +28,8 @@ class Choice(NamedTuple):
 
     worker: WorkerRecord
     policy: str
-    prediction: TaskPrediction | None
+    mean_ms: float  # predicted for its class (or for all), without its own pace; -1 without a prediction
+    prediction: TaskPrediction | None  # if one was made for no worker in particular
     score_ms: float | None
 
 
@@ -37,6 +40,7 @@ class Placement:
         self._roster = roster
         self._forecasts = forecasts
         self._scorer = Scorer(roster.table)
+        self._mean_ms = array("f", [0.0])  # for one class
         self.settings = settings
         self.mode = settings.mode
         self.rotation = 0
@@ -55,18 +59,47 @@ class Placement:
 
     def place(self, task: Task, now_ms: int) -> Choice | None:
         """A worker for this task, `None` if no worker is open. At 1000 workers < 5 us."""
-        prediction = self._forecasts.predict(task, now_ms)
-        if prediction is not None and self.mode == PREDICTIVE:
-            choice = self._score(prediction, now_ms)
-            if choice is not None:
-                return choice
-        return self._fall_back(prediction)
+        if self.mode == PREDICTIVE:
+            means_ms = self._class_means(task, now_ms)
+            prediction = None
+            if means_ms is None:
+                prediction = self._forecasts.predict(task, now_ms)
+                means_ms = None if prediction is None else prediction.mean_ms
+            if means_ms is not None:
+                choice = self._score(means_ms, prediction, now_ms)
+                if choice is not None:
+                    return choice
+            return self._fall_back(task, None, now_ms)
+        return self._fall_back(task, self._forecasts.predict(task, now_ms), now_ms)
 
-    def _score(self, prediction: TaskPrediction, now_ms: int) -> Choice | None:
+    def _class_means(self, task: Task, now_ms: int) -> float | array[float] | None:
+        """What it takes on each class, or one number if only one class has an open worker; `None`: not by class."""
+        classes, forecasts, table = self._roster.classes, self._forecasts, self._roster.table
+        if len(classes) <= 1:
+            return None
+        only = table.open_class
+        if only >= 0:
+            return self._mean_on(task, only, now_ms)
+        if table.open_classes < FEW_SHARE * len(classes):
+            indexes = table.open_class_indexes()
+            means_ms = array("f", bytes(4 * len(indexes)))
+            names = tuple(classes.alone(index)[0] for index in indexes)
+            if not forecasts.class_means(task, names, means_ms, now_ms):
+                return None
+            for index, mean_ms in zip(indexes, means_ms, strict=True):
+                classes.means_ms[index] = mean_ms
+            return classes.means_ms
+        return classes.means_ms if forecasts.class_means(task, classes.names, classes.means_ms, now_ms) else None
+
+    def _mean_on(self, task: Task, index: int, now_ms: int) -> float | None:
+        told = self._forecasts.class_means(task, self._roster.classes.alone(index), self._mean_ms, now_ms)
+        return self._mean_ms[0] if told else None
+
+    def _score(self, means_ms: float | array[float], prediction: TaskPrediction | None, now_ms: int) -> Choice | None:
         settings, forecasts = self.settings, self._forecasts
         try:
             row = self._scorer.choose(
-                prediction.mean_ms,
+                means_ms,
                 settings.wait_weight,
                 settings.near_tie_share,
                 settings.near_tie_ms,
@@ -82,9 +115,12 @@ class Placement:
         if row < 0:
             return None
         self.rotation = row + 1
-        return Choice(self._roster.by_row[row], PREDICTIVE, prediction, self._scorer.score_ms)
+        worker = self._roster.by_row[row]
+        mean_ms = means_ms if isinstance(means_ms, float) else means_ms[worker.class_index]
+        return Choice(worker, PREDICTIVE, mean_ms, prediction, self._scorer.score_ms)
 
-    def _fall_back(self, prediction: TaskPrediction | None) -> Choice | None:
+    def _fall_back(self, task: Task, prediction: TaskPrediction | None, now_ms: int) -> Choice | None:
+        """By the configured rule; `prediction` is what is booked all the same."""
         ring = self._roster.ring
         policy: FallbackPolicy = self.round_robin
         if self.settings.fallback == LEAST_OUTSTANDING and self.mode == PREDICTIVE:
@@ -92,4 +128,8 @@ class Placement:
         index = policy.choose(ring)
         if index < 0:
             return None
-        return Choice(ring[index], policy.name, prediction if self.mode == SHADOW else None, None)
+        worker = ring[index]
+        if prediction is None:
+            return Choice(worker, policy.name, -1.0, None, None)
+        mean_ms = self._mean_on(task, worker.class_index, now_ms) if len(self._roster.classes) > 1 else None
+        return Choice(worker, policy.name, prediction.mean_ms if mean_ms is None else mean_ms, prediction, None)

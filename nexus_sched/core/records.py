@@ -40,6 +40,7 @@ class TaskRecord(Struct, array_like=True, gc=False, eq=False):
     moves: int = 0  # times it was taken back to be placed better
     preemptions: int = 0  # times it gave way to a more urgent task
     preempted_at_ms: int = 0  # the last time
+    pace: float = 1.0  # placed: the worker's pace that its prediction was multiplied by
     gives_way: int = -1  # placed: priority of the task in whose favour it was told to stop, -1 if it was not
 
     @property
@@ -58,6 +59,7 @@ class WorkerRecord:
 
     __slots__ = (
         "accepting",
+        "class_index",
         "credit",
         "draining",
         "factor",
@@ -65,6 +67,8 @@ class WorkerRecord:
         "in_flight",
         "incarnation",
         "name",
+        "pace",
+        "pace_samples",
         "placed",
         "row",
         "samples",
@@ -85,6 +89,9 @@ class WorkerRecord:
         self.suspect = False
         self.in_flight = 0
         self.heard_at_ms = 0
-        self.factor = 1.0  # learned slowness: measured / predicted by type, 1 = average
+        self.class_index = 0  # dense, see `core.worker_classes`
+        self.factor = 1.0  # learned slowness: measured / predicted for its class, 1 = average
         self.samples = 0  # completions behind `factor`
+        self.pace = 1.0  # learned: measured / predicted for this very worker
+        self.pace_samples = 0  # completions behind `pace`
         self.placed: dict[str, TaskRecord] = {}  # by task id, oldest dispatch first

@@ -6,8 +6,11 @@ flight. The records alone are enough for the fallback; the table alone is enough
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from nexus_sched._kernel.worker_table import WorkerTable
 from nexus_sched.core.records import TaskRecord, WorkerRecord
+from nexus_sched.core.worker_classes import WorkerClasses
 from nexus_sched.model.events import WorkerJoined
 from nexus_sched.model.settings import PREDICTIVE, EngineSettings
 
@@ -17,6 +20,10 @@ FACTOR_MIN, FACTOR_MAX = 0.05, 20.0
 FACTOR_PRIOR_SAMPLES = 4.0  # shrinkage n / (n + k) toward 1 (prediction.md, fact 2)
 FACTOR_DEAD_BAND = 0.1  # the choice ignores smaller differences, else it chases noise (placement.md, fact 3)
 RATIO_MAX = 4.0  # one run counts as at most this much slower (or faster) than predicted
+PACE_MIN, PACE_MAX = 0.25, 4.0  # beyond what was predicted for this very worker
+PACE_RETURN = 2.0  # it returns to 1 this much faster: a predictor that gets to know a worker must not be corrected too
+PACE_SPREAD = 0.5  # predicted relative spread at which a run says half as much
+P10_TO_P90 = 2.563103  # standard deviations from the 10th to the 90th percentile
 
 
 class Roster:
@@ -27,6 +34,7 @@ class Roster:
         self.ring: list[WorkerRecord] = []  # in order of joining
         self.by_name: dict[str, WorkerRecord] = {}
         self.by_row: dict[int, WorkerRecord] = {}
+        self.classes = WorkerClasses()
 
     def join(self, event: WorkerJoined, settings: EngineSettings, mode: str, now_ms: int) -> WorkerRecord:
         """A new worker, or a new incarnation of a known one, which keeps what it has not started."""
@@ -34,21 +42,34 @@ class Roster:
         row = self.table.join(event.worker, event.slots, event.slots, float(now_ms))
         if worker is None:
             worker = WorkerRecord(event.worker, row, event.slots, event.worker_class, event.incarnation)
-            self.ring.append(worker)
-            self.by_name[event.worker] = worker
-            self.by_row[row] = worker
+            self._enlist(worker)
         else:
+            self.classes.leave(worker.worker_class)
             worker.slots = event.slots
             worker.worker_class = event.worker_class
             worker.incarnation = event.incarnation
+        worker.class_index = self.classes.enter(worker.worker_class)
+        self.table.set_class(row, worker.class_index)
         worker.draining = worker.suspect = False
         worker.heard_at_ms = now_ms
         self.grant_credit(worker, settings, mode)
         self.refresh(worker)
         return worker
 
+    def _enlist(self, worker: WorkerRecord) -> None:
+        self.ring.append(worker)
+        self.by_name[worker.name] = self.by_row[worker.row] = worker
+
+    def restore(self, workers: Iterable[WorkerRecord]) -> None:
+        """Take over the workers of a snapshot, in the order of joining; the table has been restored."""
+        for worker in workers:
+            worker.class_index = self.table.class_index(worker.row)
+            self._enlist(worker)
+        self.classes.restore((worker.worker_class, worker.class_index) for worker in self.ring)
+
     def leave(self, worker: WorkerRecord) -> None:
         """Strike a worker off. Its records must have been unplaced before."""
+        self.classes.leave(worker.worker_class)
         self.table.leave(worker.row)
         self.ring.remove(worker)
         del self.by_name[worker.name], self.by_row[worker.row]
@@ -92,17 +113,40 @@ class Roster:
             self.table.book(worker.row, work_ms)
         record.booked_ms = work_ms
 
-    def learn_factor(self, worker: WorkerRecord, run_ms: float, type_ms: float) -> None:
-        """Move the worker's factor towards measured / predicted-for-its-type, robustly.
+    def learn_factor(self, worker: WorkerRecord, run_ms: float, class_ms: float) -> None:
+        """Move the worker's factor towards measured / predicted-for-its-class, robustly.
 
         One run moves it by at most a clipped ratio, so one wild measurement cannot bend it.
         """
-        if type_ms <= 0.0 or run_ms <= 0.0:
+        if class_ms <= 0.0 or run_ms <= 0.0:
             return
-        ratio = min(max(run_ms / type_ms, worker.factor / RATIO_MAX), worker.factor * RATIO_MAX)
+        ratio = min(max(run_ms / class_ms, worker.factor / RATIO_MAX), worker.factor * RATIO_MAX)
         worker.samples += 1
         step = max(FACTOR_ALPHA, 1.0 / (worker.samples + FACTOR_PRIOR_SAMPLES))
         factor = worker.factor + step * (ratio - worker.factor)
         worker.factor = min(max(factor, FACTOR_MIN), FACTOR_MAX)
-        near = abs(worker.factor - 1.0) <= FACTOR_DEAD_BAND
-        self.table.set_factor(worker.row, 1.0 if near else worker.factor)
+        self.table.set_factor(worker.row, banded(worker.factor))
+
+    def learn_pace(self, worker: WorkerRecord, run_ms: float, record: TaskRecord) -> None:
+        """Move the worker's pace towards measured / predicted-for-this-very-worker.
+
+        Near 1 if the predictor knows the worker. The surprise is that of the median, bounded and odd in the logarithm
+        of the ratio, so heavy tails do not bend it; a run of a wide type says little.
+        """
+        prediction = record.prediction
+        if prediction is None or prediction.p50_ms <= 0.0 or run_ms <= 0.0:
+            return
+        expected_ms = prediction.p50_ms / record.pace * worker.pace
+        surprise = 2.0 * (run_ms - expected_ms) / (run_ms + expected_ms)
+        spread = (prediction.p90_ms - prediction.p10_ms) / (P10_TO_P90 * prediction.p50_ms) or PACE_SPREAD
+        worker.pace_samples += 1
+        step = max(FACTOR_ALPHA, 1.0 / (worker.pace_samples + FACTOR_PRIOR_SAMPLES))
+        step /= 1.0 + (spread / PACE_SPREAD) ** 2
+        if (worker.pace > 1.0) == (surprise < 0.0):
+            step = min(step * PACE_RETURN, 0.5)
+        worker.pace = min(max(worker.pace * (1.0 + step * surprise), PACE_MIN), PACE_MAX)
+
+
+def banded(factor: float) -> float:
+    """A learned factor as it is used: small differences are noise."""
+    return 1.0 if abs(factor - 1.0) <= FACTOR_DEAD_BAND else factor

@@ -33,6 +33,8 @@ class WorkerSnapshot(Struct, array_like=True, gc=False):
     factor: float
     samples: int
     placed: list[str]
+    pace: float = 1.0
+    pace_samples: int = 0
 
 
 class EngineSnapshot(Struct, array_like=True):
@@ -113,10 +115,7 @@ def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) ->
     placement.round_robin.position, placement.least_outstanding.position = state.positions
     engine.roster.table.restore(state.table)
     try:
-        for worker in state.workers:
-            record = _worker_record(worker, engine.tasks)
-            engine.roster.ring.append(record)
-            engine.roster.by_name[record.name] = engine.roster.by_row[record.row] = record
+        engine.roster.restore(_worker_record(worker, engine.tasks) for worker in state.workers)
     except KeyError as error:
         raise SnapshotUnreadable(f"snapshot names a task it does not hold: {error}") from error
     engine.backlog.restore(state.backlog, engine.tasks.values())
@@ -138,12 +137,14 @@ def _worker_snapshot(worker: WorkerRecord) -> WorkerSnapshot:
         worker.factor,
         worker.samples,
         list(worker.placed),
+        worker.pace,
+        worker.pace_samples,
     )
 
 
 def _worker_record(state: WorkerSnapshot, tasks: dict[str, TaskRecord]) -> WorkerRecord:
     worker = WorkerRecord(state.name, state.row, state.slots, state.worker_class, state.incarnation)
-    for field in ("credit", "draining", "suspect", "heard_at_ms", "factor", "samples"):
+    for field in ("credit", "draining", "suspect", "heard_at_ms", "factor", "samples", "pace", "pace_samples"):
         setattr(worker, field, getattr(state, field))
     worker.accepting = not (worker.draining or worker.suspect)
     worker.placed = {task_id: tasks[task_id] for task_id in state.placed}

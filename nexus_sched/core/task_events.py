@@ -129,6 +129,7 @@ class TaskEvents:
                 state.counters["predictions_within"] += 1
             if worker is not None and prediction.basis != PINNED:  # a pin says nothing of the worker
                 state.roster.learn_factor(worker, run_ms, record.mean_ms)
+                state.roster.learn_pace(worker, run_ms, record)
         worker_class = "" if worker is None else worker.worker_class
         run = CompletedRun(record.task, event.worker, worker_class, run_ms, state.now_ms, prediction)
         for notice in state.forecasts.learn(run, record, state.now_ms):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 _WORD = (1 << 64) - 1
@@ -26,40 +26,59 @@ def _float32_of(value: float) -> float:
     return _float32([value])[0]
 
 
-def scores(
-    wait_ms: Sequence[float],
-    factor: Sequence[float],
-    bias_ms: Sequence[float],
-    closed_ms: Sequence[float],
-    run_ms: float,
-    wait_weight: float,
-) -> list[float]:
-    """J of every row: ((wait_weight * wait + run_ms * factor) + bias) + closed, each step in float32."""
-    weight = _float32_of(wait_weight)
-    run = _float32_of(run_ms)
-    waiting = _float32(weight * value for value in wait_ms)
-    running = _float32(run * value for value in factor)
-    both = _float32(left + right for left, right in zip(waiting, running, strict=True))
-    biased = _float32(left + right for left, right in zip(both, bias_ms, strict=True))
-    return _float32(left + right for left, right in zip(biased, closed_ms, strict=True))
+@dataclass(frozen=True)
+class Question:
+    """What a task asks the scorer; see `nexus_sched._kernel.scorer.Scorer.choose`."""
+
+    run_ms: float | Sequence[float]
+    wait_weight: float
+    near_tie_share: float = 0.0
+    near_tie_ms: float = 0.0
+    rotation: int = 0
+    balance_ms: float = 0.0
+    extra_ms: Sequence[float] | None = None
+    terms: tuple[tuple[int, float], ...] = ()
 
 
-def choose(
-    row_scores: Sequence[float],
-    load: Sequence[float],
-    run_ms: float,
-    near_tie_share: float,
-    near_tie_ms: float,
-    rotation: int,
-) -> int:
+def scores(columns: Mapping[str, Sequence[float]], question: Question) -> list[float]:
+    """J of every row: wait_weight * wait + run, + bias, + balance * load, + extra, + closed, each step in float32."""
+    weight, balance_ms = _float32_of(question.wait_weight), _float32_of(question.balance_ms)
+    bias_ms = list(columns["bias_ms"])
+    for row, term_ms in question.terms:
+        bias_ms[row] = _float32_of(bias_ms[row] + _float32_of(term_ms))
+    waiting = _float32(weight * value for value in columns["wait_ms"])
+    total = _float32(left + right for left, right in zip(waiting, runs(columns, question), strict=True))
+    addends = [bias_ms]
+    if balance_ms:
+        addends.append(_float32(balance_ms * load for load in columns["load"]))
+    if question.extra_ms is not None:
+        addends.append(_float32(question.extra_ms[: len(total)]))
+    for addend in (*addends, columns["closed"]):
+        total = _float32(left + right for left, right in zip(total, addend, strict=True))
+    return total
+
+
+def runs(columns: Mapping[str, Sequence[float]], question: Question) -> list[float]:
+    """What the task takes on each row, in float32."""
+    told = question.run_ms
+    if isinstance(told, float):
+        means = [_float32_of(told)] * len(columns["factor"])
+    else:
+        means = [_float32_of(told[int(index)]) for index in columns["class_index"]]
+    return _float32(mean * factor for mean, factor in zip(means, columns["factor"], strict=True))
+
+
+def choose(columns: Mapping[str, Sequence[float]], question: Question) -> int:
     """Row of the least load among the near ties, then the first at or behind `rotation`; -1 if none is open."""
+    row_scores, load = scores(columns, question), columns["load"]
     best = min(row_scores, default=math.inf)
     if best == math.inf:
         return -1
-    share = _float32_of(_float32_of(near_tie_share) * _float32_of(run_ms))
-    threshold = _float32_of(best + max(share, _float32_of(near_tie_ms)))
+    run_ms = runs(columns, question)[row_scores.index(best)]
+    share = _float32_of(_float32_of(question.near_tie_share) * run_ms)
+    threshold = _float32_of(best + max(share, _float32_of(question.near_tie_ms)))
     near_ties = [row for row, score in enumerate(row_scores) if score <= threshold]
-    return min(near_ties, key=lambda row: (load[row], (row - rotation) % len(row_scores)))
+    return min(near_ties, key=lambda row: (load[row], (row - question.rotation) % len(row_scores)))
 
 
 @dataclass
@@ -71,6 +90,8 @@ class _Worker:
     factor: float = 1.0
     bias_ms: float = 0.0
     booked_ms: float = 0.0
+    share: float = 1.0
+    class_index: int = 0
     generation: int = 0
     name: str | None = None
 
@@ -124,6 +145,14 @@ class PlainWorkerTable:
         """Per-worker terms of the score; -0.0 is kept as 0.0."""
         self.workers[row].bias_ms = _float32_of(bias_ms) + 0.0
 
+    def set_class(self, row: int, index: int) -> None:
+        """Dense index of its class."""
+        self.workers[row].class_index = index
+
+    def set_share(self, row: int, share: float) -> None:
+        """Part of its slots that others leave to it."""
+        self.workers[row].share = _float32_of(share)
+
     def book(self, row: int, work_ms: float) -> None:
         """One task more."""
         self.workers[row].in_flight += 1
@@ -139,23 +168,28 @@ class PlainWorkerTable:
         """The column of this name, derived from the records."""
         return _float32(_column_value(entry, name) for entry in self.workers)
 
-    def scores(self, run_ms: float, wait_weight: float) -> list[float]:
-        """J of every row."""
-        wait_ms, factor, bias_ms, closed = (self.column(name) for name in ("wait_ms", "factor", "bias_ms", "closed"))
-        return scores(wait_ms, factor, bias_ms, closed, run_ms, wait_weight)
+    def columns(self) -> dict[str, list[float]]:
+        """All that the scorer reads."""
+        names = ("wait_ms", "factor", "bias_ms", "closed", "load", "class_index")
+        return {name: self.column(name) for name in names}
 
-    def choose(
-        self, run_ms: float, wait_weight: float, near_tie_share: float, near_tie_ms: float, rotation: int
-    ) -> int:
+    def scores(self, question: Question) -> list[float]:
+        """J of every row."""
+        return scores(self.columns(), question)
+
+    def choose(self, question: Question) -> int:
         """Row of the best worker, -1 if no row is open."""
-        row_scores = self.scores(run_ms, wait_weight)
-        return choose(row_scores, self.column("load"), run_ms, near_tie_share, near_tie_ms, rotation)
+        return choose(self.columns(), question)
+
+    def open_class_indexes(self) -> list[int]:
+        """Indexes of the classes with an open row."""
+        return sorted({entry.class_index for entry in self.workers if entry.open})
 
 
 def _column_value(entry: _Worker, name: str) -> float:
     match name:
         case "wait_ms":
-            return entry.booked_ms / entry.slots if entry.in_flight >= entry.slots else 0.0
+            return entry.booked_ms / (entry.slots * entry.share) if entry.in_flight >= entry.slots else 0.0
         case "closed":
             return 0.0 if entry.open else math.inf
         case "load":

@@ -70,7 +70,7 @@ def test_factor_follows_a_slow_worker():
     roster = Roster()
     worker = member(roster)
     for _ in range(200):
-        roster.learn_factor(worker, run_ms=300.0, type_ms=100.0)
+        roster.learn_factor(worker, run_ms=300.0, class_ms=100.0)
     assert worker.factor == pytest.approx(3.0, rel=0.02)
     assert roster.table.column("factor")[worker.row] == pytest.approx(worker.factor, rel=1e-6)
 
@@ -78,10 +78,10 @@ def test_factor_follows_a_slow_worker():
 def test_one_wild_run_moves_the_factor_by_a_bounded_step():
     roster = Roster()
     worker = member(roster)
-    roster.learn_factor(worker, run_ms=1e9, type_ms=1.0)
+    roster.learn_factor(worker, run_ms=1e9, class_ms=1.0)
     assert worker.factor == pytest.approx(1.0 + 0.2 * 3.0)
     fast = member(roster, "w2")
-    roster.learn_factor(fast, run_ms=1e-9, type_ms=1e6)
+    roster.learn_factor(fast, run_ms=1e-9, class_ms=1e6)
     assert fast.factor == pytest.approx(1.0 - 0.2 * 0.75)
 
 
@@ -89,8 +89,8 @@ def test_factor_stays_within_its_bounds():
     roster = Roster()
     slow, fast = member(roster, "slow"), member(roster, "fast")
     for _ in range(2_000):
-        roster.learn_factor(slow, run_ms=1e9, type_ms=1.0)
-        roster.learn_factor(fast, run_ms=1e-6, type_ms=1e6)
+        roster.learn_factor(slow, run_ms=1e9, class_ms=1.0)
+        roster.learn_factor(fast, run_ms=1e-6, class_ms=1e6)
     assert (slow.factor, fast.factor) == (FACTOR_MAX, FACTOR_MIN)
 
 
@@ -98,14 +98,14 @@ def test_small_differences_are_ignored_by_the_choice_and_remembered_by_the_recor
     roster = Roster()
     worker = member(roster)
     for _ in range(300):
-        roster.learn_factor(worker, run_ms=108.0, type_ms=100.0)
+        roster.learn_factor(worker, run_ms=108.0, class_ms=100.0)
     assert worker.factor == pytest.approx(1.08, rel=0.01)
     assert roster.table.column("factor")[worker.row] == 1.0
 
 
-@pytest.mark.parametrize(("run_ms", "type_ms"), [(0.0, 100.0), (100.0, 0.0), (100.0, -1.0), (-5.0, 100.0)])
-def test_runs_without_a_ratio_teach_nothing(run_ms: float, type_ms: float):
+@pytest.mark.parametrize(("run_ms", "class_ms"), [(0.0, 100.0), (100.0, 0.0), (100.0, -1.0), (-5.0, 100.0)])
+def test_runs_without_a_ratio_teach_nothing(run_ms: float, class_ms: float):
     roster = Roster()
     worker = member(roster)
-    roster.learn_factor(worker, run_ms, type_ms)
+    roster.learn_factor(worker, run_ms, class_ms)
     assert (worker.factor, worker.samples) == (1.0, 0)

@@ -35,29 +35,43 @@ class Library:
     def __init__(self, functions: ctypes.CDLL) -> None:
         self.functions = functions
         self.functions.nexus_score.restype = ctypes.c_float
-        self.functions.nexus_select.restype = ctypes.c_ssize_t
+        self.functions.nexus_best.restype = self.functions.nexus_select.restype = ctypes.c_ssize_t
         self.functions.nexus_digest.restype = ctypes.c_uint64
 
-    def decide(self, columns: list[array], rows: int, run_ms: float, rotation: int, margin: float) -> tuple:
+    def decide(
+        self, columns: list[array], rows: int, run_ms: float, rotation: int, margin: float, terms: tuple[bool, ...]
+    ) -> tuple:
+        """Columns: wait, factor, bias, closed, load, class, means, extra; `terms`: whether by class, extra, balance."""
         blocks = -(-rows // BLOCK_ROWS)
         scores = array("f", bytes(4 * blocks * BLOCK_ROWS))
         minima = array("f", bytes(4 * blocks * LANES))
         scratch = array("f", minima)
-        address = [ctypes.c_void_p(column.buffer_info()[0]) for column in (*columns, scores, minima, scratch)]
+        address = [ctypes.c_void_p(column.buffer_info()[0]) for column in columns]
+        scored, least_of, load_of = (ctypes.c_void_p(each.buffer_info()[0]) for each in (scores, minima, scratch))
+        by_class, with_extra, with_balance = terms
         least = self.functions.nexus_score(
-            *address[:4], ctypes.c_ssize_t(blocks), ctypes.c_float(run_ms), ctypes.c_float(2.0), *address[5:7]
+            *address[:6],
+            address[6] if by_class else None,
+            address[7] if with_extra else None,
+            ctypes.c_ssize_t(blocks),
+            ctypes.c_float(run_ms),
+            ctypes.c_float(2.0),
+            ctypes.c_float(7.3 if with_balance else 0.0),
+            scored,
+            least_of,
         )
+        best = self.functions.nexus_best(scored, least_of, ctypes.c_ssize_t(blocks), ctypes.c_float(least))
         threshold = ctypes.c_float(least + margin if least < float("inf") else 1e30)
         row = self.functions.nexus_select(
-            address[5],
-            address[6],
+            scored,
+            least_of,
             address[4],
             ctypes.c_ssize_t(rows),
             ctypes.c_ssize_t(rotation),
             threshold,
-            address[7],
+            load_of,
         )
-        return scores.tobytes(), minima.tobytes(), array("f", [least]).tobytes(), row
+        return scores.tobytes(), minima.tobytes(), array("f", [least]).tobytes(), best, row
 
     def average(self, values: list[float], alpha: float) -> tuple[bytes, bytes, bytes]:
         mean, variance, samples = array("d", [0.0]), array("d", [0.0]), array("q", [0])
@@ -84,7 +98,7 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Library]:
 
 
 def random_columns(dice: random.Random, rows: int) -> list[array]:
-    """wait, factor, bias, closed and load, padded with closed rows to whole blocks."""
+    """wait, factor, bias, closed, load, class, means and extra, padded with closed rows to whole blocks."""
     padded = -(-rows // BLOCK_ROWS) * BLOCK_ROWS
     closed_share = dice.choice((0.0, 0.5, 1.0))
     tie = dice.random() < 0.3
@@ -95,7 +109,10 @@ def random_columns(dice: random.Random, rows: int) -> list[array]:
         columns[2][row] = 0.0 if tie else dice.choice((0.0, dice.gauss(0, 30), -1e15, 1e-44))
         columns[3][row] = float("inf") if row >= rows or dice.random() < closed_share else 0.0
         columns[4][row] = dice.choice((0.0, 0.25, 1 / 3, 1.5))
-    return columns
+    classes = array("i", (dice.randrange(7) for _ in range(padded)))
+    means = array("f", (dice.lognormvariate(4, 2) for _ in range(7)))
+    extra = array("f", (dice.choice((0.0, -3.3, 17.0, float("inf"))) for _ in range(padded)))
+    return [*columns, classes, means, extra]
 
 
 def rounds() -> Iterator[tuple[int, random.Random]]:
@@ -112,10 +129,11 @@ def test_scores_and_choices_are_the_same_bits_in_every_build(libraries: dict[str
             dice.choice((0.0, 3.3, dice.lognormvariate(4, 2), 1e15)),
             dice.randrange(rows),
             dice.random() * 9,
+            tuple(dice.random() < 0.5 for _ in range(3)),
         )
         answers = {name: library.decide(columns, *question) for name, library in libraries.items()}
         assert len(set(answers.values())) == 1, (
-            f"seed {seed}: {[(name, answer[3]) for name, answer in answers.items()]}"
+            f"seed {seed}: {[(name, answer[3:]) for name, answer in answers.items()]}"
         )
 
 

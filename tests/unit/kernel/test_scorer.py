@@ -12,13 +12,16 @@ import pytest
 from nexus_sched._kernel.scorer import Scorer
 from nexus_sched._kernel.worker_table import WorkerTable
 from nexus_sched.errors import KernelError
-from nexus_sched.testing.oracle import PlainWorkerTable
+from nexus_sched.testing.oracle import PlainWorkerTable, Question
 
 CHOICES_PER_TABLE = 4
 # (workers, tables): 1,280 tables and 5,120 choices; sizes around the vector widths and the blocks of 256 rows.
 SIZES = ((0, 5), (1, 160), (2, 160), (15, 160), (16, 160), (17, 160), (64, 330), (255, 40), (256, 40), (257, 40))
 LARGE_SIZES = ((1000, 20), (2049, 5))
-COLUMNS = ("wait_ms", "factor", "bias_ms", "closed", "load", "booked_ms", "in_flight", "slots", "credit")
+COLUMNS = (
+    *("wait_ms", "factor", "bias_ms", "closed", "load", "share", "booked_ms", "in_flight", "slots", "credit"),
+    "class_index",
+)
 
 
 class Pair:
@@ -43,13 +46,41 @@ class Pair:
         wait_weight = dice.choice((0.0, 1.0, 2.0, 1e6, dice.random()))
         near_tie = (dice.choice((0.0, 0.1, 1.0)), dice.choice((0.0, 2.0, 1e15)))
         rotation = dice.choice((0, 1, dice.randrange(5000), -dice.randrange(5000), 2**63 - 1))
-        arguments = (run_ms, wait_weight, *near_tie, rotation)
-        expected = self.plain.scores(run_ms, wait_weight)
-        assert self.scorer.scores(run_ms, wait_weight).tobytes() == array("f", expected).tobytes(), f"seed {seed}"
-        row = self.scorer.choose(*arguments)
-        assert row == self.plain.choose(*arguments), f"seed {seed}: {arguments}"
+        balance_ms = dice.choice((0.0, 0.0, 7.5, dice.lognormvariate(3, 2)))
+        question = Question(
+            self.means(dice, run_ms), wait_weight, *near_tie, rotation, balance_ms, self.extra(dice), self.terms(dice)
+        )
+        bias_before = self.table.column("bias_ms").tobytes()
+        told = (question.run_ms, wait_weight, balance_ms, question.extra_ms, question.terms)
+        expected = self.plain.scores(question)
+        assert self.scorer.scores(*told).tobytes() == array("f", expected).tobytes(), f"seed {seed}: {question}"
+        row = self.scorer.choose(*told[:2], *near_tie, rotation, *told[2:])
+        assert row == self.plain.choose(question), f"seed {seed}: {question}"
         if row >= 0:
-            assert self.scorer.score_ms == expected[row], f"seed {seed}: {arguments}"
+            assert self.scorer.score_ms == expected[row], f"seed {seed}: {question}"
+        assert self.table.column("bias_ms").tobytes() == bias_before, f"seed {seed}: a term has stayed"
+
+    def means(self, dice: random.Random, run_ms: float) -> float | array:
+        """One mean for all, or one for each class."""
+        if dice.random() < 0.4:
+            return run_ms
+        return array("f", (run_ms * dice.choice((0.0, 0.5, 1.0)) for _ in range(self.table.rows)))
+
+    def extra(self, dice: random.Random) -> array | None:
+        """Nothing, or a column that keeps the task from some rows and draws it to others."""
+        if dice.random() < 0.5:
+            return None
+        share = dice.choice((0.0, 0.1, 1.0))
+        return array(
+            "f",
+            (math.inf if dice.random() < share else dice.choice((0.0, -30.0)) for _ in range(self.table.capacity)),
+        )
+
+    def terms(self, dice: random.Random) -> tuple[tuple[int, float], ...]:
+        """Some rows, perhaps one of them twice, are worth more or less."""
+        rows = [row for row, entry in enumerate(self.plain.workers) if entry.name is not None]
+        count = dice.choice((0, 0, 1, 5))
+        return tuple((dice.choice(rows), dice.choice((-50.0, 0.1, 1e9))) for _ in range(count if rows else 0))
 
 
 def alike(pair: Pair, dice: random.Random, row: int) -> None:
@@ -64,6 +95,8 @@ def mixed(pair: Pair, dice: random.Random, row: int) -> None:
     pair.both("set_factor", row, dice.choice((0.0, 1.0, 5.0, dice.lognormvariate(0, 0.35))))
     pair.both("set_bias", row, dice.choice((0.0, -0.0, -3.5, dice.gauss(0, 50))))
     pair.both("set_credit", row, dice.randrange(6))
+    pair.both("set_class", row, dice.randrange(min(row + 1, 4)))
+    pair.both("set_share", row, dice.choice((1.0, 1.0, 0.25, 0.3)))
     for _ in range(dice.randrange(6)):
         pair.both("book", row, dice.choice((0.0, 10.0, dice.lognormvariate(4, 2))))
     if dice.random() < 0.2 and pair.table.in_flight(row):
@@ -93,6 +126,10 @@ def check(workers: int, seed: int) -> None:
         expected = array("f", pair.plain.column(name)).tobytes()
         assert pair.table.column(name).tobytes() == expected, f"seed {seed}: {name}"
     assert pair.table.open_count == sum(entry.open for entry in pair.plain.workers), f"seed {seed}"
+    classes = pair.plain.open_class_indexes()
+    assert pair.table.open_class_indexes() == classes, f"seed {seed}"
+    assert pair.table.open_classes == len(classes), f"seed {seed}"
+    assert pair.table.open_class == (classes[0] if len(classes) == 1 else -1), f"seed {seed}"
     for _ in range(CHOICES_PER_TABLE):
         pair.assert_equal_choice(dice, seed)
 
@@ -187,3 +224,58 @@ def test_scores_refuse_numbers_that_are_not_finite(arguments: tuple[float, float
 
 def test_score_before_the_first_choice_is_infinite():
     assert Scorer(WorkerTable()).score_ms == math.inf
+
+
+def test_each_class_has_its_own_mean_and_the_margin_is_a_share_of_the_best_run():
+    table = WorkerTable()
+    for index, name in enumerate(("slow", "fast", "middle")):
+        table.set_class(table.join(name, 1, 2, 0.0), index)
+    scorer = Scorer(table)
+    assert scorer.choose(array("f", [90.0, 10.0, 20.0]), 2.0, 0.1, 2.0, 0) == 1
+    assert scorer.scores(array("f", [90.0, 10.0, 20.0]), 2.0).tolist() == [90.0, 10.0, 20.0]
+    table.book(1, 4.0)  # waits 4 ms, counted twice: within a tenth of 200 ms, but not of 10 ms
+    assert scorer.choose(array("f", [200.0, 10.0, 20.0]), 2.0, 0.1, 0.0, 0) == 1
+    assert scorer.choose(array("f", [10.0, 10.0, 10.5]), 0.0, 0.1, 0.0, 1) == 2
+
+
+def test_extra_column_keeps_a_task_from_rows_and_all_of_them_are_none():
+    table = WorkerTable()
+    for name in ("a", "b"):
+        table.join(name, 1, 1, 0.0)
+    extra_ms = array("f", [math.inf] * table.capacity)
+    scorer = Scorer(table)
+    assert scorer.choose(10.0, 2.0, 0.1, 2.0, 0, 0.0, extra_ms) == -1
+    extra_ms[1] = 3.0
+    assert scorer.choose(10.0, 2.0, 0.1, 2.0, 0, 0.0, extra_ms) == 1
+    assert scorer.score_ms == 13.0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"run_ms": array("f", [1.0])},
+        {"run_ms": array("d", [1.0, 1.0])},
+        {"run_ms": array("f", [1.0, math.nan])},
+        {"run_ms": array("f", [-1.0, 1.0])},
+        {"run_ms": array("f", [1.0, math.inf])},
+        {"extra_ms": array("f", [0.0, 0.0])},
+        {"extra_ms": array("f", [-math.inf] * 1024)},
+        {"balance_ms": math.nan},
+        {"balance_ms": -1.0},
+        {"terms": ((0, math.nan),)},
+        {"terms": ((0, math.inf),)},
+        {"terms": ((2, 1.0),)},
+        {"terms": ((-1, 1.0),)},
+        {"terms": ((0, 1.0),) * 17},
+    ],
+    ids=str,
+)
+def test_question_out_of_bounds_is_refused_and_leaves_nothing_behind(changes: dict):
+    table = WorkerTable()
+    for index, name in enumerate(("a", "b")):
+        table.set_class(table.join(name, 1, 1, 0.0), index)
+    before = table.digest()
+    question = {"run_ms": 1.0, "wait_weight": 2.0, "near_tie_share": 0.1, "near_tie_ms": 2.0, "rotation": 0}
+    with pytest.raises(KernelError):
+        Scorer(table).choose(**(question | changes))
+    assert table.digest() == before

@@ -13,10 +13,14 @@ from nexus_sched.testing.oracle import digest64
 
 HEADER_BYTES = 16
 COUNTS_BYTES = 16
-RECORD_BYTES = 52
+RECORD_BYTES = 60
 DIGEST_BYTES = 8
-RECORD = "<QddffIIIII"  # generation, booked, heard, factor, bias, in flight, slots, credit, flags, bytes of the name
-LIVE = (1, 0.0, 0.0, 1.0, 0.0, 0, 1, 1, 3)
+RECORD = "<QddfffIIIIII"  # generation, booked, heard, factor, bias, share, in flight, slots, credit, class, flags, name
+COLUMNS = (
+    *("wait_ms", "factor", "bias_ms", "closed", "load", "share", "booked_ms", "in_flight", "slots", "credit"),
+    "class_index",
+)
+LIVE = (1, 0.0, 0.0, 1.0, 0.0, 1.0, 0, 1, 1, 0, 3)
 
 
 def sealed(body: bytes, magic: bytes = b"NXWT", version: int = 1) -> bytes:
@@ -41,6 +45,8 @@ def busy_table(seed: int, workers: int = 300) -> WorkerTable:
         table.set_factor(row, dice.lognormvariate(0, 0.5))
         table.set_bias(row, dice.gauss(0, 10))
         table.set_accepting(row, dice.random() < 0.9)
+        table.set_class(row, dice.randrange(min(row + 1, 7)))
+        table.set_share(row, dice.choice((1.0, 0.3)))
         for _ in range(dice.randrange(4)):
             table.book(row, dice.lognormvariate(3, 1))
     for row in dice.sample(range(workers), workers // 4):
@@ -57,7 +63,8 @@ def test_restored_table_equals_and_goes_on_like_the_original(seed: int):
     assert twin.snapshot() == table.snapshot()
     assert twin.digest() == table.digest()
     assert (len(twin), twin.rows, twin.open_count) == (len(table), table.rows, table.open_count)
-    for name in ("wait_ms", "factor", "bias_ms", "closed", "load", "booked_ms", "in_flight", "slots", "credit"):
+    assert twin.open_class_indexes() == table.open_class_indexes()
+    for name in COLUMNS:
         assert twin.column(name).tobytes() == table.column(name).tobytes()
     for one in (table, twin):
         rows = [one.join(f"late-{index}", 1, 1, 0.0) for index in range(100)]
@@ -78,10 +85,12 @@ def test_snapshot_layout_is_the_documented_one():
     row = table.join("w", 2, 3, 12.5)
     table.set_factor(row, 1.5)
     table.set_bias(row, -2.0)
+    table.set_share(row, 0.5)
+    table.set_class(row, 1)
     table.book(row, 30.25)
     table.leave(0)
-    freed = (1, 0.0, 0.0, 1.0, 0.0, 0, 1, 0, 0)
-    live = (1, 30.25, 12.5, 1.5, -2.0, 1, 2, 3, 3)
+    freed = (1, 0.0, 0.0, 1.0, 0.0, 1.0, 0, 1, 0, 0, 0)
+    live = (1, 30.25, 12.5, 1.5, -2.0, 0.5, 1, 2, 3, 1, 3)
     assert table.snapshot() == sealed(body_of([freed, live], [0], [b"", b"w"]))
     assert table.digest(5) == digest64(table.snapshot(), 5)
 
@@ -106,6 +115,7 @@ def test_digest_notices_every_kind_of_change():
         lambda table: table.set_accepting(0, False),
         lambda table: table.set_factor(0, 1.0000001),
         lambda table: table.set_bias(0, 1e-30),
+        lambda table: table.set_share(0, 0.999),
         lambda table: table.book(0, 0.0),
         lambda table: table.heard(0, 1.0),
         lambda table: table.leave(0),
@@ -174,11 +184,11 @@ def changed(index: int, value: float) -> tuple:
         pytest.param(sealed(body_of([LIVE], [], [b"\xff"])), id="name is not UTF-8"),
         pytest.param(sealed(body_of([LIVE, LIVE], [], [b"w", b"w"])), id="name twice"),
         pytest.param(sealed(body_of([LIVE], [0], [b"w"])), id="live row is free"),
-        pytest.param(sealed(body_of([changed(8, 0)], [], [b""])), id="row neither live nor free"),
-        pytest.param(sealed(body_of([changed(8, 0)] * 2, [0, 0], [b"", b""])), id="row free twice"),
-        pytest.param(sealed(body_of([changed(8, 0)], [7], [b""])), id="free row out of range"),
-        pytest.param(sealed(body_of([changed(8, 0)], [0], [b"w"])), id="free row with a name"),
-        pytest.param(sealed(body_of([changed(8, 7)], [], [b"w"])), id="unknown flag"),
+        pytest.param(sealed(body_of([changed(10, 0)], [], [b""])), id="row neither live nor free"),
+        pytest.param(sealed(body_of([changed(10, 0)] * 2, [0, 0], [b"", b""])), id="row free twice"),
+        pytest.param(sealed(body_of([changed(10, 0)], [7], [b""])), id="free row out of range"),
+        pytest.param(sealed(body_of([changed(10, 0)], [0], [b"w"])), id="free row with a name"),
+        pytest.param(sealed(body_of([changed(10, 7)], [], [b"w"])), id="unknown flag"),
         pytest.param(sealed(body_of([changed(0, 0)], [], [b"w"])), id="generation zero"),
         pytest.param(sealed(body_of([changed(0, 1 << 63)], [], [b"w"])), id="generation absurd"),
         pytest.param(sealed(body_of([changed(1, 5.0)], [], [b"w"])), id="work booked, nothing in flight"),
@@ -187,9 +197,12 @@ def changed(index: int, value: float) -> tuple:
         pytest.param(sealed(body_of([changed(3, float("nan"))], [], [b"w"])), id="factor NaN"),
         pytest.param(sealed(body_of([changed(3, -1.0)], [], [b"w"])), id="factor negative"),
         pytest.param(sealed(body_of([changed(4, float("-inf"))], [], [b"w"])), id="bias infinite"),
-        pytest.param(sealed(body_of([changed(5, 1 << 31)], [], [b"w"])), id="in flight absurd"),
-        pytest.param(sealed(body_of([changed(6, 0)], [], [b"w"])), id="no slots"),
-        pytest.param(sealed(body_of([changed(7, 1 << 30)], [], [b"w"])), id="credit absurd"),
+        pytest.param(sealed(body_of([changed(6, 1 << 31)], [], [b"w"])), id="in flight absurd"),
+        pytest.param(sealed(body_of([changed(7, 0)], [], [b"w"])), id="no slots"),
+        pytest.param(sealed(body_of([changed(8, 1 << 30)], [], [b"w"])), id="credit absurd"),
+        pytest.param(sealed(body_of([changed(5, 0.0)], [], [b"w"])), id="no share"),
+        pytest.param(sealed(body_of([changed(5, 1.5)], [], [b"w"])), id="share above the whole"),
+        pytest.param(sealed(body_of([changed(9, 1)], [], [b"w"])), id="class index beyond the rows"),
     ],
 )
 def test_hostile_snapshot_with_a_fitting_digest_is_refused(blob: bytes):

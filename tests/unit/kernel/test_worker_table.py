@@ -132,6 +132,9 @@ def test_fleet_that_leaves_and_rejoins_allocates_only_when_it_grows():
         ("set_accepting", (True,)),
         ("set_factor", (1.0,)),
         ("set_bias", (1.0,)),
+        ("set_share", (0.5,)),
+        ("set_class", (0,)),
+        ("class_index", ()),
         ("book", (1.0,)),
         ("settle", (1.0,)),
         ("heard", (1.0,)),
@@ -153,7 +156,7 @@ def test_method_of_a_row_that_is_not_live_raises(table: WorkerTable, method: str
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e16, -1e16])
-@pytest.mark.parametrize("method", ["set_factor", "set_bias", "book", "settle", "heard"])
+@pytest.mark.parametrize("method", ["set_factor", "set_bias", "set_share", "book", "settle", "heard"])
 def test_number_that_is_not_finite_raises_and_changes_nothing(table: WorkerTable, method: str, value: float):
     row = table.join("w", 1, 3, 0.0)
     table.book(row, 1.0)
@@ -163,7 +166,7 @@ def test_number_that_is_not_finite_raises_and_changes_nothing(table: WorkerTable
     assert table.digest() == before
 
 
-@pytest.mark.parametrize("method", ["set_factor", "book", "settle"])
+@pytest.mark.parametrize("method", ["set_factor", "set_share", "book", "settle"])
 def test_negative_number_raises_where_it_has_no_meaning(table: WorkerTable, method: str):
     row = table.join("w", 1, 3, 0.0)
     table.book(row, 1.0)
@@ -210,3 +213,41 @@ def test_column_is_a_copy(table: WorkerTable):
     row = table.join("w", 1, 1, 0.0)
     table.column("factor")[row] = 9.0
     assert table.column("factor")[row] == 1.0
+
+
+def test_class_of_a_row_counts_as_open_while_one_of_its_rows_is(table: WorkerTable):
+    rows = [table.join(f"w{index}", 1, 1, 0.0) for index in range(4)]
+    for row in rows:
+        table.set_class(row, row // 2)
+    assert (table.open_classes, table.open_class, table.open_class_indexes()) == (2, -1, [0, 1])
+    table.book(0, 1.0)
+    assert table.open_classes == 2
+    table.set_accepting(1, False)
+    assert (table.open_classes, table.open_class, table.open_class_indexes()) == (1, 1, [1])
+    table.leave(2)
+    table.set_credit(3, 0)
+    assert (table.open_classes, table.open_class, table.open_class_indexes()) == (0, -1, [])
+    table.settle(0, 1.0)
+    assert (table.open_classes, table.open_class) == (1, 0)
+    table.set_class(0, 3)
+    assert (table.open_classes, table.open_class) == (1, 3)
+
+
+@pytest.mark.parametrize("index", [-1, 2, 10**9])
+def test_class_index_beyond_the_rows_raises_and_changes_nothing(table: WorkerTable, index: int):
+    rows = [table.join(name, 1, 1, 0.0) for name in ("a", "b")]
+    before = table.digest()
+    with pytest.raises(KernelError, match="class index"):
+        table.set_class(rows[0], index)
+    assert table.digest() == before
+
+
+def test_wait_of_a_worker_that_others_use_is_longer_by_their_share(table: WorkerTable):
+    row = table.join("w", 2, 4, 0.0)
+    for _ in range(2):
+        table.book(row, 100.0)
+    assert table.column("wait_ms")[row] == 100.0
+    table.set_share(row, 0.5)
+    assert table.column("wait_ms")[row] == 200.0
+    table.settle(row, 100.0)
+    assert table.column("wait_ms")[row] == 0.0
