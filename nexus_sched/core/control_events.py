@@ -37,6 +37,7 @@ class ControlEvents:
         if settings != former:
             state.forecasts.configure(settings)
             state.placement.configure(settings)
+            state.backlog.configure(settings, state.tasks.values())
             self._grant_credit()
 
     def mode_changed(self, event: ModeChanged) -> None:

@@ -14,7 +14,7 @@ def digest_of(engine: EngineState) -> int:
         engine.epoch,
         len(engine.tasks),
         len(engine.backlog),
-        engine.backlog.predicted_ms,
+        repr(engine.backlog.snapshot()),
         placement.mode,
         placement.rotation,
         placement.round_robin.position,

@@ -82,7 +82,7 @@ class Engine(EngineState):
     @property
     def next_due_ms(self) -> int | None:
         """When the next turn is wanted even without new events, in milliseconds since the epoch; `None`: never."""
-        return None
+        return self.backlog.next_due_ms
 
     def handle(self, events: Sequence[AnyEvent], at_ns: int) -> list[AnyEffect]:
         """Take one turn: apply `events` in order, then place what can be placed.

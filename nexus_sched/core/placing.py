@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from nexus_sched.core.backlog.order import order_key, order_weight
 from nexus_sched.core.decide import decide
 from nexus_sched.core.placement import Choice
 from nexus_sched.core.records import TaskRecord
 from nexus_sched.core.state import EngineState
 from nexus_sched.model.effects import CancelRunning, Dispatch, Retract
+from nexus_sched.model.outcome import Reason
 from nexus_sched.model.settings import PREDICTIVE
 
 DECISIONS_MAX = 256  # in one turn; the store moves at most this many in one commit
@@ -22,24 +24,40 @@ class Placing:
     def place_waiting(self) -> None:
         """Hand out what waits, as far as workers are open and the bound of a turn allows."""
         state = self._state
+        now_ms = state.now_ms
         backlog, table, placement = state.backlog, state.roster.table, state.placement
+        self._keep_time()
+        backlog.begin_turn(now_ms)
         left = DECISIONS_MAX
-        while left and table.open_count and len(backlog):
-            record = backlog.pop()
+        while left and table.open_count and backlog.ready:
+            record = backlog.first(now_ms)
             if record is None:
                 break
-            choice = placement.place(record.task, state.now_ms)
+            choice = placement.place(record.task, now_ms)
             if choice is None:
-                self.queue(record)
-                break
+                backlog.block()
+                continue
+            backlog.take(now_ms)
             self._dispatch(record, choice)
             left -= 1
-        state.more = left == 0 and table.open_count > 0 and len(backlog) > 0
+        state.more = left == 0 and table.open_count > 0 and backlog.ready > 0
+
+    def _keep_time(self) -> None:
+        """Let delayed tasks wait for their turn, and end what has missed a deadline that it insists on."""
+        state = self._state
+        backlog = state.backlog
+        for record in backlog.delayed_due(state.now_ms):
+            self.queue(record)
+        for record in backlog.deadlines_passed(state.now_ms):
+            backlog.remove(record)
+            state.bury(record, Reason.DEADLINE, "", "its deadline passed while it waited")
 
     def _dispatch(self, record: TaskRecord, choice: Choice) -> None:
         state = self._state
         worker = choice.worker
         decision = decide(record, choice, state.forecasts, state.now_ms)
+        if state.backlog.fairness.shared:
+            state.backlog.charge(record)
         state.effects.append(Dispatch(decision, record.place, record.entry))
         record.place = "i:" + worker.name
         record.entry = f"{state.seq}-{state.dispatches}"
@@ -52,13 +70,16 @@ class Placing:
         state.counters["predictive" if choice.policy == PREDICTIVE else "fallback"] += 1
 
     def queue(self, record: TaskRecord) -> None:
-        """Let a task that is in a queue stream wait for its turn."""
+        """Let a task that is in a queue stream wait for its turn, or for the time from which it may have one."""
         state = self._state
+        if record.not_before_ms > state.now_ms:
+            record.mean_ms = -1.0
+            state.backlog.delay(record)
+            return
         prediction = state.forecasts.predict(record.task, state.now_ms)
         record.mean_ms = -1.0 if prediction is None else prediction.mean_ms
-        by_length = state.placement.mode == PREDICTIVE
-        settings = state.settings
-        state.backlog.push(record, settings.order_weight if by_length else 0.0, settings.priority_credit_ms)
+        weight = order_weight(state.settings, state.placement.mode)
+        state.backlog.push(record, order_key(record.task, prediction, weight, state.settings))
 
     def take_back(self) -> None:
         """Ask for what was recalled, as far as the bound of a turn allows."""

@@ -40,6 +40,8 @@ class TaskRecord(Struct, array_like=True, gc=False, eq=False):
     moves: int = 0  # times it was taken back to be placed better
     preemptions: int = 0  # times it gave way to a more urgent task
     preempted_at_ms: int = 0  # the last time
+    charged_ms: float = -1.0  # placed: worker time its tenant was charged for it, -1 if nothing was
+    counted: bool = False  # placed: its limits count it
     pace: float = 1.0  # placed: the worker's pace that its prediction was multiplied by
     gives_way: int = -1  # placed: priority of the task in whose favour it was told to stop, -1 if it was not
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
+from nexus_sched.core.backlog.backlog import BacklogState
 from nexus_sched.core.engine import Engine
 from nexus_sched.core.forecasts import ForecastState
 from nexus_sched.core.predictors.base import PredictorFactory
@@ -48,7 +49,7 @@ class EngineSnapshot(Struct, array_like=True):
     mode: str
     tasks: list[TaskRecord]
     workers: list[WorkerSnapshot]
-    backlog: tuple[int, float]
+    backlog: BacklogState
     retracts: list[tuple[str, int]]
     more: bool
     forecasts: ForecastState
@@ -118,7 +119,7 @@ def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) ->
         engine.roster.restore(_worker_record(worker, engine.tasks) for worker in state.workers)
     except KeyError as error:
         raise SnapshotUnreadable(f"snapshot names a task it does not hold: {error}") from error
-    engine.backlog.restore(state.backlog, engine.tasks.values())
+    engine.backlog.restore(state.backlog, engine.tasks)
     engine.overdue.restore(engine.tasks.values())
     return engine
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
-from nexus_sched.core.backlog import Backlog
+from nexus_sched.core.backlog.backlog import Backlog
 from nexus_sched.core.forecasts import Forecasts
 from nexus_sched.core.overdue import Overdue
 from nexus_sched.core.placement import Placement
@@ -52,6 +52,7 @@ class EngineState:
         self.epoch = 0
         self.roster = Roster()
         self.backlog = Backlog()
+        self.backlog.configure(self.settings, ())
         self.tasks: dict[str, TaskRecord] = {}
         self.forecasts = Forecasts(predictors, self.settings)
         self.placement = Placement(self.roster, self.settings, self.forecasts)
@@ -107,17 +108,18 @@ class EngineState:
         self.counters["dead"] += 1
         self.effects.append(DeadLetter(task_id, reason, attempt, worker, detail, stream, entry))
 
-    def forget(self, record: TaskRecord) -> None:
-        """A task has ended elsewhere."""
+    def forget(self, record: TaskRecord, used_ms: float = 0.0) -> None:
+        """A task has ended elsewhere, after `used_ms` of a worker's time."""
         if record.waiting:
             self.backlog.remove(record)
         else:
-            self.unplace(record)
+            self.unplace(record, used_ms)
         del self.tasks[record.task.id]
 
-    def unplace(self, record: TaskRecord) -> None:
-        """A placed task is no longer with its worker."""
+    def unplace(self, record: TaskRecord, used_ms: float = 0.0) -> None:
+        """A placed task is no longer with its worker, whose time it has used for `used_ms`."""
         if record.stop_entry:
             self.effects.append(Discard(record.place, record.stop_entry))
             record.stop_entry = ""
         self.roster.settle(record)
+        self.backlog.settle(record, used_ms)

@@ -13,6 +13,7 @@ Facts that do not fit (a repeat, a late completion) are expected: they are count
 
 from __future__ import annotations
 
+from nexus_sched.core.delays import backoff_ms
 from nexus_sched.core.forecasts import PINNED, TOLERANCE
 from nexus_sched.core.lifecycle import why_not_again
 from nexus_sched.core.placing import Placing
@@ -53,6 +54,8 @@ class TaskEvents:
                 state.effects.append(Discard(stream, event.entry))
             return
         record = TaskRecord(task, stream, event.entry)
+        if task.asks is not None:
+            record.not_before_ms = task.asks.not_before_ms
         state.tasks[task.id] = record
         state.counters["submitted"] += 1
         self._placing.queue(record)
@@ -78,7 +81,7 @@ class TaskEvents:
             if (record.place, record.entry) != ("q:r", event.entry):
                 state.effects.append(Discard("q:r", event.entry))
             return
-        state.unplace(record)
+        state.unplace(record, max(0.0, float(state.now_ms - record.placed_ms)) if event.started else 0.0)
         record.place, record.entry = "q:r", event.entry
         state.counters["reclaimed"] += 1
         if event.started:
@@ -90,6 +93,10 @@ class TaskEvents:
             return
         reason = why_not_again(record, state.settings.worker_killer_deaths)
         if reason is None:
+            if event.reason is Reason.RUN_FAILED:
+                record.retries += 1
+                record.avoid = event.worker
+                record.not_before_ms = state.now_ms + backoff_ms(record, state.settings)
             self._placing.queue(record)
         else:
             state.bury(record, reason, event.worker, f"taken back: {event.reason.value}")
@@ -115,7 +122,7 @@ class TaskEvents:
             state.counters["cancelled"] += 1
         else:
             state.counters["failed"] += 1
-        state.forget(record)
+        state.forget(record, event.run_ms if 0.0 <= event.run_ms <= DURATION_MS_MAX else 0.0)
 
     def _learn(self, record: TaskRecord, event: TaskFinished, worker: WorkerRecord | None, *, on_time: bool) -> None:
         state = self._state

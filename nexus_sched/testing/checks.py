@@ -47,9 +47,10 @@ def bookings_differ(engine: Engine) -> list[str]:
 
 def conserves_work(engine: Engine) -> list[str]:
     """No worker is open while a task waits, unless the turn's budget was spent."""
-    if engine.ready or not len(engine.backlog) or not engine.roster.table.open_count:
+    if engine.ready or not engine.roster.table.open_count:
         return []
-    return [f"{len(engine.backlog)} tasks wait and {engine.roster.table.open_count} workers are open"]
+    waiting = sum(record.waiting and record.not_before_ms <= engine.now_ms for record in engine.tasks.values())
+    return [f"{waiting} tasks wait and {engine.roster.table.open_count} workers are open"] if waiting else []
 
 
 def pointers(shard: MemoryShard) -> Counter[str]:

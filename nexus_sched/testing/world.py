@@ -274,7 +274,7 @@ class World:
             if not actor.up or self._chance(0.5):
                 self.register(actor)
         for _ in range(rounds_max):
-            self.now_ms += 10
+            self.now_ms = max(self.now_ms + 10, self.engine.next_due_ms or 0)
             for name in list(self.reaping):
                 self.reap(name)
             events, cursors = self.read(everything=True)

@@ -8,11 +8,15 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexus_sched.core.backlog import STALE_MIN, Backlog
+from nexus_sched.core.backlog.backlog import Backlog
+from nexus_sched.core.backlog.lane import STALE_MIN
+from nexus_sched.core.backlog.order import order_key
 from nexus_sched.core.records import TaskRecord
-from nexus_sched.testing.builders import task
+from nexus_sched.model.settings import EngineSettings
+from nexus_sched.testing.builders import prediction, task
 
 CREDIT_MS = 10_000.0
+SETTINGS = EngineSettings(priority_credit_ms=CREDIT_MS)
 
 
 def record(task_id: str, *, at_ms: int = 0, priority: int = 5, mean_ms: float = -1.0) -> TaskRecord:
@@ -21,22 +25,29 @@ def record(task_id: str, *, at_ms: int = 0, priority: int = 5, mean_ms: float = 
     return made
 
 
-def filled(*records: TaskRecord, weight: float = 1.0) -> Backlog:
-    backlog = Backlog()
+def push(backlog: Backlog, *records: TaskRecord, weight: float = 1.0, settings: EngineSettings = SETTINGS) -> None:
     for each in records:
-        backlog.push(each, weight, CREDIT_MS)
+        told = prediction(each.mean_ms) if each.mean_ms > 0.0 else None
+        backlog.push(each, order_key(each.task, told, weight, settings))
+
+
+def filled(*records: TaskRecord, weight: float = 1.0, settings: EngineSettings = SETTINGS) -> Backlog:
+    backlog = Backlog()
+    backlog.configure(settings, ())
+    push(backlog, *records, weight=weight, settings=settings)
     return backlog
 
 
-def drained(backlog: Backlog) -> list[str]:
+def drained(backlog: Backlog, now_ms: int = 0) -> list[str]:
     names = []
-    while (each := backlog.pop()) is not None:
+    while (each := backlog.first(now_ms)) is not None:
+        backlog.take(now_ms)
         names.append(each.task.id)
     return names
 
 
-def test_pop_of_an_empty_backlog_gives_none():
-    assert Backlog().pop() is None
+def test_empty_backlog_has_no_first():
+    assert Backlog().first(0) is None
 
 
 def test_equals_go_in_order_of_entry():
@@ -79,7 +90,7 @@ def test_removed_task_is_never_popped_and_may_enter_again():
     backlog = filled(first, second)
     backlog.remove(first)
     assert len(backlog) == 1
-    backlog.push(first, 1.0, CREDIT_MS)
+    push(backlog, first)
     assert drained(backlog) == ["b", "a"]
 
 
@@ -97,9 +108,10 @@ def test_removed_tasks_do_not_pile_up():
     backlog = filled(record("stays"))
     for number in range(10_000):
         gone = record(f"t{number}", at_ms=1)
-        backlog.push(gone, 1.0, CREDIT_MS)
+        push(backlog, gone)
         backlog.remove(gone)
-    assert len(backlog._heap) <= STALE_MIN + 4
+    (lane,) = backlog._lanes.values()
+    assert len(lane.heap) <= STALE_MIN + 4
     assert drained(backlog) == ["stays"]
 
 
@@ -113,10 +125,9 @@ def test_restored_backlog_pops_in_the_same_order():
     for each in random.sample(list(records.values()), 100):
         backlog.remove(each)
         if random.random() < 0.3:
-            backlog.push(each, 1.0, CREDIT_MS)
+            push(backlog, each)
     state = backlog.snapshot()
-    copies = [copy(each) for each in records.values()]
     other = Backlog()
-    other.restore(state, copies)
+    other.restore(state, {each.task.id: copy(each) for each in records.values()})
     assert other.snapshot() == state
     assert drained(other) == drained(backlog)
