@@ -13,7 +13,7 @@ from nexus_sched.client import AsyncClient, Client
 from nexus_sched.client.estimate import estimate_of
 from nexus_sched.errors import AnswerMissing, TaskUnknown
 from nexus_sched.model.command import Ask, decode_command
-from nexus_sched.model.effects import AnyEffect, Answered, Estimated
+from nexus_sched.model.effects import Answered, AnyEffect, Estimated
 from nexus_sched.model.eta import NO_ESTIMATE, Eta
 from nexus_sched.model.question import AskEta
 from nexus_sched.model.task import TaskSpec
