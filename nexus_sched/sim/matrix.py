@@ -14,10 +14,9 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from nexus_sched.errors import InvalidInput
-from nexus_sched.model.task import PRIORITY_DEFAULT, Task
 from nexus_sched.sim.arrivals import poisson_ms, random_stream
 from nexus_sched.sim.task_types import PREDICTABLE_SIGMA_MAX
-from nexus_sched.sim.workload import FleetWorker, Truth, Workload, capacity_per_ms
+from nexus_sched.sim.workload import FleetWorker, Truth, Workload, capacity_per_ms, make_tasks
 from nexus_sched.traces import TraceRow, read_trace
 from nexus_sched.units import MS_PER_S
 
@@ -104,13 +103,9 @@ def matrix_workload(
     rows = random_stream(seed, "instances").integers(len(ones), size=tasks)
     arrivals = poisson_ms(tasks, rate, random_stream(seed, "arrivals")).tolist()
     type_of = matrix.type_of[rows].tolist()
-    columns = zip(type_of, matrix.payload_bytes[rows].tolist(), arrivals, strict=True)
     return Workload(
         scenario=matrix.name,
-        tasks=[
-            Task(str(number), matrix.types[kind], PRIORITY_DEFAULT, payload_bytes, int(arrival_ms))
-            for number, (kind, payload_bytes, arrival_ms) in enumerate(columns)
-        ],
+        tasks=make_tasks(matrix.types, type_of, matrix.payload_bytes[rows].tolist(), arrivals),
         arrivals_ms=arrivals,
         types=matrix.types,
         type_of=type_of,

@@ -19,11 +19,10 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from nexus_sched.errors import InvalidInput
-from nexus_sched.model.task import PRIORITY_DEFAULT, Task
 from nexus_sched.sim.arrivals import poisson_ms, random_stream, stretched_ms
 from nexus_sched.sim.matrix import PARTS
 from nexus_sched.sim.task_types import PREDICTABLE_SIGMA_MAX
-from nexus_sched.sim.workload import FleetWorker, Truth, Workload, capacity_per_ms
+from nexus_sched.sim.workload import FleetWorker, Truth, Workload, capacity_per_ms, make_tasks
 from nexus_sched.traces import TraceRow, read_trace
 from nexus_sched.units import MS_PER_S
 
@@ -89,13 +88,9 @@ def recorded_workload(
     if arrivals is None:
         arrivals = poisson_ms(count, rate, random_stream(seed, "arrivals"))
     type_of, at_ms = recording.type_of.tolist(), arrivals.tolist()
-    columns = zip(type_of, recording.payload_bytes.tolist(), at_ms, strict=True)
     return Workload(
         scenario=recording.name,
-        tasks=[
-            Task(str(number), recording.types[kind], PRIORITY_DEFAULT, payload_bytes, int(arrival_ms))
-            for number, (kind, payload_bytes, arrival_ms) in enumerate(columns)
-        ],
+        tasks=make_tasks(recording.types, type_of, recording.payload_bytes.tolist(), at_ms),
         arrivals_ms=at_ms,
         types=recording.types,
         type_of=type_of,

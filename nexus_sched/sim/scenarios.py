@@ -24,11 +24,20 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from nexus_sched.model.task import PRIORITY_DEFAULT, Task
 from nexus_sched.model.terms import Terms
 from nexus_sched.sim.arrivals import STEADY, poisson_ms, random_stream
 from nexus_sched.sim.task_types import MIX, SHORT, DrawnTasks, TaskType, draw_tasks
-from nexus_sched.sim.workload import Fault, FleetWorker, Spell, Truth, Warmth, Workload, capacity_per_ms
+from nexus_sched.sim.workload import (
+    ASKS,
+    Fault,
+    FleetWorker,
+    Spell,
+    Truth,
+    Warmth,
+    Workload,
+    capacity_per_ms,
+    make_tasks,
+)
 
 SPEED_SIGMA = 0.35  # of ln slowness
 BURST_LEVELS = (1.5, 0.5) * 5  # times the load, in turns
@@ -105,7 +114,7 @@ def _tenants(name: str, size: Size, seed: int) -> Workload:
     names = [HEAVY_TENANT] * heavy_count + [MODEST_TENANTS[place] for place in whose.tolist()]
     arrivals_ms = np.concatenate([heavy_ms, modest_ms])
     order = np.argsort(arrivals_ms, kind="stable")
-    asks = [Terms(tenant=names[place]) for place in order.tolist()]
+    asks = [Terms(tenant=names[place], eta=True) for place in order.tolist()]
     return _finished(draft, arrivals_ms[order], asks=asks)
 
 
@@ -120,7 +129,7 @@ def _affinity(name: str, size: Size, seed: int) -> Workload:
     keyed = random.random(size.tasks) < KEYED_SHARE
     cold_ms = COLD_SHARE * float(draft.drawn.durations_ms.mean())
     asks = [
-        Terms(affinity=f"key-{key}", affinity_ms=cold_ms) if has_key else None
+        Terms(affinity=f"key-{key}", affinity_ms=cold_ms, eta=True) if has_key else ASKS
         for key, has_key in zip(keys.tolist(), keyed.tolist(), strict=True)
     ]
     return _finished(draft, arrivals_ms, asks=asks, warmth=Warmth(cold_ms, WARM_KEYS))
@@ -163,24 +172,20 @@ def _finished(
     draft: _Draft,
     arrivals_ms: NDArray[np.float64],
     *,
-    asks: Sequence[Terms | None] | None = None,
+    asks: Sequence[Terms] | None = None,
     spells: Sequence[Spell] = (),
     faults: Sequence[Fault] = (),
     warmth: Warmth | None = None,
     rtt_ms: float = RTT_MS,
 ) -> Workload:
     drawn, mix = draft.drawn, draft.mix
-    terms = asks or [None] * len(arrivals_ms)
-    columns = zip(drawn.types.tolist(), drawn.payload_bytes.tolist(), arrivals_ms.tolist(), terms, strict=True)
+    types, type_of, at_ms = [kind.name for kind in mix], drawn.types.tolist(), arrivals_ms.tolist()
     return Workload(
         scenario=draft.name,
-        tasks=[
-            Task(str(number), mix[kind].name, PRIORITY_DEFAULT, payload_bytes, int(arrived_ms), asks=asked)
-            for number, (kind, payload_bytes, arrived_ms, asked) in enumerate(columns)
-        ],
-        arrivals_ms=arrivals_ms.tolist(),
-        types=[kind.name for kind in mix],
-        type_of=drawn.types.tolist(),
+        tasks=make_tasks(types, type_of, drawn.payload_bytes.tolist(), at_ms, asks),
+        arrivals_ms=at_ms,
+        types=types,
+        type_of=type_of,
         predictable=[kind.predictable for kind in mix],
         workers=draft.workers,
         truth=Truth(_table(mix), drawn.types, drawn.durations_ms, draft.workers, spells),

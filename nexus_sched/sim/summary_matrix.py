@@ -62,17 +62,6 @@ def draw_matrix(path: Path, seed: int, instances: int = INSTANCES) -> Matrix:
     )
 
 
-def write_matrix(matrix: Matrix, path: Path) -> None:
-    """The matrix in the long form that `read_matrix` takes."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        rows = csv.writer(stream, lineterminator="\n")
-        rows.writerow(("instance", "task_type", "payload_size", "worker_class", "duration_s"))
-        for number, durations_ms in enumerate(matrix.durations_ms.tolist()):
-            kind, size = matrix.types[matrix.type_of[number]], int(matrix.payload_bytes[number])
-            for name, duration_ms in zip(matrix.classes, durations_ms, strict=True):
-                rows.writerow((f"instance-{number}", kind, size, name, repr(duration_ms / MS_PER_S)))
-
-
 def _read(path: Path) -> Cells:
     cells: Cells = {}
     try:

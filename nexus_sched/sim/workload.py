@@ -13,7 +13,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from nexus_sched.model.task import Task
+from nexus_sched.model.task import PRIORITY_DEFAULT, Task
+from nexus_sched.model.terms import Terms
+
+ASKS = Terms(eta=True)  # every simulated task wants to know when it will end
 
 
 class FleetWorker(Struct, frozen=True):
@@ -118,3 +121,20 @@ def capacity_per_ms(
     """Tasks that the fleet ends in a millisecond if no slot is ever idle: the sum over workers of slots / mean time."""
     means_ms = (scales[:, None] * table[rows]).mean(axis=0)  # by column
     return float(sum(each.slots / (means_ms[each.column] * each.slowness) for each in workers))
+
+
+def make_tasks(
+    types: Sequence[str],
+    type_of: Sequence[int],
+    payload_bytes: Sequence[int],
+    arrivals_ms: Sequence[float],
+    asks: Sequence[Terms] | None = None,
+) -> list[Task]:
+    """The tasks of a workload from its columns; without `asks` they ask for nothing but an estimate."""
+    terms = asks or [ASKS] * len(type_of)
+    return [
+        Task(str(number), types[kind], PRIORITY_DEFAULT, size, int(arrival_ms), asks=asked)
+        for number, (kind, size, arrival_ms, asked) in enumerate(
+            zip(type_of, payload_bytes, arrivals_ms, terms, strict=True)
+        )
+    ]

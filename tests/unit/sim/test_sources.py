@@ -13,8 +13,9 @@ from nexus_sched.sim.matrix import matrix_workload, read_matrix
 from nexus_sched.sim.options import SimulationOptions
 from nexus_sched.sim.recorded import read_recording, recorded_workload
 from nexus_sched.sim.scenarios import SCENARIOS, Size, generate
-from nexus_sched.sim.summary_matrix import draw_matrix, is_summary, write_matrix
+from nexus_sched.sim.summary_matrix import draw_matrix, is_summary
 from tests.structure.sources import ROOT
+from tests.unit.sim.workloads import write_matrix
 
 SUMMARY = ROOT / "../shared/traces/azure_vm_type_class_matrix.csv"
 HEADER = "instance,task_type,payload_size,worker_class,duration_s\n"

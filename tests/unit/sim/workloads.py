@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from nexus_sched.model.effects import AnyEffect
 from nexus_sched.model.events import AnyEvent
 from nexus_sched.model.task import PRIORITY_DEFAULT, Task
+from nexus_sched.sim.matrix import Matrix
 from nexus_sched.sim.workload import Fault, FleetWorker, Spell, Truth, Warmth, Workload
 
 
@@ -66,3 +69,14 @@ class Scripted:
     def handle(self, events: Sequence[AnyEvent], at_ns: int) -> list[AnyEffect]:
         self.heard.append((at_ns / 1e6, list(events)))
         return self._answers.pop(0) if self._answers else []
+
+
+def write_matrix(matrix: Matrix, path: Path) -> None:
+    """The matrix in the long form that `read_matrix` takes."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        rows = csv.writer(stream, lineterminator="\n")
+        rows.writerow(("instance", "task_type", "payload_size", "worker_class", "duration_s"))
+        for number, durations_ms in enumerate(matrix.durations_ms.tolist()):
+            kind, size = matrix.types[matrix.type_of[number]], int(matrix.payload_bytes[number])
+            for name, duration_ms in zip(matrix.classes, durations_ms, strict=True):
+                rows.writerow((f"instance-{number}", kind, size, name, repr(duration_ms / 1_000.0)))
