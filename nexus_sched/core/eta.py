@@ -1,15 +1,15 @@
 """When a task will start and finish, from the placement that this very engine makes.
 
-At submission, for tasks that ask (`terms.eta`), at the end of the turn in which they arrived: most have been placed by
-then, and the estimate is the chosen worker's wait plus the prediction for that worker. Those that wait get the time until
-the order comes to them (`core.eta_queue`), what tasks that waited then lie in an inbox, and a run on no worker in
-particular. What comes out is calibrated, and judged when the task ends (`core.eta_calibration`).
+At submission, for tasks that ask (`terms.eta`), at the end of the turn in which they arrived: most have been placed
+by then, and the estimate is the chosen worker's wait plus the prediction for that worker. Those that wait get the time
+until the order comes to them (`core.eta_queue`), what tasks that waited then lie in an inbox, and a run on no worker
+in particular. What comes out is calibrated, and judged when the task ends (`core.eta_calibration`).
 
-An estimate is made anew when the task is placed after all, runs longer than predicted, or is taken back, and told again if
-its end has moved by more than a quarter of what remained. A type that never ran has no estimate, and nothing is made up.
+An estimate is made anew when the task is placed after all, runs longer than predicted, or is taken back, and told
+again if its end has moved by more than a quarter of what remained. A type that never ran has no estimate.
 
-Law: a task that does not ask costs nothing here, and one that asks changes no decision; except that a task with a strict
-deadline that is hopeless is refused when it arrives. What is kept of a task that has ended is swept out now and then.
+Law: a task that does not ask costs nothing here, and one that asks changes no decision; except that a task with a
+strict deadline that is hopeless is refused when it arrives. What is kept of a task that has ended is swept out.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Etas:
                 self.queue.sleep()
                 state.backlog.listener = None
             else:
-                self.queue.turn(len(state.backlog), self._slots(), state.now_ms)
+                self.queue.turn(state.backlog.ready, self._slots(), state.now_ms)
 
     def _tell(self, record: TaskRecord) -> None:
         state, task_id = self._state, record.task.id
@@ -223,7 +223,7 @@ class Etas:
             return None
         held_ms = float(max(0, record.not_before_ms - state.now_ms))
         wait_ms = 0.0
-        if len(state.backlog) > state.roster.table.open_count:
+        if record.ticket > 0 and state.backlog.ready > state.roster.table.open_count:
             wait_ms = queue.wait_ms(record.key, self._slots(), state.now_ms)
         landing_ms = max(0.0, queue.state.landing_p50_ms)
         landing_spread_ms = max(0.0, queue.state.landing_p80_ms) - landing_ms
@@ -263,7 +263,7 @@ def _own(prediction: TaskPrediction | None) -> TaskPrediction | None:
 
 
 def _sum(prediction: TaskPrediction, start_ms: float, spread80_ms: float, spread95_ms: float, way: int) -> Raw:
-    """A wait and a run behind it. They err independently, so the spread of the sum is the root of the summed squares."""
+    """A wait and a run behind it. They err independently: the spread of the sum is the root of the summed squares."""
     run80_ms = max(0.0, prediction.p80_ms - prediction.p50_ms)
     run95_ms = max(run80_ms, prediction.p95_ms - prediction.p50_ms)
     return Raw(
@@ -280,7 +280,7 @@ def _sum(prediction: TaskPrediction, start_ms: float, spread80_ms: float, spread
 
 
 def _before(worker: WorkerRecord, record: TaskRecord, now_ms: int) -> tuple[float, float] | None:
-    """Median and spread to p95 of the time until a slot is free for a task; `None` if it has one. See `core.freeing`."""
+    """Median and spread to p95 of the time until a task has a slot, as in `core.freeing`; `None` if it has one."""
     slots = [(0.0, 0.0)] * worker.slots
     for index, other in enumerate(worker.placed.values()):
         if other is record:

@@ -1,14 +1,15 @@
 """Keeps estimates honest: as many tasks end by their p50, p80 and p95 as these names promise.
 
-What the engine computes (`Raw`) is corrected by three numbers, one set for each way in which a task comes to its worker,
-because they err differently: placed on a free slot, placed behind others, waited in the queue.
+What the engine computes (`Raw`) is corrected by three numbers, one set for each way in which a task comes to its
+worker, because they err differently: placed on a free slot, placed behind others, waited in the queue.
     finish p50 = raw p50 + shift * (raw p80 - raw p50)
     finish p80 = p50 + wide80 * (raw p80 - raw p50), p95 alike
 All corrections are in units of the spread, so that what is sure stays as it is when wide types are corrected: with a
 factor on the p50 instead, types of a tenth noise lost ten points of their hits to those of a half.
+
 After every end each of them moves by a small step so that its quantile is met (adaptive conformal: `ln s += gain *
-(miss - nominal)`, prediction.md; here as a product, which needs no logarithm). Judged is what would be said now, not what
-was said then: so a long queue of estimates that are not due yet does not make the corrections swing.
+(miss - nominal)`, prediction.md; here as a product, which needs no logarithm). Judged is what would be said now, not
+what was said then: so a long queue of estimates that are not due yet does not make the corrections swing.
 """
 
 from __future__ import annotations

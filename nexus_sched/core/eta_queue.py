@@ -1,13 +1,13 @@
 """How long a waiting task will wait: the work before it in the order, and how fast the pool works it off.
 
 The queue hands out the smallest key first (`core.backlog`), so a task waits for all work with a smaller key: what is
-there, and what will arrive. A task that arrives after `s` ms overtakes one of key K if its own key is smaller, that is if
-its offset (key minus arrival: c * predicted - priority credit) is below K - now - s; the longer a task waits, the fewer
-can overtake it. With `L(d)` the work that arrives per ms with an offset below `d`, and `R` the work that leaves the queue
-per ms, the wait is the first `s` at which
+there, and what will arrive. A task that arrives after `s` ms overtakes one of key K if its own key is smaller, that is
+if its offset (key minus arrival: c * predicted - priority credit) is below K - now - s; the longer a task waits, the
+fewer can overtake it. With `L(d)` the work that arrives per ms with an offset below `d`, and `R` the work that leaves
+the queue per ms, the wait is the first `s` at which
     work before it + integral over u < s of L(K - now - u) - R * s = 0,
 a walk down the buckets of L. L and R are measured over the last seconds: R holds whatever paces, failures and overruns
-there are, and L holds the mix of tasks.
+there are, and L holds the mix of tasks. Shares of tenants and limits are not modelled; calibration sees what they do.
 
 Law: nothing is kept, and nothing costs anything, unless estimates were asked for in the last minute. Sums are integers
 (microseconds of work), so they do not depend on the order in which they were made. All of it follows from the waiting
@@ -212,7 +212,7 @@ class EtaQueue:
         self.state = state
         self._entries, self._coarse, self._fine = {}, {}, {}
         for record in waiting:
-            if record.ticket:
+            if record.ticket > 0:  # a delayed one is in no order yet
                 self.entered(record)
         self._left = 0
 

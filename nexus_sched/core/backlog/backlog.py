@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
 from itertools import count
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -40,6 +41,16 @@ class BacklogState(Struct, array_like=True):
     parked: list[tuple[str, int, int]]  # (first task of a lane, which of its gates, until; 0: until something ends)
 
 
+class BacklogListener(Protocol):
+    """Whoever wants to know what stands in the order; key and mean of a record are the same in both calls."""
+
+    def entered(self, record: TaskRecord) -> None:
+        """A task stands in the order from now on, or again."""
+
+    def left(self, record: TaskRecord) -> None:
+        """It does not any more."""
+
+
 class Backlog:
     """All waiting tasks of a pool."""
 
@@ -50,6 +61,7 @@ class Backlog:
         self.ready = 0  # tasks that stand in the order, not delayed
         self._delayed = 0
         self._tickets = 0
+        self.listener: BacklogListener | None = None
         self._clear()
 
     def _clear(self) -> None:
@@ -116,6 +128,8 @@ class Backlog:
         if lane is None:
             lane = self._lane_of(task)
         self.ready += 1
+        if self.listener is not None:
+            self.listener.entered(record)
         self._levels[task.priority] += 1
         first = lane.push(record)
         if lane.count == 1:
@@ -143,6 +157,8 @@ class Backlog:
     def _leave(self, lane: Lane, record: TaskRecord) -> None:
         record.ticket = 0
         self.ready -= 1
+        if self.listener is not None:
+            self.listener.left(record)
         self._levels[record.task.priority] -= 1
         if record.mean_ms > 0.0:
             self.predicted_ms = max(0.0, self.predicted_ms - record.mean_ms) if self.ready else 0.0
