@@ -37,6 +37,7 @@ class ControlEvents:
         if settings != former:
             state.forecasts.configure(settings)
             state.placement.configure(settings)
+            state.ejection.configure(settings.worker_breaker)
             state.backlog.configure(settings, state.tasks.values())
             self._grant_credit()
 

@@ -25,6 +25,10 @@ def digest_of(engine: EngineState) -> int:
         "" if forecasts.shadow is None else forecasts.shadow.name,
         sorted((pin.task_type, repr(pin)) for pin in forecasts.pins.values()),
         tuple(engine.retracts),
+        repr(engine.ejection.snapshot()),
+        tuple(engine.cordons),
+        (tuple(engine.late), engine.next_look_ms, engine.look_wanted),
+        tuple((worker.name, repr(worker.drift)) for worker in engine.roster.ring if worker.drift is not None),
         sorted(engine.counters.items()),
     )
     seed = digest64(repr(scalars).encode(), forecasts.digest())

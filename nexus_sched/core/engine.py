@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from nexus_sched.core.answers import Answers
 from nexus_sched.core.control_events import ControlEvents
 from nexus_sched.core.digest import digest_of
 from nexus_sched.core.placing import Placing
 from nexus_sched.core.predictors.base import PredictorFactory
+from nexus_sched.core.reaction import Reactions
 from nexus_sched.core.state import EngineState
 from nexus_sched.core.task_events import TaskEvents
 from nexus_sched.core.worker_events import WorkerEvents
@@ -30,16 +32,20 @@ from nexus_sched.model.events import (
     ModeChanged,
     PredictorChosen,
     PredictorOverran,
+    QuestionAsked,
     SettingsChanged,
     TaskFinished,
     TaskReclaimed,
     TaskRefused,
     TaskSubmitted,
     TaskVanished,
+    WorkerCordoned,
     WorkerJoined,
     WorkerLeft,
     WorkerReported,
+    WorkerResumed,
     WorkerSuspected,
+    WorkerTripped,
     WorkerTrusted,
 )
 from nexus_sched.model.settings import EngineSettings
@@ -52,7 +58,10 @@ class Engine(EngineState):
     def __init__(self, predictors: Mapping[str, PredictorFactory], settings: EngineSettings | None = None) -> None:
         super().__init__(predictors, settings)
         self._placing = placing = Placing(self)
-        tasks, workers, control = TaskEvents(self, placing), WorkerEvents(self), ControlEvents(self)
+        self._reactions = Reactions(self)
+        self._answers = Answers(self)
+        self._workers = workers = WorkerEvents(self)
+        tasks, control = TaskEvents(self, placing, self._reactions), ControlEvents(self)
         self._handlers: dict[type[Event], Callable[..., None]] = {
             EpochBegan: control.epoch_began,
             TaskSubmitted: tasks.submitted,
@@ -66,6 +75,10 @@ class Engine(EngineState):
             WorkerLeft: workers.left,
             WorkerSuspected: workers.suspected,
             WorkerTrusted: workers.trusted,
+            WorkerCordoned: workers.cordoned,
+            WorkerResumed: workers.resumed,
+            WorkerTripped: workers.tripped,
+            QuestionAsked: self._answers.asked,
             ModeChanged: control.mode_changed,
             SettingsChanged: control.settings_changed,
             PredictorOverran: control.predictor_overran,
@@ -82,7 +95,8 @@ class Engine(EngineState):
     @property
     def next_due_ms(self) -> int | None:
         """When the next turn is wanted even without new events, in milliseconds since the epoch; `None`: never."""
-        return self.backlog.next_due_ms
+        sources = (self.backlog.next_due_ms, self.ejection.due_ms(), self._reactions.due_ms())
+        return min((due_ms for due_ms in sources if due_ms is not None), default=None)
 
     def handle(self, events: Sequence[AnyEvent], at_ns: int) -> list[AnyEffect]:
         """Take one turn: apply `events` in order, then place what can be placed.
@@ -99,10 +113,16 @@ class Engine(EngineState):
         for event in events:
             handlers[type(event)](event)
         self.counters["overdue"] += self.overdue.correct(self.tasks, self.roster, self.now_ms)
+        if self.overdue.late:
+            self._reactions.note(self.overdue.late)
+        self._workers.settle()
         placing = self._placing
         placing.place_waiting()
+        self._reactions.look()
         placing.take_back()
         placing.send_stops()
+        if self.questions:
+            self._answers.give()
         return effects
 
     def digest(self) -> int:

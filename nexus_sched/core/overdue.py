@@ -8,7 +8,7 @@ again; then it is looked at again when that has passed, so a task is corrected a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from heapq import heappop, heappush
+from heapq import heappop, heappush, nsmallest
 
 from nexus_sched.core.records import TaskRecord
 from nexus_sched.core.roster import Roster
@@ -22,12 +22,13 @@ class Overdue:
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, str, int]] = []
+        self.late: list[TaskRecord] = []  # corrected by the last call of `correct`
 
     def watch(self, record: TaskRecord, wait_ms: float, now_ms: int) -> None:
         """A task has been placed and is expected to start in `wait_ms`; without a prediction nothing is watched."""
         record.placed_ms = now_ms
         record.due_ms = 0
-        record.overdue = False
+        record.overdue = record.straggling = False
         if record.prediction is not None:
             record.placed_ms = now_ms + round(wait_ms)
             record.due_ms = record.placed_ms + max(1, round(record.booked_ms))
@@ -39,6 +40,7 @@ class Overdue:
             self._heap = []
             self.restore(tasks.values())
         heap, fresh = self._heap, 0
+        self.late = []
         while heap and heap[0][0] < now_ms:
             due_ms, task_id, attempt = heappop(heap)
             record = tasks.get(task_id)
@@ -47,11 +49,43 @@ class Overdue:
             passed_ms = now_ms - record.placed_ms
             fresh += not record.overdue
             record.overdue = True
+            self.late.append(record)
             total_ms = passed_ms * (1.0 + REMAINING_SHARE)
             roster.rebook(record, total_ms)
             record.due_ms = record.placed_ms + max(round(total_ms), passed_ms + 1)
             heappush(heap, (record.due_ms, task_id, attempt))
         return fresh
+
+    def due_ms(self, tasks: Mapping[str, TaskRecord]) -> int | None:
+        """When the next task becomes overdue, or more so; what has ended in the meantime is dropped on the way."""
+        heap = self._heap
+        while heap:
+            due_ms, task_id, attempt = heap[0]
+            record = tasks.get(task_id)
+            if record is not None and not record.waiting and (record.attempt, record.due_ms) == (attempt, due_ms):
+                return due_ms + 1
+            heappop(heap)
+        return None
+
+    def resume(self, record: TaskRecord) -> None:
+        """Watch a copy that has become the task's only run; until then nobody depends on when it ends."""
+        record.due_ms = record.placed_ms + max(1, round(record.booked_ms))
+        heappush(self._heap, (record.due_ms, record.task.id, record.attempt))
+
+    def soonest_ms(self, tasks: Mapping[str, TaskRecord], index: int) -> int:
+        """When the `index`-th of all placed tasks is expected to end, in milliseconds since the epoch; 0 if fewer are.
+
+        Looks at all of them.
+        """
+        valid = (
+            due_ms
+            for due_ms, task_id, attempt in self._heap
+            if (record := tasks.get(task_id)) is not None
+            and not record.waiting
+            and (record.attempt, record.due_ms) == (attempt, due_ms)
+        )
+        soonest = nsmallest(index + 1, valid)
+        return soonest[index] if len(soonest) > index else 0
 
     def restore(self, records: Iterable[TaskRecord]) -> None:
         """Watch all that are placed: of a snapshot, or to be rid of what has ended."""

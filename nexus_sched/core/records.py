@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from nexus_sched.core.pace import PaceDrift
+from nexus_sched.core.worker_breaker import WorkerBreaker
 from nexus_sched.model.prediction import TaskPrediction
 from nexus_sched.model.task import Task
 
@@ -44,6 +46,8 @@ class TaskRecord(Struct, array_like=True, gc=False, eq=False):
     counted: bool = False  # placed: its limits count it
     pace: float = 1.0  # placed: the worker's pace that its prediction was multiplied by
     gives_way: int = -1  # placed: priority of the task in whose favour it was told to stop, -1 if it was not
+    recalled: int = 0  # the attempt that was asked back to be placed better
+    straggling: bool = False  # placed: has run far longer than was predicted, and that was said
 
     @property
     def waiting(self) -> bool:
@@ -56,14 +60,28 @@ class TaskRecord(Struct, array_like=True, gc=False, eq=False):
         return "" if self.waiting else self.place[2:]
 
 
+class Cordon(Struct, array_like=True):
+    """What an operator decided of a worker; it holds for the name, through restarts, until it is resumed."""
+
+    drain: bool
+    reason: str
+    actor: str
+    at_ms: int
+
+
 class WorkerRecord:
     """A live worker, in plain Python: what the fallback policies see (`fallback.candidate`)."""
 
     __slots__ = (
         "accepting",
+        "breaker",
+        "broken",
+        "bucket_until_ms",
+        "cordoned",
         "class_index",
         "credit",
         "draining",
+        "drift",
         "factor",
         "heard_at_ms",
         "in_flight",
@@ -72,10 +90,15 @@ class WorkerRecord:
         "pace",
         "pace_samples",
         "placed",
+        "ramp",
+        "ramp_from_ms",
         "row",
+        "runs",
+        "runs_before",
         "samples",
         "slots",
         "suspect",
+        "trial",
         "worker_class",
     )
 
@@ -89,6 +112,16 @@ class WorkerRecord:
         self.accepting = True
         self.draining = False
         self.suspect = False
+        self.cordoned = False  # an operator wants it to take nothing new
+        self.broken = False  # its breaker is open, and counts
+        self.trial = 0  # tasks it may hold while its breaker is half-open, 0: no bound
+        self.ramp = 0  # the same while it starts slowly
+        self.ramp_from_ms = 0  # since when it does
+        self.runs = 0  # that ended in the current half of the breaker's window
+        self.runs_before = 0  # in the half before that
+        self.bucket_until_ms = 0  # when the current half ends
+        self.breaker: WorkerBreaker | None = None  # since its first failure, until that is long past
+        self.drift: PaceDrift | None = None  # since a run that was far from its prediction
         self.in_flight = 0
         self.heard_at_ms = 0
         self.class_index = 0  # dense, see `core.worker_classes`

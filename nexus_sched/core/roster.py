@@ -19,6 +19,7 @@ FACTOR_ALPHA = 0.05
 FACTOR_MIN, FACTOR_MAX = 0.05, 20.0
 FACTOR_PRIOR_SAMPLES = 4.0  # shrinkage n / (n + k) toward 1 (prediction.md, fact 2)
 FACTOR_DEAD_BAND = 0.1  # the choice ignores smaller differences, else it chases noise (placement.md, fact 3)
+CREDIT_MAX = 2**30  # no bound of its own
 RATIO_MAX = 4.0  # one run counts as at most this much slower (or faster) than predicted
 PACE_MIN, PACE_MAX = 0.25, 4.0  # beyond what was predicted for this very worker
 PACE_RETURN = 2.0  # it returns to 1 this much faster: a predictor that gets to know a worker must not be corrected too
@@ -77,13 +78,17 @@ class Roster:
     def grant_credit(self, worker: WorkerRecord, settings: EngineSettings, mode: str) -> None:
         """How many tasks it may hold: its slots and a little, or a whole inbox where round robin binds early."""
         extra = settings.prefetch if mode == PREDICTIVE else settings.early_inbox_max
-        worker.credit = worker.slots + extra
+        worker.credit = min(worker.slots + extra, worker.trial or CREDIT_MAX, worker.ramp or CREDIT_MAX)
         self.table.set_credit(worker.row, worker.credit)
 
     def refresh(self, worker: WorkerRecord) -> None:
         """Let the standing of a worker take effect."""
-        worker.accepting = not (worker.draining or worker.suspect)
+        worker.accepting = not (worker.draining or worker.suspect or worker.cordoned or worker.broken)
         self.table.set_accepting(worker.row, worker.accepting)
+
+    def set_health(self, worker: WorkerRecord, health_ms: float) -> None:
+        """What the failures of a worker cost, for the score."""
+        self.table.set_bias(worker.row, health_ms)
 
     def heard(self, worker: WorkerRecord, now_ms: int) -> None:
         """A fact about this worker arrived."""
@@ -123,7 +128,14 @@ class Roster:
         ratio = min(max(run_ms / class_ms, worker.factor / RATIO_MAX), worker.factor * RATIO_MAX)
         worker.samples += 1
         step = max(FACTOR_ALPHA, 1.0 / (worker.samples + FACTOR_PRIOR_SAMPLES))
-        factor = worker.factor + step * (ratio - worker.factor)
+        self._set_factor(worker, worker.factor + step * (ratio - worker.factor))
+
+    def restart_factor(self, worker: WorkerRecord, factor: float, samples: int) -> None:
+        """The worker's pace has changed: its factor is what the last `samples` runs say, and follows quickly again."""
+        worker.samples, worker.pace_samples = samples, 0
+        self._set_factor(worker, factor)
+
+    def _set_factor(self, worker: WorkerRecord, factor: float) -> None:
         worker.factor = min(max(factor, FACTOR_MIN), FACTOR_MAX)
         self.table.set_factor(worker.row, banded(worker.factor))
 

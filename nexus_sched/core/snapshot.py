@@ -8,10 +8,12 @@ import msgspec
 from msgspec import Struct
 
 from nexus_sched.core.backlog.backlog import BacklogState
+from nexus_sched.core.ejection import EjectionState
 from nexus_sched.core.engine import Engine
 from nexus_sched.core.forecasts import ForecastState
+from nexus_sched.core.pace import PaceDrift
 from nexus_sched.core.predictors.base import PredictorFactory
-from nexus_sched.core.records import TaskRecord, WorkerRecord
+from nexus_sched.core.records import Cordon, TaskRecord, WorkerRecord
 from nexus_sched.core.state import COUNTERS
 from nexus_sched.errors import SnapshotUnreadable
 from nexus_sched.model.settings import EngineSettings
@@ -34,6 +36,14 @@ class WorkerSnapshot(Struct, array_like=True, gc=False):
     factor: float
     samples: int
     placed: list[str]
+    broken: bool = False
+    trial: int = 0
+    ramp: int = 0
+    ramp_from_ms: int = 0
+    runs: int = 0
+    runs_before: int = 0
+    bucket_until_ms: int = 0
+    drift: PaceDrift | None = None
     pace: float = 1.0
     pace_samples: int = 0
 
@@ -57,6 +67,9 @@ class EngineSnapshot(Struct, array_like=True):
     positions: tuple[int, int]
     counters: dict[str, int]
     table: bytes
+    ejection: EjectionState = EjectionState()
+    cordons: dict[str, Cordon] = {}
+    reaction: tuple[list[str], int, bool, int] = ([], 0, False, 0)
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -83,6 +96,9 @@ def capture(engine: Engine) -> EngineSnapshot:
         (placement.round_robin.position, placement.least_outstanding.position),
         engine.counters,
         engine.roster.table.snapshot(),
+        engine.ejection.snapshot(),
+        engine.cordons,
+        (list(engine.late), engine.next_look_ms, engine.look_wanted, engine.straggler_told_ms),
     )
 
 
@@ -116,11 +132,17 @@ def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) ->
     placement.round_robin.position, placement.least_outstanding.position = state.positions
     engine.roster.table.restore(state.table)
     try:
-        engine.roster.restore(_worker_record(worker, engine.tasks) for worker in state.workers)
+        engine.roster.restore(
+            _worker_record(worker, engine.tasks, cordoned=worker.name in state.cordons) for worker in state.workers
+        )
     except KeyError as error:
         raise SnapshotUnreadable(f"snapshot names a task it does not hold: {error}") from error
     engine.backlog.restore(state.backlog, engine.tasks)
     engine.overdue.restore(engine.tasks.values())
+    engine.ejection.restore(state.ejection)
+    engine.cordons = dict(state.cordons)
+    late, engine.next_look_ms, engine.look_wanted, engine.straggler_told_ms = state.reaction
+    engine.late = dict.fromkeys(late)
     return engine
 
 
@@ -138,16 +160,32 @@ def _worker_snapshot(worker: WorkerRecord) -> WorkerSnapshot:
         worker.factor,
         worker.samples,
         list(worker.placed),
+        worker.broken,
+        worker.trial,
+        worker.ramp,
+        worker.ramp_from_ms,
+        worker.runs,
+        worker.runs_before,
+        worker.bucket_until_ms,
+        worker.drift,
         worker.pace,
         worker.pace_samples,
     )
 
 
-def _worker_record(state: WorkerSnapshot, tasks: dict[str, TaskRecord]) -> WorkerRecord:
+_SAME_FIELDS = (
+    *("credit", "draining", "suspect", "heard_at_ms", "factor", "samples"),
+    *("pace", "pace_samples"),
+    *("broken", "trial", "ramp", "ramp_from_ms", "runs", "runs_before", "bucket_until_ms", "drift"),
+)
+
+
+def _worker_record(state: WorkerSnapshot, tasks: dict[str, TaskRecord], *, cordoned: bool) -> WorkerRecord:
     worker = WorkerRecord(state.name, state.row, state.slots, state.worker_class, state.incarnation)
-    for field in ("credit", "draining", "suspect", "heard_at_ms", "factor", "samples", "pace", "pace_samples"):
+    for field in _SAME_FIELDS:
         setattr(worker, field, getattr(state, field))
-    worker.accepting = not (worker.draining or worker.suspect)
+    worker.cordoned = cordoned
+    worker.accepting = not (worker.draining or worker.suspect or worker.cordoned or worker.broken)
     worker.placed = {task_id: tasks[task_id] for task_id in state.placed}
     worker.in_flight = len(worker.placed)
     return worker

@@ -10,13 +10,15 @@ from collections import deque
 from collections.abc import Mapping
 
 from nexus_sched.core.backlog.backlog import Backlog
+from nexus_sched.core.ejection import Ejection
 from nexus_sched.core.forecasts import Forecasts
 from nexus_sched.core.overdue import Overdue
 from nexus_sched.core.placement import Placement
 from nexus_sched.core.predictors.base import PredictorFactory
-from nexus_sched.core.records import TaskRecord, WorkerRecord
+from nexus_sched.core.records import Cordon, TaskRecord, WorkerRecord
 from nexus_sched.core.roster import Roster
 from nexus_sched.model.effects import AnyEffect, CancelQueued, DeadLetter, Discard, Noticed
+from nexus_sched.model.events import QuestionAsked
 from nexus_sched.model.outcome import Reason
 from nexus_sched.model.settings import EngineSettings
 
@@ -40,6 +42,11 @@ COUNTERS = (
     "drifts",
     "distrusted",
     "overdue",
+    "stragglers",
+    "pace_changes",
+    "moves",
+    "breakers_opened",
+    "panics",
 )
 
 
@@ -57,12 +64,19 @@ class EngineState:
         self.forecasts = Forecasts(predictors, self.settings)
         self.placement = Placement(self.roster, self.settings, self.forecasts)
         self.overdue = Overdue()
+        self.ejection = Ejection(self.roster, self.settings.worker_breaker)
+        self.cordons: dict[str, Cordon] = {}  # by the name of a worker, live or not
+        self.late: dict[str, None] = {}  # workers with an overdue run and something behind it, the next one first
+        self.next_look_ms = 0  # when tasks may be moved again
+        self.look_wanted = False  # a turn has passed since the last look
+        self.straggler_told_ms = 0  # when people last heard of one
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.retracts: deque[tuple[str, int]] = deque()  # (task id, attempt) still to be taken back
         self.more = False  # the last turn left work undone
         self.noticed = 0  # `Noticed` effects of the last turn
         self.now_ms = 0  # instant of the current turn
         self.effects: list[AnyEffect] = []  # of the current turn
+        self.questions: list[QuestionAsked] = []  # of the current turn
         self.dispatches = 0  # of the current turn
         self.stops: list[TaskRecord] = []  # to be told to stop in the current turn
 

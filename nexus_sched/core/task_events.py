@@ -18,8 +18,10 @@ from nexus_sched.core.forecasts import PINNED, TOLERANCE
 from nexus_sched.core.lifecycle import why_not_again
 from nexus_sched.core.placing import Placing
 from nexus_sched.core.predictors.base import CompletedRun
+from nexus_sched.core.reaction import Reactions
 from nexus_sched.core.records import TaskRecord, WorkerRecord
 from nexus_sched.core.state import EngineState
+from nexus_sched.core.worker_breaker import bad_case_ms
 from nexus_sched.model.effects import Discard
 from nexus_sched.model.events import (
     CancelRequested,
@@ -38,9 +40,10 @@ QUEUE_STREAMS = tuple(f"q:{priority}" for priority in range(PRIORITY_MAX + 1))
 class TaskEvents:
     """Handlers of what the store and submitters say of tasks."""
 
-    def __init__(self, state: EngineState, placing: Placing) -> None:
+    def __init__(self, state: EngineState, placing: Placing, reactions: Reactions) -> None:
         self._state = state
         self._placing = placing
+        self._reactions = reactions
 
     def submitted(self, event: TaskSubmitted) -> None:
         """A task is in a queue stream: let it wait for its turn."""
@@ -88,6 +91,7 @@ class TaskEvents:
             record.starts += 1
             if event.reason in (Reason.WORKER_LOST, Reason.WORKER_RESTARTED):
                 record.deaths += 1
+            self._blame(record, event)
         if record.cancelled:
             state.end_cancelled(record)
             return
@@ -117,12 +121,25 @@ class TaskEvents:
             state.roster.heard(worker, state.now_ms)
         if event.outcome is Outcome.SUCCEEDED:
             state.counters["finished"] += 1
+            if worker is not None:
+                state.ejection.succeeded(worker, record.task.type, state.now_ms)
             self._learn(record, event, worker, on_time=on_time)
         elif event.outcome is Outcome.CANCELLED:
             state.counters["cancelled"] += 1
         else:
             state.counters["failed"] += 1
+            cost_ms = bad_case_ms(record.prediction)
+            state.ejection.failed(event.worker, record.task.type, cost_ms, f"a run {event.outcome.value}", state.now_ms)
         state.forget(record, event.run_ms if 0.0 <= event.run_ms <= DURATION_MS_MAX else 0.0)
+
+    def _blame(self, record: TaskRecord, event: TaskReclaimed) -> None:
+        """A run came back that had been started: whether its worker failed."""
+        state = self._state
+        ejection, task_type, cost_ms = state.ejection, record.task.type, bad_case_ms(record.prediction)
+        if event.reason in (Reason.WORKER_LOST, Reason.WORKER_RESTARTED):
+            ejection.died(event.worker, task_type, cost_ms, state.now_ms)
+        elif event.reason is Reason.RUN_FAILED:
+            ejection.failed(event.worker, task_type, cost_ms, "a run failed", state.now_ms)
 
     def _learn(self, record: TaskRecord, event: TaskFinished, worker: WorkerRecord | None, *, on_time: bool) -> None:
         state = self._state
@@ -136,6 +153,7 @@ class TaskEvents:
                 state.counters["predictions_within"] += 1
             if worker is not None and prediction.basis != PINNED:  # a pin says nothing of the worker
                 state.roster.learn_factor(worker, run_ms, record.mean_ms)
+                self._reactions.observe(worker, record, run_ms)
                 state.roster.learn_pace(worker, run_ms, record)
         worker_class = "" if worker is None else worker.worker_class
         run = CompletedRun(record.task, event.worker, worker_class, run_ms, state.now_ms, prediction)

@@ -1,9 +1,28 @@
-"""What happens to workers: joined, reported, left, suspected, trusted."""
+"""What happens to workers: joined, reported, left, suspected, trusted; cordoned, resumed and tripped by people.
+
+A worker is given tasks while nothing speaks against it: that it drains or is suspected, that an operator cordoned it,
+that its breaker is open. These compose in `Roster.refresh`; each is ended by what began it, and a cordon only by an
+operator, so it holds for the next registration under the same name as well.
+Whatever takes a worker out for longer (a drain, an open breaker, its end) recalls at once what it has not started.
+"""
 
 from __future__ import annotations
 
+from nexus_sched.core.records import Cordon
 from nexus_sched.core.state import EngineState
-from nexus_sched.model.events import WorkerJoined, WorkerLeft, WorkerReported, WorkerSuspected, WorkerTrusted
+from nexus_sched.model.events import (
+    WorkerCordoned,
+    WorkerJoined,
+    WorkerLeft,
+    WorkerReported,
+    WorkerResumed,
+    WorkerSuspected,
+    WorkerTripped,
+    WorkerTrusted,
+)
+from nexus_sched.model.settings import PREDICTIVE
+
+CORDONS_MAX = 10_000
 
 
 class WorkerEvents:
@@ -15,7 +34,11 @@ class WorkerEvents:
     def joined(self, event: WorkerJoined) -> None:
         """A worker registered."""
         state = self._state
-        worker = state.roster.join(event, state.settings, state.placement.mode, state.now_ms)
+        mode = state.placement.mode
+        worker = state.roster.join(event, state.settings, mode, state.now_ms)
+        worker.cordoned = event.worker in state.cordons
+        state.roster.refresh(worker)
+        state.ejection.joined(worker, state.now_ms, slowly=mode == PREDICTIVE)
         state.recall_excess(worker)  # it may have come back with fewer slots
 
     def reported(self, event: WorkerReported) -> None:
@@ -42,6 +65,7 @@ class WorkerEvents:
         # nobody reads: asking for all of it back is harmless for what has been reclaimed already.
         state.recall(worker)
         state.roster.leave(worker)
+        state.ejection.left()
 
     def suspected(self, event: WorkerSuspected) -> None:
         """Its heartbeat is late."""
@@ -58,3 +82,54 @@ class WorkerEvents:
         if worker is not None:
             worker.suspect = False
             state.roster.refresh(worker)
+
+    def cordoned(self, event: WorkerCordoned) -> None:
+        """An operator wants it to take nothing new; the name need not be registered."""
+        state = self._state
+        if event.worker not in state.cordons and len(state.cordons) >= CORDONS_MAX:
+            state.notice("refused", f"refused: {CORDONS_MAX} workers are cordoned, {event.worker!r} cannot be as well")
+            return
+        state.cordons[event.worker] = Cordon(event.drain, event.reason, event.actor, state.now_ms)
+        worker = state.roster.by_name.get(event.worker)
+        if worker is not None:
+            worker.cordoned = True
+            state.roster.refresh(worker)
+            if event.drain:
+                state.recall(worker)
+
+    def resumed(self, event: WorkerResumed) -> None:
+        """An operator lets it take tasks again, whatever had stopped it."""
+        state = self._state
+        state.cordons.pop(event.worker, None)
+        worker = state.roster.by_name.get(event.worker)
+        if worker is not None:
+            worker.cordoned = False
+            state.roster.refresh(worker)
+            state.ejection.reset(worker, event.reason, state.now_ms)
+
+    def tripped(self, event: WorkerTripped) -> None:
+        """An operator opens its breaker."""
+        state = self._state
+        worker = state.roster.by_name.get(event.worker)
+        if worker is None:
+            state.notice("refused", f"refused: no worker {event.worker!r} is registered")
+        else:
+            state.ejection.trip(worker, event.reason, state.now_ms)
+
+    def settle(self) -> None:
+        """Let what was found out of breakers take effect, once a turn, before anything is placed."""
+        state = self._state
+        for worker in state.ejection.settle(state.now_ms):
+            state.roster.grant_credit(worker, state.settings, state.placement.mode)
+            if worker.credit < worker.ramp:
+                worker.ramp = 0  # it bounds nothing any more
+            if worker.broken:
+                state.recall(worker)
+            else:
+                state.recall_excess(worker)
+        if state.ejection.said:
+            for counter, notice in state.ejection.said:
+                if counter:
+                    state.counters[counter] += 1
+                state.notice(notice.partition(":")[0], notice)
+            state.ejection.said.clear()

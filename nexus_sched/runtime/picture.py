@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from nexus_sched.core.records import WorkerRecord
+from nexus_sched.core.records import Cordon, WorkerRecord
+from nexus_sched.core.worker_answer import standing_of
 from nexus_sched.model.frame import FRAME_WORKERS_MAX, Frame
-from nexus_sched.model.worker import WorkerStanding, WorkerState
+from nexus_sched.model.worker import WorkerState
 from nexus_sched.runtime.ports import Lease
 from nexus_sched.runtime.turn import TurnLoop
 
@@ -36,23 +37,20 @@ def paint(pool: str, shard: int, lease: Lease, loop: TurnLoop, now_ms: int) -> F
         turn_us=loop.turn_ns.spread(1e-3),
         predictions=predictions,
         predictions_within_25=counters["predictions_within"] / predictions if predictions else None,
-        workers=[_state(worker, table.booked_ms(worker.row), now_ms) for worker in ring[:FRAME_WORKERS_MAX]],
+        workers=[
+            _state(worker, engine.cordons.get(worker.name), table.booked_ms(worker.row), now_ms)
+            for worker in ring[:FRAME_WORKERS_MAX]
+        ],
         shadow="" if engine.forecasts.shadow is None else engine.forecasts.shadow.name,
         scores={name: (score.predictions, score.within) for name, score in engine.forecasts.scores.items()},
         pins=[pin for pin in engine.forecasts.pins.values() if pin.until_ms > now_ms],
     )
 
 
-def _state(worker: WorkerRecord, booked_ms: float, now_ms: int) -> WorkerState:
-    if worker.draining:
-        standing = WorkerStanding.DRAINING
-    elif worker.suspect:
-        standing = WorkerStanding.SUSPECT
-    else:
-        standing = WorkerStanding.ACCEPTING
+def _state(worker: WorkerRecord, cordon: Cordon | None, booked_ms: float, now_ms: int) -> WorkerState:
     return WorkerState(
         worker=worker.name,
-        standing=standing,
+        standing=standing_of(worker, drained=cordon is not None and cordon.drain),
         worker_class=worker.worker_class,
         slots=worker.slots,
         in_flight=worker.in_flight,

@@ -244,8 +244,7 @@ def test_other_returns_kill_no_worker(bench: Bench, reason: Reason):
     bench.turn(joined(), submitted(task("t1", max_attempts=100)))
     for attempt in range(1, 10):
         effects = bench.turn(reclaimed("t1", attempt=attempt, reason=reason))
-        due_ms = bench.engine.next_due_ms
-        if due_ms is not None:
+        while not placements(effects) and (due_ms := bench.engine.next_due_ms) is not None:
             effects += bench.turn(after_ms=due_ms - bench.now_ms)
         assert placements(effects) == [("t1", "w1")]
 

@@ -19,7 +19,7 @@ def world() -> World:
     world = World(5)
     for actor in world.actors:
         world.register(actor)
-    for number in range(30):
+    for number in range(40):
         world.now_ms += 50
         world.submit(f"t{number}")
         world.lead()

@@ -9,7 +9,7 @@ import pytest
 from nexus_sched.adapters.memory import MemoryLeaderStore, MemoryShard
 from nexus_sched.core.engine import Engine
 from nexus_sched.errors import Fenced, StoreUnreachable
-from nexus_sched.model.events import AnyEvent, EstimatePinned, ModeChanged, WorkerSuspected
+from nexus_sched.model.events import AnyEvent, EstimatePinned, ModeChanged, PredictorChosen, WorkerSuspected
 from nexus_sched.model.journal import decode_turn
 from nexus_sched.model.settings import SHADOW, EngineSettings
 from nexus_sched.model.task import Task
@@ -20,7 +20,7 @@ from nexus_sched.runtime.picture import paint
 from nexus_sched.runtime.ports import INPUT_STREAMS, CommitPlan, Lease
 from nexus_sched.runtime.recovery import Recovered
 from nexus_sched.runtime.turn import CHECKPOINT_IDLE_EVENTS, DIGEST_EVERY, IN_FLIGHT_MAX, TurnLoop
-from nexus_sched.testing.builders import PREDICTORS, draining, finished, joined, task
+from nexus_sched.testing.builders import PREDICTORS, ToldPredictor, draining, finished, joined, raising, task
 from nexus_sched.testing.builders import submitted as built
 from nexus_sched.testing.virtual_time import LoopClock, virtually
 
@@ -179,6 +179,28 @@ def test_checkpoint_is_written_when_idle_and_enough_has_happened():
     virtually(story())
 
 
+@pytest.mark.parametrize("shadow", [True, False], ids=["candidate", "active"])
+def test_predictor_that_cannot_be_written_down_leaves_by_an_event_and_the_checkpoint_follows(shadow: bool):
+    async def story():
+        led = Led()
+        forecasts = led.loop.engine.forecasts
+        others = ToldPredictor(lambda _: None)
+        others.snapshot = raising
+        if shadow:
+            forecasts.shadow = others
+        else:
+            forecasts.active, forecasts.baseline = others, forecasts.active
+        await led.feed(*(ModeChanged(SHADOW) for _ in range(CHECKPOINT_IDLE_EVENTS)))
+        await asyncio.sleep(5.0)
+        assert led.store.snapshots_saved == 1
+        assert (forecasts.active.name, forecasts.shadow) == ("ema", None)
+        chosen = [event for turn in led.turns() for event in turn.events if type(event) is PredictorChosen]
+        assert chosen == [*([] if shadow else [PredictorChosen("ema")]), PredictorChosen("", shadow=True)]
+        await led.stop()
+
+    virtually(story())
+
+
 def test_digest_is_recorded_every_1024_turns():
     async def story():
         led = Led()
@@ -220,9 +242,9 @@ def test_picture_shows_workers_and_work():
         assert (frame.queued, frame.in_flight, frame.queued_predicted_ms) == (2, 4, 80.0)
         assert (frame.workers_live, frame.workers_accepting, frame.predictions_within_25) == (3, 1, None)
         assert [(each.worker, each.standing, each.in_flight, each.booked_ms) for each in frame.workers] == [
-            ("w1", WorkerStanding.DRAINING, 1, 75.0),  # overdue: half of the 50 ms that have passed is still to come
+            ("w1", WorkerStanding.DRAINING, 1, 61.5),  # overdue after 41 ms: half of that is still to come
             ("w2", WorkerStanding.SUSPECT, 0, 0.0),
-            ("w3", WorkerStanding.ACCEPTING, 3, 120.0),
+            ("w3", WorkerStanding.ACCEPTING, 3, 141.5),  # one of the three as well
         ]
         assert all(each.heard_age_ms >= 500.0 for each in frame.workers)
         assert frame.decision_us.count == 4

@@ -1,0 +1,36 @@
+"""Questions to the engine: answered at the end of their turn, so that what the same turn did is in the answer."""
+
+from __future__ import annotations
+
+from nexus_sched.core.state import EngineState
+from nexus_sched.core.worker_answer import about_worker
+from nexus_sched.model.answer import Answer, Unanswered, encode_answer
+from nexus_sched.model.effects import Answered
+from nexus_sched.model.events import QuestionAsked
+from nexus_sched.model.question import AskWorker, Question
+
+
+class Answers:
+    """The one place that turns a question into an answer. Each kind of answer has a module of its own."""
+
+    def __init__(self, state: EngineState) -> None:
+        self._state = state
+
+    def asked(self, event: QuestionAsked) -> None:
+        """Somebody wants to know something."""
+        self._state.questions.append(event)
+
+    def give(self) -> None:
+        """Answer what was asked in this turn. Questions change nothing."""
+        state = self._state
+        for event in state.questions:
+            state.effects.append(Answered(event.reply, encode_answer(self.answer(event.question))))
+        state.questions.clear()
+
+    def answer(self, question: Question) -> Answer:
+        """The answer as a value."""
+        match question:
+            case AskWorker():
+                return about_worker(self._state, question.worker)
+            case _:
+                return Unanswered(question.task_id, "this is not answered here")

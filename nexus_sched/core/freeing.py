@@ -1,0 +1,63 @@
+"""When a worker will be free: what it runs, what waits in its inbox, and what has taken longer than was predicted.
+
+The oldest tasks are taken to run, one in each slot; the others follow in order, each into the slot that is free first.
+Medians add up along a slot. The spread of a sum is the root of the sum of the squared spreads of its tasks: they are
+taken to err independently, so ten tasks of a wide type do not make ten times its uncertainty.
+A running task that is past most of its prediction is taken to have half of what has passed left (prediction.md,
+building blocks).
+"""
+
+from __future__ import annotations
+
+from heapq import heapreplace
+from math import sqrt
+
+from nexus_sched.core.records import TaskRecord, WorkerRecord
+from nexus_sched.model.answer import FreeIn
+
+OVERDUE_SHARE = 0.8  # of the prediction: from here on what has passed says more than what is left of it
+REMAINING_SHARE = 0.5  # of what has passed
+SPREAD_SHARE = 1.0  # the same for the distance from the median to the 95th percentile: nobody knows any more
+
+
+def left_ms(record: TaskRecord, now_ms: int) -> tuple[float, float] | None:
+    """Median of what a running task has still to do, and the distance of its 95th percentile from there.
+
+    `None` for a task without a prediction.
+    """
+    prediction = record.prediction
+    if prediction is None:
+        return None
+    passed_ms = max(0.0, float(now_ms - record.placed_ms))
+    p50_ms = prediction.p50_ms
+    if passed_ms < OVERDUE_SHARE * p50_ms:
+        return p50_ms - passed_ms, max(0.0, prediction.p95_ms - p50_ms)
+    median_ms = max(p50_ms - passed_ms, REMAINING_SHARE * passed_ms)
+    return median_ms, max(prediction.p95_ms - passed_ms - median_ms, SPREAD_SHARE * median_ms)
+
+
+def expected_left_ms(record: TaskRecord, now_ms: int) -> float:
+    """Booked work of a running task that is still to do; 0 without a prediction."""
+    if record.prediction is None:
+        return 0.0
+    passed_ms = max(0.0, float(now_ms - record.placed_ms))
+    return max(record.booked_ms - passed_ms, REMAINING_SHARE * passed_ms)
+
+
+def free_in(worker: WorkerRecord, now_ms: int) -> FreeIn | None:
+    """How long until a worker has finished what it holds, `None` if something there has no prediction.
+
+    O(in flight * log slots).
+    """
+    slots = [(0.0, 0.0)] * worker.slots  # (median, variance) of when each is free
+    for index, record in enumerate(worker.placed.values()):
+        prediction = record.prediction
+        if prediction is None:
+            return None
+        if index < worker.slots:
+            median_ms, spread_ms = left_ms(record, now_ms) or (0.0, 0.0)
+        else:
+            median_ms, spread_ms = prediction.p50_ms, max(0.0, prediction.p95_ms - prediction.p50_ms)
+        at_ms, variance = slots[0]  # a slot that nothing has gone to is the first
+        heapreplace(slots, (at_ms + median_ms, variance + spread_ms * spread_ms))
+    return FreeIn(max(at_ms for at_ms, _ in slots), max(at_ms + sqrt(variance) for at_ms, variance in slots))

@@ -1,0 +1,177 @@
+"""What is done when runs are not as predicted: a worker's pace is learned anew, and what waits behind is moved.
+
+* A task that has run for `STRAGGLER_TIMES` its 95th percentile is a straggler: counted, and people hear of it. It is
+  evidence of its worker's pace before it ends.
+* When the runs of a worker have changed their pace (`core.pace`), its factor starts anew from the runs since then.
+* At most every `pause_ms`, tasks that wait in the inbox of a worker with an overdue run are asked back, if a worker
+  whose slot was left free by what waits in the backlog would finish them sooner, by `2 RTT`, `gain_share_min` of the
+  run and `gain_ms_min` (placement.md, re-scheduling). They return by way of `q:r` under their old order key. A task is
+  moved at most `moves_max` times, and asked for once per attempt.
+
+Only workers where something is overdue are looked at, `LOOKS_MAX` of them at a time, in turns: no loop over the fleet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+
+from nexus_sched.core.freeing import expected_left_ms
+from nexus_sched.core.pace import NEAR_MAX, NEAR_MIN, SLACK, PaceDrift, deviation
+from nexus_sched.core.records import TaskRecord, WorkerRecord
+from nexus_sched.core.state import EngineState
+from nexus_sched.model.prediction import TaskPrediction
+from nexus_sched.model.settings import PREDICTIVE
+
+STRAGGLER_TIMES = 2.0  # the 95th percentile
+NOTICE_PAUSE_MS = 1_000  # between two notices of stragglers; the counter has them all
+LOOKS_MAX = 32  # workers in one look
+MOVES_LOOK_MAX = 4  # tasks of one worker in one look
+MISSES_MAX = 4  # workers of one look whose tasks find nobody free; then nobody is
+PACE_TOLD = 1.25  # times as slow or as fast: less than that is not worth telling
+
+
+class Reactions:
+    """Works on `state.late`, the workers with overdue runs and something waiting behind them, the next one first."""
+
+    def __init__(self, state: EngineState) -> None:
+        self._state = state
+
+    # -- what has been noticed -------------------------------------------------------------------------
+
+    def note(self, overdue: Sequence[TaskRecord]) -> None:
+        """These tasks have just been found to run longer than predicted, once more."""
+        state = self._state
+        for record in overdue:
+            worker = state.roster.by_name.get(record.worker)
+            if worker is None:
+                continue
+            if worker.in_flight > worker.slots:
+                state.late.setdefault(worker.name)
+            prediction = record.prediction
+            if prediction is None or record.straggling or prediction.p95_ms <= 0.0:
+                continue
+            passed_ms = float(state.now_ms - record.placed_ms)
+            if passed_ms > STRAGGLER_TIMES * prediction.p95_ms and record in running(worker):
+                self._straggles(worker, record, prediction, passed_ms)
+
+    def _straggles(
+        self, worker: WorkerRecord, record: TaskRecord, prediction: TaskPrediction, passed_ms: float
+    ) -> None:
+        state = self._state
+        record.straggling = True
+        state.counters["stragglers"] += 1
+        if state.now_ms >= state.straggler_told_ms + NOTICE_PAUSE_MS:
+            state.straggler_told_ms = state.now_ms
+            expected = f"p95 was {prediction.p95_ms:.0f} ms"
+            state.notice(
+                "straggler", f"straggler: {record.task.id} runs on {worker.name} for {passed_ms:.0f} ms, {expected}"
+            )
+        self._weigh(worker, passed_ms, record.mean_ms, prediction)
+
+    def observe(self, worker: WorkerRecord, record: TaskRecord, run_ms: float) -> None:
+        """A run ended well that had been predicted for this worker."""
+        prediction = record.prediction
+        if prediction is None or record.straggling:  # what was said of a straggler counts once
+            return
+        p50_ms = prediction.p50_ms
+        if worker.drift is not None or not NEAR_MIN * p50_ms <= run_ms <= NEAR_MAX * p50_ms:
+            self._weigh(worker, run_ms, record.mean_ms, prediction)
+
+    def _weigh(self, worker: WorkerRecord, run_ms: float, expected_ms: float, prediction: TaskPrediction) -> None:
+        if run_ms <= 0.0 or expected_ms <= 0.0 or prediction.p50_ms <= 0.0:
+            return
+        away = deviation(run_ms, prediction)
+        drift = worker.drift
+        if drift is None:
+            if abs(away) <= SLACK:
+                return
+            drift = worker.drift = PaceDrift()
+        factor = drift.observe(away, run_ms, expected_ms)
+        if factor:
+            self._change_pace(worker, factor, drift)
+        elif drift.settled:
+            worker.drift = None
+
+    def _change_pace(self, worker: WorkerRecord, factor: float, drift: PaceDrift) -> None:
+        state = self._state
+        former, slower = worker.factor, drift.slower > 0.0
+        worker.drift = None
+        state.roster.restart_factor(worker, factor, drift.runs)
+        if slower and worker.in_flight > worker.slots:
+            state.late.setdefault(worker.name)
+        if not 1.0 / PACE_TOLD <= worker.factor / former <= PACE_TOLD:
+            state.counters["pace_changes"] += 1
+            detail = f"pace: {worker.name} takes {worker.factor:.2f} times the average, it was {former:.2f}"
+            state.notice("pace", f"{detail}; {drift.runs} runs say so")
+
+    # -- moving what has not started -------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Ask back what would be better off elsewhere. Once a turn; mostly there is nothing to look at."""
+        state = self._state
+        state.look_wanted = bool(state.late)
+        if not state.late or state.now_ms < state.next_look_ms:
+            return
+        settings = state.settings.reaction
+        state.next_look_ms, state.look_wanted = state.now_ms + max(1, settings.pause_ms), False
+        if not settings.move or state.placement.mode != PREDICTIVE:
+            state.late.clear()
+            return
+        promised: list[tuple[int, float]] = []
+        misses = 0
+        for name in list(islice(state.late, LOOKS_MAX)):
+            del state.late[name]
+            worker = state.roster.by_name.get(name)
+            if worker is None or worker.in_flight <= worker.slots:
+                continue
+            if misses < MISSES_MAX:
+                misses += not self._relieve(worker, promised)
+            if any(record.overdue for record in running(worker)):
+                state.late[name] = None  # at the end: the others come first
+        for row, work_ms in promised:
+            state.roster.table.settle(row, work_ms)
+
+    def due_ms(self) -> int | None:
+        """When there is something to do even without events: a task becomes overdue, or a look was put off."""
+        state = self._state
+        if state.look_wanted:
+            return state.next_look_ms
+        due_ms = state.overdue.due_ms(state.tasks)
+        return None if due_ms is None else max(due_ms, state.next_look_ms)
+
+    def _relieve(self, worker: WorkerRecord, promised: list[tuple[int, float]]) -> bool:
+        """Ask for the tasks of a worker that gain, the one that would start next first. False if nobody is free.
+
+        What a free worker is to get counts as booked there until the look is over, so that the next one goes elsewhere.
+        """
+        state = self._state
+        settings, round_trip_ms = state.settings.reaction, state.settings.round_trip_ms
+        ahead_ms = sum(expected_left_ms(record, state.now_ms) for record in running(worker))
+        for record in list(islice(worker.placed.values(), worker.slots, worker.slots + MOVES_LOOK_MAX)):
+            here_ms = ahead_ms / worker.slots + record.booked_ms
+            ahead_ms += record.booked_ms
+            if record.cancelled or record.moves >= settings.moves_max or record.recalled == record.attempt:
+                continue
+            choice = state.placement.place(record.task, state.now_ms)
+            if choice is None or choice.mean_ms <= 0.0:
+                return False
+            target = choice.worker
+            if target is worker or state.roster.table.in_flight(target.row) >= target.slots:
+                return False
+            there_ms = choice.mean_ms * target.factor
+            gain_ms = here_ms - there_ms - 2.0 * round_trip_ms
+            if gain_ms < max(2.0 * round_trip_ms, settings.gain_share_min * there_ms, settings.gain_ms_min):
+                continue
+            record.recalled, record.avoid = record.attempt, worker.name
+            record.moves += 1
+            state.counters["moves"] += 1
+            state.retracts.append((record.task.id, record.attempt))
+            state.roster.table.book(target.row, there_ms)
+            promised.append((target.row, there_ms))
+        return True
+
+
+def running(worker: WorkerRecord) -> list[TaskRecord]:
+    """What a worker is taken to run: the oldest that it holds, one in each slot."""
+    return list(islice(worker.placed.values(), worker.slots))

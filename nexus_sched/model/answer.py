@@ -1,0 +1,74 @@
+"""What the engine says to a question: JSON objects, told apart by `ask`. Spans in milliseconds from `at_ms` on."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from nexus_sched.model.worker import WorkerStanding
+
+TASKS_SHOWN_MAX = 256  # of one worker; more only count
+
+
+class Unanswered(Struct, frozen=True, tag="nothing", tag_field="ask"):
+    """There is nothing to say, and why."""
+
+    subject: str
+    why: str
+
+
+class FreeIn(Struct, frozen=True):
+    """How long until a worker has finished what it holds."""
+
+    p50_ms: float
+    p95_ms: float
+
+
+class HeldTask(Struct, frozen=True):
+    """A task with a worker. Predictions are for this very worker, `None` without one."""
+
+    task: str
+    type: str
+    attempt: int
+    running: bool  # as far as is known: the oldest ones, as many as there are slots
+    elapsed_ms: float  # since it was expected to start; 0 before that
+    p50_ms: float | None
+    p95_ms: float | None
+    left_ms: float | None  # median of what is still to do
+    overdue: bool
+
+
+class BreakerStory(Struct, frozen=True):
+    """Where a worker's breaker stands, and how it got there."""
+
+    state: str  # "closed", "open" or "half-open"
+    failures: int = 0  # in a row
+    opened: int = 0  # times, as far as is remembered
+    opens_until_ms: float = 0.0  # open: how long until it is tried again
+    health_ms: float = 0.0  # what the worker is held back by in the score
+    history: tuple[tuple[int, str, str], ...] = ()  # (instant, what, why), oldest first
+
+
+class WorkerAnswer(Struct, frozen=True, tag="worker", tag_field="ask"):
+    """What a worker has, and when it will be free."""
+
+    worker: str
+    at_ms: int
+    standing: WorkerStanding
+    standing_reason: str  # what an operator gave as the reason; empty if it was nobody's wish
+    worker_class: str
+    slots: int
+    credit: int
+    in_flight: int
+    factor: float  # learned slowness: measured / predicted by type, 1 = average
+    factor_runs: int
+    booked_ms: float
+    free_in_ms: FreeIn | None  # `None` if a task here has no prediction
+    breaker: BreakerStory
+    tasks: tuple[HeldTask, ...]  # oldest first, at most `TASKS_SHOWN_MAX`
+
+
+Answer = Unanswered | WorkerAnswer
+
+encode_answer = msgspec.json.Encoder().encode
+decode_answer = msgspec.json.Decoder(Answer).decode
