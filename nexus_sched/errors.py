@@ -150,6 +150,17 @@ class SnapshotUnreadable(NexusError):
     exit_code = 9
 
 
+class PredictorUnkept(NexusError):
+    """A predictor cannot say what it has learned, so no snapshot can be taken while it plays a part."""
+
+    code = "PREDICTOR_UNKEPT"
+
+    def __init__(self, name: str, shadow: bool, reason: str) -> None:
+        super().__init__(f"predictor {name} cannot be written down: {reason}")
+        self.name = name
+        self.shadow = shadow
+
+
 class KernelError(NexusError):
     """The compiled core refused its input or produced a non-finite number."""
 

@@ -8,6 +8,11 @@ scored beside the active one.
 Swapping is an event: what learns already (the candidate in the shadow, or the baseline) is promoted as it is, and the
 former one takes its place there, so that choosing it again rolls back without having forgotten anything. The baseline
 never goes into the shadow: its place is behind the active one.
+
+Predictors may be anybody's code, and none of it ends a leadership. What fails within a turn has its consequence in that
+turn. What fails between turns (`snapshot`, for a checkpoint) raises `PredictorUnkept`, and the leader feeds the choice
+that ends the failing one's part as an event, so that it is in the journal and every follower makes it at the same
+place. The digest holds what decisions depend on: a candidate's name, but not what it has learned.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct, structs
 
+from nexus_sched._kernel.digest import digest64
 from nexus_sched.core.breaker import Breaker
 from nexus_sched.core.predictors.base import CompletedRun, Predictor, PredictorFactory
 from nexus_sched.core.predictors.choice import make_predictor, successor
@@ -25,6 +31,7 @@ from nexus_sched.core.predictors.learned import LearnedPredictor
 from nexus_sched.core.predictors.usable import checked, scaled
 from nexus_sched.core.records import TaskRecord, WorkerRecord
 from nexus_sched.core.roster import banded
+from nexus_sched.errors import InvalidInput, PredictorUnkept
 from nexus_sched.model.events import EstimatePinned
 from nexus_sched.model.prediction import TaskPrediction
 from nexus_sched.model.settings import ROUND_ROBIN, EngineSettings
@@ -248,9 +255,13 @@ class Forecasts:
         made = self._made(name)
         if made is None or name == self.active.name:
             return False
-        learning = self._learning(name)
-        if learning is not None:  # the baseline: scored beside itself, from what it knows
-            made.restore(learning.snapshot())
+        try:
+            learning = self._learning(name)
+            if learning is not None:  # the baseline: scored beside itself, from what it knows
+                made.restore(learning.snapshot())
+        except Exception:
+            # Anybody's code, under the baseline's name: it cannot be scored beside itself.
+            return False
         self.shadow = made
         return True
 
@@ -273,27 +284,42 @@ class Forecasts:
         """End a pinned estimate."""
         self.pins.pop(task_type, None)
 
-    def configure(self, settings: EngineSettings) -> None:
-        """Take over a configuration; what was learned and counted stays."""
+    def configure(self, settings: EngineSettings) -> list[str]:
+        """Take over a configuration; what was learned and counted stays. What people should hear is the answer."""
         former, self.settings = self.settings, settings
         self.mode = settings.mode
-        self.active = self._renewed(self.active, former)
-        self.baseline = None if self.baseline is None else self._renewed(self.baseline, former)
-        try:
-            self.shadow = None if self.shadow is None else self._renewed(self.shadow, former)
-        except Exception:
-            # Anybody's code: a candidate that cannot live with the configuration is none.
-            self.shadow = None
+        notices = self._renew(former)
         if settings.predictor != former.predictor:
             if not self.choose(settings.predictor):
                 make_predictor(self._predictors, settings)  # says what is wrong
-            if self.shadow is not None and self.shadow.snapshot() == self._blank(self.shadow.name):
+            if self._is_blank(self.shadow):
                 self.shadow = None  # a new shard: there is nothing to go back to
         if settings.shadow_predictor != former.shadow_predictor:
             self.choose_shadow(settings.shadow_predictor)
         self._set_baseline()
         self.breaker.threshold = settings.fallback_threshold
         self.breaker.cooldown_ms = settings.breaker_cooldown_ms
+        return notices
+
+    def _renew(self, former: EngineSettings) -> list[str]:
+        """All of them made with the settings of now; whoever cannot be plays no part any more, and that is said."""
+        notices: list[str] = []
+        self.baseline = None if self.baseline is None else self._renewed(self.baseline, former)
+        try:
+            self.active = self._renewed(self.active, former)
+        except Exception as error:
+            # Anybody's code: one that cannot live with the configuration gives way to the baseline.
+            if self.baseline is None:
+                raise
+            notices.append(f"refused: {self.active.name} cannot take over the configuration: {type(error).__name__}")
+            self.active, self.baseline = self.baseline, None
+        try:
+            self.shadow = None if self.shadow is None else self._renewed(self.shadow, former)
+        except Exception as error:
+            # The same, and nobody need take its place.
+            notices.append(f"refused: {_name_of(self.shadow)} has left the shadow: {type(error).__name__}")
+            self.shadow = None
+        return notices
 
     def _renewed(self, predictor: Predictor, former: EngineSettings) -> Predictor:
         """The same as made with the settings of now: as an engine has it that is restored from a snapshot."""
@@ -301,10 +327,16 @@ class Forecasts:
         before, now = (structs.replace(each, predictor=name) for each in (former, self.settings))
         return successor(predictor, before, self._predictors, now)
 
-    def _blank(self, name: str) -> bytes | None:
-        """What a predictor remembers that has learned nothing."""
-        made = self._made(name)
-        return None if made is None else made.snapshot()
+    def _is_blank(self, predictor: Predictor | None) -> bool:
+        """Whether it remembers no more than one that has learned nothing."""
+        if predictor is None:
+            return False
+        try:
+            made = self._made(predictor.name)
+            return made is not None and predictor.snapshot() == made.snapshot()
+        except Exception:
+            # Anybody's code: who knows what it has learned. The next checkpoint deals with it.
+            return False
 
     def _made(self, name: str) -> Predictor | None:
         try:
@@ -326,10 +358,10 @@ class Forecasts:
         return [each for each in (self.active, self.shadow, self.baseline) if each is not None]
 
     def snapshot(self) -> ForecastState:
-        """Everything, in values."""
+        """Everything, in values. Raises `PredictorUnkept` if one of the predictors cannot be written down."""
         return ForecastState(
             _kept(self.active),
-            _kept(self.shadow),
+            _kept(self.shadow, shadow=True),
             _kept(self.baseline),
             self.breaker.snapshot(),
             self.failures,
@@ -339,9 +371,19 @@ class Forecasts:
         )
 
     def restore(self, state: ForecastState) -> None:
-        """The opposite of `snapshot`. Raises `InvalidInput` for a predictor that is no longer installed."""
+        """The opposite of `snapshot`. Raises `InvalidInput` for a predictor that is no longer installed.
+
+        A candidate that cannot read what it has written begins anew: nothing depends on it. Anybody else's refusal is
+        raised, and another snapshot is tried: the turns that followed were decided by what it had learned.
+        """
         self.active = self._restored(state.active) or self.active
-        self.shadow = self._restored(state.shadow)
+        try:
+            self.shadow = self._restored(state.shadow)
+        except InvalidInput:
+            raise
+        except Exception:
+            # Anybody's code; see above.
+            self.shadow = self._made(state.shadow[0])
         self.baseline = self._restored(state.baseline)
         self.breaker.restore(state.breaker)
         self.failures, self.scoring_failed = state.failures, state.scoring_failed
@@ -357,12 +399,34 @@ class Forecasts:
         return predictor
 
     def digest(self) -> int:
-        """Of everything learned."""
+        """Of everything that decisions depend on: not of what a candidate has learned."""
         total = 0
-        for predictor in self.predictors():
-            total = (total * 3 + predictor.digest()) % 2**64
+        for predictor in (self.active, self.baseline):
+            if predictor is not None:
+                total = (total * 3 + _digest_of(predictor)) % 2**64
         return total
 
 
-def _kept(predictor: Predictor | None) -> tuple[str, bytes]:
-    return ("", b"") if predictor is None else (predictor.name, predictor.snapshot())
+def _name_of(predictor: Predictor | None) -> str:
+    return "" if predictor is None else predictor.name
+
+
+def _digest_of(predictor: Predictor) -> int:
+    try:
+        return int(predictor.digest()) % 2**64
+    except Exception:
+        # Anybody's code: it fails for followers as well. The next checkpoint deals with one that cannot be kept either.
+        return digest64(predictor.name.encode())
+
+
+def _kept(predictor: Predictor | None, *, shadow: bool = False) -> tuple[str, bytes]:
+    if predictor is None:
+        return "", b""
+    try:
+        blob = predictor.snapshot()
+        if type(blob) is not bytes:
+            raise TypeError(f"{type(blob).__name__} instead of bytes")
+        return predictor.name, blob
+    except Exception as error:
+        # Anybody's code: it ends its own part, not the leadership. See the law above.
+        raise PredictorUnkept(predictor.name, shadow, f"{type(error).__name__}: {error}"[:300]) from error

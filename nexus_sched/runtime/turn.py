@@ -16,8 +16,10 @@ from collections.abc import Callable
 import structlog
 
 from nexus_sched.core.engine import Engine
+from nexus_sched.core.forecasts import BASELINE
+from nexus_sched.errors import PredictorUnkept
 from nexus_sched.model.effects import Noticed
-from nexus_sched.model.events import AnyEvent, EpochBegan, ModeChanged
+from nexus_sched.model.events import AnyEvent, EpochBegan, ModeChanged, PredictorChosen
 from nexus_sched.model.journal import FORMAT, Turn, encode_turn
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.runtime.clock import NS_PER_S, Clock, TurnClock
@@ -171,11 +173,23 @@ class TurnLoop:
         while len(self._in_flight) > left:
             self.seq_written = await self._in_flight.popleft()
 
+    def _end_part_of(self, fault: PredictorUnkept) -> None:
+        """Choose, as an operator would, to do without a predictor that no successor could be given."""
+        if not fault.shadow and self.engine.forecasts.baseline is None:
+            raise fault  # nobody could take over
+        log.warning("noticed", kind="unkept", detail=str(fault), seq=self.engine.seq)
+        leaving: list[AnyEvent] = [PredictorChosen("", shadow=True)]  # where the former active one goes as well
+        self._inputs.feed(leaving if fault.shadow else [PredictorChosen(BASELINE), *leaving])
+
     async def checkpoint(self) -> None:
         """Write everything down, so that a successor need not replay what led here."""
         await self._settle(0)
         if self._uncovered_events:
-            blob = encode_checkpoint(self.engine, self._cursors, self._at_ns)
+            try:
+                blob = encode_checkpoint(self.engine, self._cursors, self._at_ns)
+            except PredictorUnkept as fault:
+                self._end_part_of(fault)
+                return
             if len(blob) > COMPRESS_INLINE_BYTES_MAX:
                 blob = await asyncio.to_thread(compress, blob)  # renewing the lease and reading go on
             else:

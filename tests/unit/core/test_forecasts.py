@@ -14,8 +14,9 @@ from nexus_sched.core.engine import Engine
 from nexus_sched.core.forecasts import PINNED, PINS_MAX
 from nexus_sched.core.predictors.base import Predictor, PredictorFactory
 from nexus_sched.core.predictors.ema import EmaPredictor
+from nexus_sched.errors import PredictorUnkept
 from nexus_sched.model.effects import Dispatch, Noticed
-from nexus_sched.model.events import EstimatePinned, EstimateUnpinned, PredictorOverran
+from nexus_sched.model.events import EstimatePinned, EstimateUnpinned, PredictorChosen, PredictorOverran
 from nexus_sched.model.prediction import TaskPrediction
 from nexus_sched.model.settings import PREDICTIVE, ROUND_ROBIN, EngineSettings
 from nexus_sched.model.task import Task
@@ -351,3 +352,83 @@ def test_predictor_that_cannot_learn_is_failing_and_the_task_has_finished():
         stage.decide(run_ms=30.0)
     assert stage.engine.counters["finished"] == 3
     assert stage.forecasts.failures == 3
+
+
+# -- what cannot be written down or taken over
+
+
+def broken(*_: object) -> bytes:
+    raise RuntimeError("broken on purpose")
+
+
+@pytest.mark.parametrize(("part", "shadow"), [("candidate", True), ("told", False)])
+@pytest.mark.parametrize("answer", [broken, lambda: "no bytes"], ids=["raises", "text"])
+def test_predictor_that_cannot_be_written_down_is_named_and_everything_else_still_can(
+    part: str, shadow: bool, answer: Callable[..., object]
+):
+    stage = Stage(told(100.0), candidate(lambda _: prediction(50.0)), ema=EmaPredictor)
+    stage.forecasts.choose_shadow("candidate")
+    stage.decide()
+    failing = stage.forecasts.shadow if shadow else stage.forecasts.active
+    failing.snapshot = answer
+    with pytest.raises(PredictorUnkept, match=part) as caught:
+        snapshot.take(stage.engine)
+    assert (caught.value.name, caught.value.shadow) == (part, shadow)
+    stage.turn(*([] if shadow else [PredictorChosen("ema")]), PredictorChosen("", shadow=True))
+    restored = snapshot.restore(snapshot.take(stage.engine), stage.factories)
+    assert restored.digest() == stage.engine.digest()
+    assert (restored.forecasts.active.name, restored.forecasts.shadow) == ("told" if shadow else "ema", None)
+
+
+def test_digest_is_of_what_decides_and_a_failing_one_counts_by_its_name():
+    stage, twin = (Stage(told(100.0), candidate(lambda _: prediction(50.0)), ema=EmaPredictor) for _ in range(2))
+    for each in (stage, twin):
+        each.forecasts.choose_shadow("candidate")
+        each.decide()
+    before = stage.engine.digest()
+    stage.forecasts.shadow.learn(stage.forecasts.active.learned[0])
+    stage.forecasts.shadow.digest = broken
+    assert stage.engine.digest() == before, "what a candidate has learned decides nothing"
+    for each in (stage, twin):
+        each.forecasts.active.digest = broken
+    assert stage.engine.digest() == twin.engine.digest() != before
+
+
+def test_candidate_that_cannot_read_what_it_wrote_begins_anew():
+    stage = Stage(told(100.0), candidate(lambda _: prediction(50.0)))
+    stage.forecasts.choose_shadow("candidate")
+    stage.decide()
+    blob, digest = snapshot.take(stage.engine), stage.engine.digest()
+    forgetful = candidate(lambda _: prediction(50.0))
+    forgetful.restore = broken
+    restored = snapshot.restore(blob, stage.factories | {"candidate": factory_of(forgetful)})
+    assert restored.forecasts.shadow is forgetful
+    assert restored.digest() == digest
+    with pytest.raises(RuntimeError):
+        told_again = told()
+        told_again.restore = broken
+        snapshot.restore(blob, stage.factories | {"told": factory_of(told_again)})
+
+
+def test_predictor_that_cannot_take_over_a_configuration_gives_way_and_that_is_said():
+    stage = Stage(told(100.0), candidate(lambda _: prediction(50.0)), ema=EmaPredictor)
+    stage.forecasts.choose_shadow("candidate")
+    stage.decide(run_ms=40.0)
+    for each in (stage.forecasts.active, stage.forecasts.shadow):
+        each.snapshot = broken
+    notices = stage.forecasts.configure(msgspec.structs.replace(TOLD, min_samples=2))
+    assert [notice.partition(" ")[2].split()[0] for notice in notices] == ["told", "candidate"]
+    assert (stage.forecasts.active.name, stage.forecasts.shadow, stage.forecasts.baseline) == ("ema", None, None)
+    assert stage.forecasts.predict(task(), 0) is None, "one run is not enough under this configuration"
+    stage.decide(run_ms=40.0)
+    assert stage.decide().basis == "type"
+    restored = snapshot.restore(snapshot.take(stage.engine), stage.factories)
+    assert restored.forecasts.active.name == "ema"
+
+
+def test_predictor_that_cannot_take_over_and_has_no_baseline_behind_it_says_so():
+    stage = Stage(told(100.0))
+    stage.decide()
+    stage.forecasts.active.snapshot = broken
+    with pytest.raises(RuntimeError):
+        stage.forecasts.configure(msgspec.structs.replace(TOLD, min_samples=2))

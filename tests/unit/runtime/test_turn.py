@@ -20,7 +20,7 @@ from nexus_sched.runtime.picture import paint
 from nexus_sched.runtime.ports import INPUT_STREAMS, CommitPlan, Lease
 from nexus_sched.runtime.recovery import Recovered
 from nexus_sched.runtime.turn import CHECKPOINT_IDLE_EVENTS, DIGEST_EVERY, IN_FLIGHT_MAX, TurnLoop
-from nexus_sched.testing.builders import PREDICTORS, ToldPredictor, draining, finished, joined, raising, task
+from nexus_sched.testing.builders import PREDICTORS, ToldPredictor, draining, finished, joined, task
 from nexus_sched.testing.builders import submitted as built
 from nexus_sched.testing.virtual_time import LoopClock, virtually
 
@@ -185,7 +185,7 @@ def test_predictor_that_cannot_be_written_down_leaves_by_an_event_and_the_checkp
         led = Led()
         forecasts = led.loop.engine.forecasts
         others = ToldPredictor(lambda _: None)
-        others.snapshot = raising
+        others.snapshot = lambda: 1 // 0
         if shadow:
             forecasts.shadow = others
         else:
