@@ -35,7 +35,8 @@ class ControlEvents:
         state = self._state
         former, state.settings = state.settings, settings
         if settings != former:
-            state.forecasts.configure(settings)
+            for notice in state.forecasts.configure(settings):
+                state.notice("refused", notice)
             state.placement.configure(settings)
             state.ejection.configure(settings.worker_breaker)
             state.backlog.configure(settings, state.tasks.values())

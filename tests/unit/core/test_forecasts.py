@@ -16,7 +16,7 @@ from nexus_sched.core.predictors.base import Predictor, PredictorFactory
 from nexus_sched.core.predictors.ema import EmaPredictor
 from nexus_sched.errors import PredictorUnkept
 from nexus_sched.model.effects import Dispatch, Noticed
-from nexus_sched.model.events import EstimatePinned, EstimateUnpinned, PredictorChosen, PredictorOverran
+from nexus_sched.model.events import EpochBegan, EstimatePinned, EstimateUnpinned, PredictorChosen, PredictorOverran
 from nexus_sched.model.prediction import TaskPrediction
 from nexus_sched.model.settings import PREDICTIVE, ROUND_ROBIN, EngineSettings
 from nexus_sched.model.task import Task
@@ -416,7 +416,7 @@ def test_predictor_that_cannot_take_over_a_configuration_gives_way_and_that_is_s
     stage.decide(run_ms=40.0)
     for each in (stage.forecasts.active, stage.forecasts.shadow):
         each.snapshot = broken
-    notices = stage.forecasts.configure(msgspec.structs.replace(TOLD, min_samples=2))
+    notices = [each.detail for each in stage.turn(EpochBegan(2, "me", msgspec.structs.replace(TOLD, min_samples=2)))]
     assert [notice.partition(" ")[2].split()[0] for notice in notices] == ["told", "candidate"]
     assert (stage.forecasts.active.name, stage.forecasts.shadow, stage.forecasts.baseline) == ("ema", None, None)
     assert stage.forecasts.predict(task(), 0) is None, "one run is not enough under this configuration"
