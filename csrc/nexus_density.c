@@ -14,7 +14,7 @@ static const double AGE_FLOOR = 1e-6;    /* old runs count a little: no weight i
 static const float WEIGHT_FLOOR = 1e-4f; /* of the size kernel: far sizes count a little */
 
 #define BIN_SHIFT 5     /* from steps of 1/1024 to bins of 1/32 octave; half as wide gained nothing and cost 60 ns */
-#define BAND_BINS 23    /* whole bins in log2(1.25 / 0.75) = 0.737 */
+#define BAND_BINS 23    /* whole bins in log2(1.25 / 0.75) = 0.737; no less than a vector */
 #define PLATEAU_SHIFT 6 /* bands within 1/64 of the best count as equal */
 static const float BAND_ABOVE = 0.41503749927884376f; /* log2(1 / 0.75): the centre is this far below the upper edge */
 static const float BAND_SHARE_ABOVE = 0.6037f;        /* 0.415 octaves of 22 bins: equal runs predict themselves */
@@ -393,16 +393,19 @@ int32_t nexus_total(const nexus_workspace *space, nexus_span over) {
     return space->below[BAND_BINS + over.high - over.low];
 }
 
+/* How many cumulative sums are less than this. Counted, not searched: a search waits for every step of it. */
+NEXUS_CLONES
+static ptrdiff_t rank_of(const int32_t *restrict below, ptrdiff_t bins, float wanted) {
+    int32_t rank = 0;
+    for (ptrdiff_t first = 0; first < bins; first += LANES) /* what is behind the last bin is the total, never less */
+        for (ptrdiff_t lane = 0; lane < LANES; lane++) rank += (float)below[first + lane] < wanted;
+    return rank;
+}
+
 float nexus_quantile(const nexus_workspace *space, nexus_span over, float share) {
     const float wanted = share * (float)nexus_total(space, over);
     const int32_t *below = space->below + BAND_BINS;
-    ptrdiff_t bin = 0, left = over.high - over.low; /* the first bin with below >= wanted is within [bin, bin + left] */
-    while (left > 0) {
-        const ptrdiff_t half = left >> 1;
-        const int before = (float)below[bin + half] < wanted;
-        bin = before ? bin + half + 1 : bin;
-        left = before ? left - half - 1 : half;
-    }
+    const ptrdiff_t bin = rank_of(below, over.high - over.low + 1, wanted);
     const float start = (float)below[bin - 1], inside = (float)below[bin] - start;
     const float part = inside > 0.0f ? (wanted - start) / inside : 0.5f;
     return octave_of((float)(over.low + bin) + (part < 1.0f ? part : 1.0f));
