@@ -42,7 +42,10 @@ class Announcements:
         return _among(self._waiters, task_id)
 
     def expect_estimate(self, task_id: str) -> contextlib.AbstractContextManager[asyncio.Future[Ended]]:
-        """A future of the next estimate of this task, while the context lasts; its `result` is an encoded `Eta`."""
+        """A future of the next estimate of this task, or else of its end, while the context lasts.
+
+        The `result` of an estimate (outcome `ESTIMATED`) is an encoded `Eta`.
+        """
         return _among(self._curious, task_id)
 
     async def close(self) -> None:
@@ -70,8 +73,10 @@ class Announcements:
             self._tried.set()  # whatever ends this, nobody waits for it for ever
 
     def _tell(self, ended: Ended) -> None:
-        waiters = self._curious if ended.outcome == ESTIMATED else self._waiters
-        for future in waiters.get(ended.task_id, ()):
+        waiters = list(self._curious.get(ended.task_id, ()))  # an end is news for them as well: no estimate will follow
+        if ended.outcome != ESTIMATED:
+            waiters += self._waiters.get(ended.task_id, ())
+        for future in waiters:
             if not future.done():
                 future.set_result(ended)
 

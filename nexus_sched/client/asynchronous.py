@@ -33,7 +33,7 @@ from nexus_sched.model.frame import Frame, decode_frame
 from nexus_sched.model.ids import check_task_id
 from nexus_sched.model.outcome import Acceptance
 from nexus_sched.model.question import AskEta, Question
-from nexus_sched.runtime.ports import SubmitterStore, TaskRecord
+from nexus_sched.runtime.ports import ESTIMATED, SubmitterStore, TaskRecord
 from nexus_sched.units import MS_PER_S
 
 PATIENCE_S_DEFAULT = 30.0
@@ -145,7 +145,7 @@ class AsyncClient:
         with self._announcements.expect_estimate(one.id) as told:
             if await self._send_one(one) is Acceptance.ACCEPTED:
                 await asyncio.wait([told], timeout=wait_ms / MS_PER_S)
-            if told.done():
+            if told.done() and told.result().outcome == ESTIMATED:
                 return AsyncTaskHandle(self, one.id, estimate_of(one.id, decode_eta(told.result().result or b"")))
         return AsyncTaskHandle(self, one.id, await self.last_eta(one.id))
 

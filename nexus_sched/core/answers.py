@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from msgspec.structs import asdict
+
 from nexus_sched.core.state import EngineState
 from nexus_sched.core.worker_answer import about_worker
-from nexus_sched.model.answer import Answer, Unanswered, encode_answer
+from nexus_sched.model.answer import Answer, EtaAnswer, Unanswered, encode_answer
 from nexus_sched.model.effects import Answered
 from nexus_sched.model.events import QuestionAsked
-from nexus_sched.model.question import AskWorker, Question
+from nexus_sched.model.question import AskEta, AskWorker, Question
 
 
 class Answers:
@@ -32,5 +34,14 @@ class Answers:
         match question:
             case AskWorker():
                 return about_worker(self._state, question.worker)
+            case AskEta():
+                return self._eta(question.task_id)
             case _:
                 return Unanswered(question.task_id, "this is not answered here")
+
+    def _eta(self, task_id: str) -> Answer:
+        record = self._state.tasks.get(task_id)
+        if record is None:
+            return Unanswered(task_id, f"no task {task_id!r} waits or runs")
+        standing = "waiting" if record.waiting else "placed"
+        return EtaAnswer(task_id, standing, record.worker, asdict(self._state.etas.eta_of(record)))

@@ -30,6 +30,7 @@ def digest_of(engine: EngineState) -> int:
         (tuple(engine.late), engine.next_look_ms, engine.look_wanted),
         tuple((worker.name, repr(worker.drift)) for worker in engine.roster.ring if worker.drift is not None),
         sorted(engine.counters.items()),
+        engine.etas.scalars(),
     )
     seed = digest64(repr(scalars).encode(), forecasts.digest())
     return engine.roster.table.digest(seed)

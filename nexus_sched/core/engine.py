@@ -118,6 +118,7 @@ class Engine(EngineState):
         self._workers.settle()
         placing = self._placing
         placing.place_waiting()
+        self.etas.end_turn()
         self._reactions.look()
         placing.take_back()
         placing.send_stops()

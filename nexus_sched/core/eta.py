@@ -224,7 +224,7 @@ class Etas:
         held_ms = float(max(0, record.not_before_ms - state.now_ms))
         wait_ms = 0.0
         if record.ticket > 0 and state.backlog.ready > state.roster.table.open_count:
-            wait_ms = queue.wait_ms(record.key, self._slots(), state.now_ms)
+            wait_ms = queue.wait_ms(record, self._slots(), state.now_ms)
         landing_ms = max(0.0, queue.state.landing_p50_ms)
         landing_spread_ms = max(0.0, queue.state.landing_p80_ms) - landing_ms
         spread80_ms = sqrt((WAIT_SPREAD * wait_ms) ** 2 + landing_spread_ms**2)

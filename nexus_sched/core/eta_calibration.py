@@ -94,7 +94,8 @@ class Calibration(Struct, array_like=True):
         """One more estimate at submission has proved right or wrong."""
         self.ends += 1
         share = max(GAIN_MIN, 1.0 / self.ends)
-        self.recent_within = within if self.ends == 1 else self.recent_within + share * (within - self.recent_within)
+        before = max(self.recent_within, 0.0)
+        self.recent_within = before + share * (within - before)
 
 
 def on_time(quantiles: tuple[float, float, float], limit_ms: float) -> float:

@@ -24,8 +24,8 @@ from nexus_sched.core.records import TaskRecord
 
 AWAKE_MS = 60_000  # after the last estimate that was asked for
 HALF_MS = 5_000  # rates are those of this and the last half of a window
-FINE_MS = 64.0  # width of a bucket of keys; a coarse bucket is this many fine ones
-COARSE = 64
+FINE_MS = 4.0  # width of a bucket of keys
+COARSE = 1_024  # fine buckets in a coarse one
 US_PER_MS = 1_000
 WAIT_MS_MAX = 30 * 86_400_000.0
 PRIOR_MS = 200.0  # of every slot: counts as worked off at the predicted pace before anything is measured
@@ -151,25 +151,32 @@ class EtaQueue:
 
     # -- estimating
 
-    def wait_ms(self, key: float, slots: int, now_ms: int) -> float:
-        """Median time until the order comes to this key, see above."""
+    def wait_ms(self, record: TaskRecord, slots: int, now_ms: int) -> float:
+        """Median time until the order comes to a task that waits, see above."""
         state = self.state
         busy = state.busy_slot_ms + state.busy_slot_ms_before
         drained = max(0, state.drained + state.drained_before) / US_PER_MS
         rate = slots * (drained + PRIOR_MS * slots) / (busy + PRIOR_MS * slots) if slots else 0.0
-        work = self._before(key) / US_PER_MS
+        entry = self._entries.get(record.task.id)
+        if entry is None:
+            return 0.0
+        work = self._before(record.key, entry[1]) / US_PER_MS
         if work <= 0.0:
             return 0.0
         if rate <= 0.0:
             return WAIT_MS_MAX
-        return min(self._drain_ms(work, rate, key - now_ms, now_ms), WAIT_MS_MAX)
+        return min(self._drain_ms(work, rate, record.key - now_ms, now_ms), WAIT_MS_MAX)
 
-    def _before(self, key: float) -> int:
+    def _before(self, key: float, mine: int) -> int:
         fine = int(key // FINE_MS)
         own = fine // COARSE
         work = sum(each for coarse, each in self._coarse.items() if coarse < own)
         within = self._fine.get(own)
-        return work if within is None else work + sum(each for bucket, each in within.items() if bucket < fine)
+        if within is None:
+            return work
+        # of the others in its own bucket half are before it
+        beside = max(0, within.get(fine, 0) - mine) // 2
+        return work + beside + sum(each for bucket, each in within.items() if bucket < fine)
 
     def _drain_ms(self, work: float, rate: float, offset: float, now_ms: int) -> float:
         state = self.state

@@ -66,6 +66,8 @@ class Placing:
         wait_ms = 0.0 if free else state.roster.table.booked_ms(worker.row) / worker.slots
         state.roster.book(worker, record)
         state.overdue.watch(record, wait_ms, state.now_ms)
+        if state.etas.told:
+            state.etas.placed(record, wait_ms)
         state.counters["dispatched"] += 1
         state.counters["predictive" if choice.policy == PREDICTIVE else "fallback"] += 1
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 from nexus_sched.core.backlog.backlog import BacklogState
 from nexus_sched.core.ejection import EjectionState
 from nexus_sched.core.engine import Engine
+from nexus_sched.core.eta import EtaState
 from nexus_sched.core.forecasts import ForecastState
 from nexus_sched.core.pace import PaceDrift
 from nexus_sched.core.predictors.base import PredictorFactory
@@ -70,6 +71,7 @@ class EngineSnapshot(Struct, array_like=True):
     ejection: EjectionState = EjectionState()
     cordons: dict[str, Cordon] = {}
     reaction: tuple[list[str], int, bool, int] = ([], 0, False, 0)
+    etas: EtaState | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -99,6 +101,7 @@ def capture(engine: Engine) -> EngineSnapshot:
         engine.ejection.snapshot(),
         engine.cordons,
         (list(engine.late), engine.next_look_ms, engine.look_wanted, engine.straggler_told_ms),
+        engine.etas.snapshot(),
     )
 
 
@@ -143,6 +146,8 @@ def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) ->
     engine.cordons = dict(state.cordons)
     late, engine.next_look_ms, engine.look_wanted, engine.straggler_told_ms = state.reaction
     engine.late = dict.fromkeys(late)
+    if state.etas is not None:
+        engine.etas.restore(state.etas)
     return engine
 
 

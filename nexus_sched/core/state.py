@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from nexus_sched.core.backlog.backlog import Backlog
 from nexus_sched.core.ejection import Ejection
+from nexus_sched.core.eta import Etas
 from nexus_sched.core.forecasts import Forecasts
 from nexus_sched.core.overdue import Overdue
 from nexus_sched.core.placement import Placement
@@ -42,6 +43,8 @@ COUNTERS = (
     "drifts",
     "distrusted",
     "overdue",
+    "etas",
+    "etas_within",
     "stragglers",
     "pace_changes",
     "moves",
@@ -70,6 +73,7 @@ class EngineState:
         self.next_look_ms = 0  # when tasks may be moved again
         self.look_wanted = False  # a turn has passed since the last look
         self.straggler_told_ms = 0  # when people last heard of one
+        self.etas = Etas(self)
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.retracts: deque[tuple[str, int]] = deque()  # (task id, attempt) still to be taken back
         self.more = False  # the last turn left work undone

@@ -62,6 +62,10 @@ class TaskEvents:
         state.tasks[task.id] = record
         state.counters["submitted"] += 1
         self._placing.queue(record)
+        if task.asks is not None and not state.etas.submitted(record):
+            return
+        if state.etas.queue.awake:
+            state.etas.queue.arrived(record, state.now_ms)
 
     def reclaimed(self, event: TaskReclaimed) -> None:
         """A dispatched task came back: let it wait again, or end it."""
@@ -102,6 +106,7 @@ class TaskEvents:
                 record.avoid = event.worker
                 record.not_before_ms = state.now_ms + backoff_ms(record, state.settings)
             self._placing.queue(record)
+            state.etas.moved(record)
         else:
             state.bury(record, reason, event.worker, f"taken back: {event.reason.value}")
 
@@ -123,6 +128,8 @@ class TaskEvents:
             state.counters["finished"] += 1
             if worker is not None:
                 state.ejection.succeeded(worker, record.task.type, state.now_ms)
+            if state.etas.told:
+                state.etas.finished(record)
             self._learn(record, event, worker, on_time=on_time)
         elif event.outcome is Outcome.CANCELLED:
             state.counters["cancelled"] += 1

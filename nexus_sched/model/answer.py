@@ -68,7 +68,16 @@ class WorkerAnswer(Struct, frozen=True, tag="worker", tag_field="ask"):
     tasks: tuple[HeldTask, ...]  # oldest first, at most `TASKS_SHOWN_MAX`
 
 
-Answer = Unanswered | WorkerAnswer
+class EtaAnswer(Struct, frozen=True, tag="eta", tag_field="ask"):
+    """When a task will start and finish, as of now; `eta` by the names of the fields of `Eta`."""
+
+    task: str
+    state: str  # "waiting" or "placed"
+    worker: str  # that has it; empty while it waits
+    eta: dict[str, float | str]
+
+
+Answer = Unanswered | WorkerAnswer | EtaAnswer
 
 encode_answer = msgspec.json.Encoder().encode
 decode_answer = msgspec.json.Decoder(Answer).decode

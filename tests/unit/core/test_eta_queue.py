@@ -20,6 +20,15 @@ def waiting(number: int, key: float, mean_ms: float) -> TaskRecord:
     return record
 
 
+def wait_ms(queue: EtaQueue, key: float, now_ms: int) -> float:
+    """The wait of a task of this key that takes no time itself."""
+    record = waiting(10**6, key, 0.0)
+    queue.entered(record)
+    found = queue.wait_ms(record, SLOTS, now_ms)
+    queue.left(record)
+    return found
+
+
 @pytest.fixture
 def queue() -> EtaQueue:
     listening = EtaQueue()
@@ -30,9 +39,16 @@ def queue() -> EtaQueue:
 def test_task_waits_for_the_work_with_a_smaller_key_only(queue: EtaQueue):
     for number, key in enumerate((1_000.0, 2_000.0, 3_000.0)):
         queue.entered(waiting(number, key, 500.0))
-    assert queue.wait_ms(500.0, SLOTS, 0) == 0.0
-    assert queue.wait_ms(2_500.0, SLOTS, 0) == pytest.approx(2 * 500.0 / SLOTS)
-    assert queue.wait_ms(9_000.0, SLOTS, 0) == pytest.approx(3 * 500.0 / SLOTS)
+    assert wait_ms(queue, 500.0, 0) == 0.0
+    assert wait_ms(queue, 2_500.0, 0) == pytest.approx(2 * 500.0 / SLOTS)
+    assert wait_ms(queue, 9_000.0, 0) == pytest.approx(3 * 500.0 / SLOTS)
+
+
+def test_half_of_what_is_beside_a_task_is_before_it(queue: EtaQueue):
+    records = [waiting(number, 1_000.0 + 0.1 * number, 100.0) for number in range(11)]
+    for record in records:
+        queue.entered(record)
+    assert queue.wait_ms(records[3], SLOTS, 0) == pytest.approx(10 * 100.0 / 2 / SLOTS)
 
 
 def test_task_that_left_is_not_waited_for(queue: EtaQueue):
@@ -42,9 +58,9 @@ def test_task_that_left_is_not_waited_for(queue: EtaQueue):
     Random(3).shuffle(records)
     for record in records:
         queue.left(record)
-    assert queue.wait_ms(1e6, SLOTS, 0) == 0.0
+    assert wait_ms(queue, 1e6, 0) == 0.0
     queue.left(records[0])  # once more changes nothing
-    assert queue.wait_ms(1e6, SLOTS, 0) == 0.0
+    assert wait_ms(queue, 1e6, 0) == 0.0
 
 
 def test_work_is_worked_off_as_fast_as_was_measured(queue: EtaQueue):
@@ -55,12 +71,14 @@ def test_work_is_worked_off_as_fast_as_was_measured(queue: EtaQueue):
     for turn in range(1, 401):  # in 10 ms 10 slots could do 100 ms of work, and 50 ms leave
         queue.left(records[turn])
         queue.turn(800 - turn, SLOTS, 10 * turn)
-    assert queue.wait_ms(1e6, SLOTS, 4_000) == pytest.approx(400 * 50.0 / (0.5 * SLOTS), rel=0.1)
+    assert wait_ms(queue, 1e6, 4_000) == pytest.approx(400 * 50.0 / (0.5 * SLOTS), rel=0.1)
 
 
 def test_nobody_works_off_without_slots(queue: EtaQueue):
+    last = waiting(1, 1_000.0, 500.0)
     queue.entered(waiting(0, 0.0, 500.0))
-    assert queue.wait_ms(1_000.0, 0, 0) >= 86_400_000.0
+    queue.entered(last)
+    assert queue.wait_ms(last, 0, 0) >= 86_400_000.0
 
 
 def test_later_arrivals_with_smaller_keys_overtake(queue: EtaQueue):
@@ -78,8 +96,8 @@ def test_later_arrivals_with_smaller_keys_overtake(queue: EtaQueue):
         now_ms += 5
         queue.turn(0, SLOTS, now_ms)
     queue.entered(waiting(10_000, now_ms - 100.0, 30_000.0))
-    assert queue.wait_ms(now_ms + 2_000.0, SLOTS, now_ms) == pytest.approx(4_000.0, rel=0.02)
-    assert queue.wait_ms(now_ms + 10.0, SLOTS, now_ms) == pytest.approx(3_000.0, rel=0.02)
+    assert wait_ms(queue, now_ms + 2_000.0, now_ms) == pytest.approx(4_000.0, rel=0.02)
+    assert wait_ms(queue, now_ms + 10.0, now_ms) == pytest.approx(3_000.0, rel=0.02)
 
 
 def test_arrivals_are_forgotten_after_a_window(queue: EtaQueue):
@@ -88,12 +106,12 @@ def test_arrivals_are_forgotten_after_a_window(queue: EtaQueue):
     queue.arrived(record, 0)
     queue.left(record)
     queue.entered(waiting(1, 0.0, 1_000.0))
-    overtaken_ms = queue.wait_ms(5_000.0, SLOTS, 1)
+    overtaken_ms = wait_ms(queue, 5_000.0, 1)
     for half in (1, 2, 3):
         queue.turn(1, SLOTS, int(half * HALF_MS))
     assert overtaken_ms > 5_000.0
     now_ms = int(3 * HALF_MS)
-    assert queue.wait_ms(now_ms + 5_000.0, SLOTS, now_ms) < 5_000.0
+    assert wait_ms(queue, now_ms + 5_000.0, now_ms) < 5_000.0
 
 
 def test_queue_wakes_with_what_waits_and_sleeps_without(queue: EtaQueue):
@@ -104,10 +122,10 @@ def test_queue_wakes_with_what_waits_and_sleeps_without(queue: EtaQueue):
     assert asleep.state.awake_until_ms == 7 + AWAKE_MS
     for record in records:
         queue.entered(record)
-    assert asleep.wait_ms(1e6, SLOTS, 7) == queue.wait_ms(1e6, SLOTS, 7) > 0.0
+    assert wait_ms(asleep, 1e6, 7) == wait_ms(queue, 1e6, 7) > 0.0
     asleep.sleep()
     assert not asleep.awake
-    assert asleep.wait_ms(1e6, SLOTS, 8) == 0.0
+    assert wait_ms(asleep, 1e6, 8) == 0.0
 
 
 def test_restored_queue_goes_on_like_the_one_that_was_captured(queue: EtaQueue):
@@ -125,7 +143,7 @@ def test_restored_queue_goes_on_like_the_one_that_was_captured(queue: EtaQueue):
     restored.restore(queue.state, records)
     assert restored.scalars() == queue.scalars()
     for key in (0.0, 5e3, 5e4, 2e5):
-        assert restored.wait_ms(key, SLOTS, 41) == queue.wait_ms(key, SLOTS, 41)
+        assert wait_ms(restored, key, 41) == wait_ms(queue, key, 41)
 
 
 def test_landing_follows_its_quantiles(queue: EtaQueue):
