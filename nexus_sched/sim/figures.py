@@ -27,7 +27,7 @@ class Figure(Struct, frozen=True):
         if value is None:
             return NOTHING
         if self.kind == "share":
-            return f"{value * 100.0:.1f} %"
+            return f"{value * 100.0:.{1 if abs(value) < 10.0 else 0}f} %"
         if self.kind == "rate":
             return f"{value:,.0f}"
         if self.kind == "count":
@@ -40,11 +40,11 @@ FIGURES = (
     Figure("response_s.mean", "mean response", "s"),
     Figure("response_s.p50", "p50", "s"),
     Figure("response_s.p99", "p99", "s"),
-    Figure("slowdown.mean", "mean slowdown", "ratio"),
+    Figure("slowdown.mean", "slowdown", "ratio"),
     Figure("slowdown.p99", "p99", "ratio"),
     Figure("gap_closed", "gap closed", "share"),
-    Figure("utilisation.mean", "utilisation", "share", 1),
-    Figure("utilisation.cv", "its CV", "ratio", 1),
+    Figure("utilisation.mean", "busy", "share", 1),
+    Figure("utilisation.cv", "CV of busy", "ratio", 1),
     Figure("utilisation.spread", "max - min", "share", 1),
     Figure("type_cv", "CV by type", "ratio", 1),
     Figure("wait_max_s", "longest wait", "s", 1),

@@ -12,7 +12,8 @@ from nexus_sched.sim.summary import half_widths, means
 CAPTIONS = (
     "After a fifth of the tasks. +- is the 95 % confidence interval over seeds. Slowdown is response over service time "
     "on the fastest worker. Gap closed: 0 % is least-outstanding, 100 % the oracle.",
-    "CV by type is that of response times. Starved tasks waited ten times longer than the mean.",
+    "Busy is the share of slot time in use until the last arrival, over workers. CV by type is that of response times. "
+    "Starved tasks waited ten times longer than the mean.",
     "ETAs are the first that were told. Predictable types have a sigma of at most 0.2.",
 )
 SHOWN_IF_ZERO = frozenset(("s", "share", "ratio", "rate"))  # a count of nothing is no news
@@ -31,7 +32,7 @@ def render(comparison: Comparison) -> list[Table]:
         table = Table(title=title if number == 0 else None, caption=caption, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         table.add_column("", no_wrap=True)
         for figure in figures:
-            table.add_column(figure.label, justify="right", vertical="bottom")
+            table.add_column(figure.label, justify="right", no_wrap=figure is FIGURES[0])
         for name, (mean, width) in found.items():
             table.add_row(name, *(_cell(figure, mean, width) for figure in figures))
         tables.append(table)
