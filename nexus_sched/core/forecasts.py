@@ -226,6 +226,14 @@ class Forecasts:
                 self.scores.setdefault(self.shadow.name, Score())
         return notices
 
+    def accuse(self, worker: str) -> list[str]:
+        """A worker has reported what cannot be a time. What people should hear of it is the answer.
+
+        Only the learned predictor keeps an account of that; where it plays no part, the worker's breaker does.
+        """
+        said = [each.accuse(worker) for each in self.predictors() if isinstance(each, LearnedPredictor)]
+        return [notice for notice in said if notice is not None]
+
     # -- choosing ----------------------------------------------------------------------------------
 
     def choose(self, name: str) -> bool:

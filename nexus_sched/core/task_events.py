@@ -124,6 +124,8 @@ class TaskEvents:
         worker = state.roster.by_name.get(event.worker)
         if worker is not None:
             state.roster.heard(worker, state.now_ms)
+        if event.run_ms < 0.0:  # the border could make nothing of what the worker had measured
+            self._hear(state.forecasts.accuse(event.worker))
         if event.outcome is Outcome.SUCCEEDED:
             state.counters["finished"] += 1
             if worker is not None:
@@ -164,10 +166,14 @@ class TaskEvents:
                 state.roster.learn_pace(worker, run_ms, record)
         worker_class = "" if worker is None else worker.worker_class
         run = CompletedRun(record.task, event.worker, worker_class, run_ms, state.now_ms, prediction)
-        for notice in state.forecasts.learn(run, record, state.now_ms):
+        self._hear(state.forecasts.learn(run, record, state.now_ms))
+
+    def _hear(self, notices: list[str]) -> None:
+        """Count and pass on what predictors have noticed."""
+        for notice in notices:
             kind = notice.partition(":")[0]
-            state.counters["distrusted" if kind == "distrust" else "drifts"] += 1
-            state.notice(kind, notice)
+            self._state.counters["distrusted" if kind == "distrust" else "drifts"] += 1
+            self._state.notice(kind, notice)
 
     def vanished(self, event: TaskVanished) -> None:
         """Only the pointer of a task was left in an inbox."""

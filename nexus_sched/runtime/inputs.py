@@ -58,6 +58,7 @@ from nexus_sched.runtime.ports import RawEntry
 BLOB_BYTES_MAX = DESCRIPTION_BYTES_MAX  # of a fact, offer, report or command as well
 ATTEMPT_MAX = 1_000_000
 DETAIL_LENGTH_MAX = 300
+NOT_MEASURED_MS = -1.0  # of a run that has ended with a report nobody can make anything of
 
 _MAP16 = 0xDE  # first byte of a map of up to 65,535 pairs; smaller ones have their size in it, larger ones follow
 _decode_keys = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
@@ -218,8 +219,9 @@ def _finished(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[An
     try:
         fact = _decode_completion(_document(fields, b"f"))
     except HOSTILE as error:
-        # The store has accepted the run; only its measurements are garbage. They must not train anything.
-        ended = TaskFinished(task_id, attempt, worker, Outcome.FAILED, 0.0, 0.0, 0)
+        # The store has accepted the run; only its measurements are garbage. They must not train anything, and whoever
+        # reports such is not believed for long.
+        ended = TaskFinished(task_id, attempt, worker, Outcome.FAILED, NOT_MEASURED_MS, 0.0, 0)
         return [ended, _refusal(stream, entry_id, {}, error)]
     return [TaskFinished(task_id, attempt, worker, fact.outcome, fact.run_ms, fact.queue_ms, fact.result_bytes)]
 

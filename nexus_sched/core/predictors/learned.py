@@ -152,12 +152,17 @@ class LearnedPredictor:
         """Strike the worker and let its run wait. Whoever is not believed loses the lies that were."""
         samples = self._types.samples(task_type)
         self._quarantine.hold(task_type, HeldRun(payload_bytes, worker_class, worker, run_ms, samples))
+        verdict = self.accuse(worker)
+        if not self._trust.believes(worker):
+            self._cleanse(task_type)
+        return verdict
+
+    def accuse(self, worker: str) -> str | None:
+        """Strike a worker for what cannot be. Says so when that ends the belief; its lies are then looked for."""
         verdict = self._trust.strike(worker)
         if verdict is not None:
             known = dict.fromkeys(self._types.types_of(worker))
             self._stained = {name: None for name in self._stained if self._types.samples(name)} | known
-        if not self._trust.believes(worker):
-            self._cleanse(task_type)
         return verdict
 
     def _cleanse(self, task_type: str) -> None:

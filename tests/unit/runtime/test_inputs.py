@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from nexus_sched.model.command import CancelTask, SetMode, encode_command
+from nexus_sched.model.effects import Noticed
 from nexus_sched.model.events import (
     CancelRequested,
     ModeChanged,
@@ -23,8 +24,10 @@ from nexus_sched.model.events import (
     WorkerReported,
 )
 from nexus_sched.model.outcome import Outcome, Reason
+from nexus_sched.model.settings import EngineSettings
 from nexus_sched.model.task import PAYLOAD_BYTES_MAX, Retry
 from nexus_sched.runtime.inputs import BLOB_BYTES_MAX, DETAIL_LENGTH_MAX, events_of
+from nexus_sched.testing.builders import Bench, joined, submitted, task
 
 encode = msgspec.msgpack.encode
 SPEC = encode({"type": "kind"})
@@ -77,16 +80,30 @@ def test_end_without_a_fact_means_that_only_the_pointer_was_left():
 
 def test_end_with_garbage_for_measurements_still_ends_the_task_and_trains_nothing():
     ended, refused = events_of("res", [entry({b"i": b"t1", b"a": b"3", b"w": b"w1", b"f": b"\xc1"})])
-    assert ended == TaskFinished("t1", 3, "w1", Outcome.FAILED, 0.0, 0.0, 0)
+    assert ended == TaskFinished("t1", 3, "w1", Outcome.FAILED, -1.0, 0.0, 0)
     assert isinstance(refused, TaskRefused)
     assert refused.reason is Reason.MALFORMED
 
 
+@pytest.mark.parametrize("run_ms", [math.nan, -1.0, math.inf, "12"])
+def test_worker_whose_reports_are_no_times_is_flagged_once_and_teaches_nothing(run_ms: object):
+    bench = Bench(EngineSettings(predictor="learned"))
+    names = [f"t{number}" for number in range(8)]
+    bench.turn(joined("liar", slots=8), *(submitted(name) for name in names))
+    noticed = []
+    for name in names:
+        fact = encode({"outcome": "succeeded", "run_ms": run_ms})
+        raw = entry({b"i": name.encode(), b"a": b"1", b"w": b"liar", b"f": fact})
+        noticed += [each for each in bench.turn(*events_of("res", [raw])) if isinstance(each, Noticed)]
+    assert [each.detail.split()[:3] for each in noticed if each.kind == "distrust"] == [["distrust:", "worker", "liar"]]
+    assert bench.engine.counters["distrusted"] == 1
+    assert bench.engine.tasks == {}
+    assert bench.engine.forecasts.predict(task("more"), bench.now_ms) is None
+
+
 def test_reports_are_understood():
     offer = encode({"slots": 4, "worker_class": "gpu", "labels": {"zone": "a"}})
-    assert event_of("rep", k=b"join", w=b"w1", n=b"2", f=offer) == WorkerJoined(
-        "w1", 2, 4, "gpu", {"zone": "a"}
-    )
+    assert event_of("rep", k=b"join", w=b"w1", n=b"2", f=offer) == WorkerJoined("w1", 2, 4, "gpu", {"zone": "a"})
     report = encode({"draining": True, "running": 1, "queued": 2, "cpu": 0.5})
     assert event_of("rep", k=b"report", w=b"w1", n=b"2", f=report) == WorkerReported("w1", 2, True, 1, 2, 0.5, None)
     assert event_of("rep", k=b"left", w=b"w1", n=b"2", f=b"") == WorkerLeft("w1", 2, False)
@@ -228,7 +245,7 @@ def test_hostile_reclaimed_pointer_is_refused(changed: dict[str, bytes]):
 )
 def test_hostile_measurements_end_the_task_as_failed(fact: dict[str, object]):
     ended, refused = events_of("res", [entry({b"i": b"t1", b"a": b"3", b"w": b"w1", b"f": encode(fact)})])
-    assert (ended.outcome, ended.run_ms) == (Outcome.FAILED, 0.0)
+    assert (ended.outcome, ended.run_ms) == (Outcome.FAILED, -1.0)
     assert (refused.stream, refused.task_id) == ("res", "")
 
 
