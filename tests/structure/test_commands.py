@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import json
 import os
 import shlex
 import signal
@@ -114,6 +115,19 @@ def test_tutorial_commands_run_as_written(shell: Shell):
     assert output[5].strip() == '"rested"'
     assert "2 live, 2 take tasks" in output[6]
     assert set(shell.stop().values()) == {0}
+
+
+def test_eta_page_works_as_written(shell: Shell):
+    page = read(Path("docs/how-to/ask-for-an-eta.md"))
+    for name, code in zip(("tasks.py", "ask.py"), code_blocks(page, "python"), strict=True):
+        (shell.directory / name).write_text(code)
+    output = [shell.run(line) for line in commands(page, "eta")]
+    told, asked = json.loads(output[4]), json.loads(output[5])
+    assert told["eta"]["finish"]["p50_s"] > 0.0
+    assert asked["eta"]["finish"]["p80_s"] >= asked["eta"]["finish"]["p50_s"]
+    said, rested = output[6].splitlines()
+    assert said.startswith("done in ")
+    assert rested == "rested"
 
 
 def test_intake_page_works_as_written(shell: Shell, server_url: str):
