@@ -90,7 +90,9 @@ class EtaQueue:
         task_id = record.task.id
         if task_id in self._entries:
             self.left(record)
-        work = int(max(record.mean_ms, 0.0) * US_PER_MS)  # what has no prediction counts as nothing
+        work = int(record.mean_ms * US_PER_MS)
+        if work <= 0:
+            return  # what has no prediction is not counted
         fine = int(record.key // FINE_MS)
         coarse = fine // COARSE
         self._entries[task_id] = (fine, work)
@@ -110,7 +112,7 @@ class EtaQueue:
         self._left += work
         self._coarse[coarse] -= work
         within[fine] -= work
-        if not self._coarse[coarse]:  # what is left in it has no work
+        if not self._coarse[coarse]:  # all work is positive: nothing is left in it
             del self._coarse[coarse], self._fine[coarse]
 
     def arrived(self, record: TaskRecord, now_ms: int) -> None:

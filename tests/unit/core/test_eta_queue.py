@@ -21,8 +21,8 @@ def waiting(number: int, key: float, mean_ms: float) -> TaskRecord:
 
 
 def wait_ms(queue: EtaQueue, key: float, now_ms: int) -> float:
-    """The wait of a task of this key that takes no time itself."""
-    record = waiting(10**6, key, 0.0)
+    """The wait of a task of this key that takes next to no time itself."""
+    record = waiting(10**6, key, 0.001)
     queue.entered(record)
     found = queue.wait_ms(record, SLOTS, now_ms)
     queue.left(record)
@@ -72,6 +72,15 @@ def test_work_is_worked_off_as_fast_as_was_measured(queue: EtaQueue):
         queue.left(records[turn])
         queue.turn(800 - turn, SLOTS, 10 * turn)
     assert wait_ms(queue, 1e6, 4_000) == pytest.approx(400 * 50.0 / (0.5 * SLOTS), rel=0.1)
+
+
+def test_tasks_without_a_prediction_do_not_count(queue: EtaQueue):
+    records = [waiting(number, 100.0, -1.0) for number in range(3)]
+    for record in records:
+        queue.entered(record)
+    queue.left(records[0])
+    queue.left(records[1])
+    assert wait_ms(queue, 1_000.0, 0) == 0.0
 
 
 def test_nobody_works_off_without_slots(queue: EtaQueue):
