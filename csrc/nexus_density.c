@@ -19,8 +19,6 @@ static const float WEIGHT_FLOOR = 1e-4f; /* of the size kernel: far sizes count 
 static const float BAND_ABOVE = 0.41503749927884376f; /* log2(1 / 0.75): the centre is this far below the upper edge */
 static const float BAND_SHARE_ABOVE = 0.6037f;        /* 0.415 octaves of 22 bins: equal runs predict themselves */
 
-static const float DOUBTED_SHARE = 1e-4f; /* of its weight that a doubted run keeps in an average: next to nothing */
-
 typedef struct {
     ptrdiff_t from, to; /* runs of the ring; whole vectors */
 } range;
@@ -295,10 +293,8 @@ static void add_up(const nexus_history *restrict history, range runs, const floa
                    float *restrict sum, float *restrict moment) {
     for (ptrdiff_t run = runs.from; run < runs.to; run += LANES) {
         for (ptrdiff_t lane = 0; lane < LANES; lane++) {
-            const float share = history->worker_class[run + lane] == NEXUS_DOUBTED ? DOUBTED_SHARE : 1.0f;
-            const float value = weight[run + lane] * share;
-            sum[lane] += value;
-            moment[lane] += value * (float)history->time[run + lane];
+            sum[lane] += weight[run + lane];
+            moment[lane] += weight[run + lane] * (float)history->time[run + lane];
         }
     }
 }

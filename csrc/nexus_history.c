@@ -236,10 +236,9 @@ static void append(nexus_history *history, nexus_query query, int16_t step) {
     history->samples += 1;
 }
 
-void nexus_push(nexus_history *history, nexus_query query, double run_ms, int doubted) {
+void nexus_push(nexus_history *history, nexus_query query, double run_ms) {
     const int16_t step = nexus_time_step(run_ms);
-    if (doubted) query.worker_class = NEXUS_DOUBTED;
-    else nexus_take_moments(history, query.size, step);
+    nexus_take_moments(history, query.size, step);
     append(history, query, step);
 }
 

@@ -19,7 +19,6 @@
 #define NEXUS_AGES 4       /* how fast a run's weight fades: a table each */
 #define NEXUS_BINS 2048    /* of the histogram: log2 of milliseconds from -32 to +32 in steps of 1/32 */
 #define NEXUS_STRIPES 4    /* partial histograms */
-#define NEXUS_DOUBTED UINT16_MAX /* class of runs that may be lies: like nobody else's, so they weigh little */
 #define NEXUS_SHOWN 4      /* quantiles of an estimate: 0.1, 0.8, 0.9, 0.95 */
 
 typedef struct {
@@ -104,8 +103,7 @@ typedef struct {
 int nexus_learn(nexus_history *history, nexus_workspace *space, nexus_query query, double run_ms,
                 nexus_forecast forecast);
 
-/* Takes in one run without judging anybody by it; a doubted one does not move the laws of size, and gets a
- * class of its own. */
-void nexus_push(nexus_history *history, nexus_query query, double run_ms, int doubted);
+/* Takes in one run without judging anybody by it. */
+void nexus_push(nexus_history *history, nexus_query query, double run_ms);
 
 #endif

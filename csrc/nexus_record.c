@@ -9,6 +9,7 @@
 #define STATE_BYTES 24 /* widening, CUSUM; drifts, turn, alert */
 #define RUN_BYTES 8
 #define EXPERTS_V1 7
+#define DOUBTED_V1 UINT16_MAX /* class of runs that nobody believed, and that moved no law; now they wait elsewhere */
 
 static int32_t experts_of(uint32_t version) { return version == 1 ? EXPERTS_V1 : NEXUS_EXPERTS; }
 
@@ -88,7 +89,7 @@ static int plausible(const nexus_history *history) {
 static void catch_up(nexus_history *history) {
     for (int32_t back = history->count; back > 0; back--) {
         const int32_t run = history->head >= back ? history->head - back : history->head - back + NEXUS_RUNS;
-        if (history->worker_class[run] != NEXUS_DOUBTED)
+        if (history->worker_class[run] != DOUBTED_V1)
             nexus_take_affine(history, history->size[run], history->time[run]);
     }
 }

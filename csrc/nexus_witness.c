@@ -216,7 +216,7 @@ static void rebuild(nexus_history *history, nexus_workspace *space, const uint8_
         if (lie[at]) continue;
         const nexus_run run = run_at(&before, at);
         if (space != NULL) replay(history, space, run);
-        else nexus_push(history, query_of(run), milliseconds_of(run), 0);
+        else nexus_push(history, query_of(run), milliseconds_of(run));
     }
     if (space == NULL) keep_judgement(history, &before);
     history->samples = before.samples - removed;

@@ -41,7 +41,7 @@ cdef extern from "nexus_history.h" nogil:
         float *means_ms
     ) noexcept
     int nexus_learn(History *history, Workspace *space, Query query, double run_ms, Forecast forecast) noexcept
-    void nexus_push(History *history, Query query, double run_ms, bint doubted) noexcept
+    void nexus_push(History *history, Query query, double run_ms) noexcept
 
 
 cdef extern from "nexus_record.h" nogil:

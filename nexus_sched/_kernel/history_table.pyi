@@ -123,9 +123,8 @@ class HistoryTable:
         worker_class: str,
         worker: str,
         run_ms: float,
-        doubted: bool = False,
     ) -> None:
-        """Take in one run without judging experts by it; a doubted one does not move the power law of size either."""
+        """Take in one run without judging experts by it."""
     def snapshot(self) -> bytes: ...
     def restore(self, blob: bytes) -> None:
         """Become exactly what `snapshot` saw. Raises `SnapshotUnreadable`, and then nothing has changed."""

@@ -253,12 +253,11 @@ cdef class HistoryTable:
         str worker_class not None,
         str worker not None,
         double run_ms,
-        bint doubted=False,
     ):
         """Take in one run without judging experts by it."""
         check_run(run_ms)
         cdef Query query = self.query_of(payload_bytes, worker_class, worker)
-        nexus_push(self.touch(task_type), query, run_ms, doubted)
+        nexus_push(self.touch(task_type), query, run_ms)
 
     def snapshot(self):
         """Every type, the one learned longest ago first, in a versioned little-endian layout."""
@@ -333,7 +332,7 @@ cdef class HistoryTable:
         return row
 
     cdef uint16_t hash_of(self, str name) except? 0:
-        """1..65534 for a name, 0 for no name; 65535 is the class of doubted runs."""
+        """1..65534 for a name, 0 for no name; 65535 was the class of runs that nobody believed."""
         found = self.hash_by_name.get(name)
         if found is not None:
             return found

@@ -14,7 +14,7 @@ from nexus_sched.testing.oracle_logarithm import float32 as _f
 from nexus_sched.testing.oracle_logarithm import rounded as _rounded
 
 RUNS, LANES, BINS, BAND = 448, 16, 2048, 23
-NEWEST, JUDGED, DOUBTED = 192, 64, 65_535
+NEWEST, JUDGED = 192, 64
 
 
 class Expert(NamedTuple):
@@ -192,10 +192,9 @@ class PlainHistory:
     def _average(self, indices: list[int], weights: list[float], hint: float, hint_weight: float) -> float:
         sums, moments = [0.0] * LANES, [0.0] * LANES
         for index, weight in zip(indices, weights, strict=True):
-            run, lane = self.runs[index], index % LANES
-            value = _f(weight * _f(1e-4)) if run.worker_class == DOUBTED else weight
-            sums[lane] = _f(sums[lane] + value)
-            moments[lane] = _f(moments[lane] + _f(value * run.time))
+            lane = index % LANES
+            sums[lane] = _f(sums[lane] + weight)
+            moments[lane] = _f(moments[lane] + _f(weight * self.runs[index].time))
         whole, times = hint_weight, _f(_f(hint_weight * hint) * 1024.0)
         for lane in range(LANES):
             whole, times = _f(whole + sums[lane]), _f(times + moments[lane])
@@ -258,12 +257,11 @@ class PlainHistory:
         side = _f(_f(0.5 * _f(high - low)) / _f(1.2815516))
         return self._watch(_f(_f(octave - p50) / max(side, _f(0.02))), _trust(unseen, 0.0625))
 
-    def push(self, ask: PlainRun, run_ms: float, doubted: bool = False) -> None:
+    def push(self, ask: PlainRun, run_ms: float) -> None:
         """Take in one run without judging anybody."""
         step = step_of(log2(max(run_ms, 1e-9)))
-        run = PlainRun(ask.size, DOUBTED if doubted else ask.worker_class, ask.worker, step)
-        if not doubted:
-            self.laws.take(run.size, step)
+        run = PlainRun(ask.size, ask.worker_class, ask.worker, step)
+        self.laws.take(run.size, step)
         if len(self.runs) < RUNS:
             self.runs.append(run)
         else:

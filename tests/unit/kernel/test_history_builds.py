@@ -69,7 +69,7 @@ def replay(library: ctypes.CDLL, seed: int) -> bytes:
         said = library.nexus_testimony(history, space, query, run_ms, ctypes.c_float(4.9), None, 0)
         told.append(said)
         if said == DOUBTFUL:
-            library.nexus_push(history, query, run_ms, 1)
+            library.nexus_push(history, query, run_ms)
         else:
             p50, low, high = (ctypes.c_float.from_buffer_copy(estimate.raw, at).value for at in (0, 4, 12))
             library.nexus_learn(history, space, query, run_ms, Forecast(low, p50, high, max(step - lag, 0)))

@@ -15,7 +15,7 @@ CLASSES = ("class-0", "class-1", "", "class-2", "never seen", "nor this", "class
 
 
 def taught(seed: int, runs: int, noise: float = 0.3) -> HistoryTable:
-    """One type whose time depends on class and size, with a few runs that are not believed."""
+    """One type whose time depends on class and size, with a few runs that are far off."""
     dice, table = random.Random(seed), HistoryTable()
     for step in range(runs):
         number, payload = dice.randrange(4), dice.choice((0.0, 2.0 ** dice.uniform(8, 18)))
@@ -23,7 +23,7 @@ def taught(seed: int, runs: int, noise: float = 0.3) -> HistoryTable:
         like = ("t", payload if seed % 2 else 0.0, f"class-{number}", f"w{dice.randrange(9)}")
         told = table.predict(*like)
         if step % 50 == 49:
-            table.push(*like, 1e6 * run_ms, True)
+            table.push(*like, 1e6 * run_ms)
         else:
             table.learn(*like, run_ms, *((told.p10_ms, told.p90_ms, told.samples, told.p50_ms) if told else ()))
     return table

@@ -102,8 +102,8 @@ def test_table_agrees_with_its_twin_bit_for_bit(seed: int):
         if len(waiting) > lag:
             pair.learn(*waiting.pop(0))
         if step % 97 == 96:
-            pair.table.push("t", *like, run_ms, True)
-            pair.plain.push(pair.ask(*like), run_ms, True)
+            pair.table.push("t", *like, run_ms)
+            pair.plain.push(pair.ask(*like), run_ms)
     assert spoke, f"seed {seed}"
     pair.check_state()
 
