@@ -93,6 +93,7 @@ def explain(key: str, /, *, json: Annotated[bool, Parameter(name="--json", show_
         "default": found.write(found.default),
         "variable": variable_of(path) if "[]" not in path else "",
         "aliases": aliases,
+        "hot": found.hot,
     }
     if json:
         print_json(facts)
@@ -103,13 +104,14 @@ def explain(key: str, /, *, json: Annotated[bool, Parameter(name="--json", show_
         f"  default   {facts['default']}",
         f"  variable  {facts['variable']}" if facts["variable"] else "",
         f"  also      {', '.join(aliases)} at the top level" if aliases else "",
+        f"  changes   {'when the configuration is read again (SIGHUP)' if found.hot else 'at the next start'}",
     ]
     sys.stdout.write("".join(f"{line}\n" for line in lines if line))
     return 0
 
 
 def _tables(loaded: Loaded, section: Section) -> list[object]:
-    found = getattr(loaded.config, section.name)
+    found = getattr(loaded.config, section.attribute)
     return found if isinstance(found, list) else [found]
 
 

@@ -39,6 +39,7 @@ class Key(Struct, frozen=True, kw_only=True):
     pattern: str | None = None
     description: str = ""
     secret: bool = False
+    hot: bool = False  # takes effect when the configuration is read again
 
     @property
     def name(self) -> str:
@@ -54,7 +55,8 @@ class Key(Struct, frozen=True, kw_only=True):
         if self.kind == "size" and isinstance(value, int):
             return f'"{_with_unit(value, _SIZES, "B")}"'
         if isinstance(value, dict):
-            return "{ " + ", ".join(f"{_quoted(name)} = {_quoted(text)}" for name, text in value.items()) + " }"
+            pairs = ", ".join(f"{_quoted(name)} = {_quoted(text)}" for name, text in value.items())
+            return f"{{ {pairs} }}" if pairs else "{}"
         return _quoted(value)
 
     def expects(self) -> str:
@@ -89,7 +91,8 @@ class Key(Struct, frozen=True, kw_only=True):
 class Section(Struct, frozen=True, kw_only=True):
     """One table of the file."""
 
-    name: str
+    name: str  # as in its header: "scheduler.weights"
+    attribute: str  # the field of `Config`: "weights"
     description: str
     repeated: bool  # written as [[name]]
     keys: tuple[Key, ...]
@@ -115,14 +118,18 @@ def resolve(name: str) -> str:
 def json_schema() -> dict[str, object]:
     """JSON Schema (2020-12) of `nexus.toml`, for editors."""
     properties: dict[str, object] = {}
+    insides: dict[str, dict[str, object]] = {"": properties}  # of each table, for those within it
     for section in sections():
+        inside: dict[str, object] = {key.name: _json_schema_of(key) for key in section.keys}
         table: dict[str, object] = {
             "type": "object",
             "description": section.description,
             "additionalProperties": False,
-            "properties": {key.name: _json_schema_of(key) for key in section.keys},
+            "properties": inside,
         }
-        properties[section.name] = {"type": "array", "items": table} if section.repeated else table
+        insides[section.name] = inside
+        outer, _, name = section.name.rpartition(".")
+        insides[outer][name] = {"type": "array", "items": table} if section.repeated else table
     for alias, (path, plain_unit) in ALIASES.items():
         target = {"type": "integer"} if plain_unit else _json_schema_of(keys()[path])
         properties[alias] = {**target, "description": f"Alias of `{path}`."}
@@ -145,6 +152,7 @@ def _sections() -> Iterator[Section]:
         prefix = f"{section.encode_name}[]" if repeated else section.encode_name
         yield Section(
             name=section.encode_name,
+            attribute=section.name,
             description=" ".join((table.cls.__doc__ or "").split("\n\n")[0].split()),
             repeated=repeated,
             keys=tuple(_key(prefix, field, types[field.name], notes.get(field.name, "")) for field in table.fields),
@@ -185,6 +193,7 @@ def _key(prefix: str, field: inspect.Field, annotation: object, documented: str)
         pattern=getattr(info, "pattern", None),
         description=description,
         secret=bool(notes.get("secret", False)),
+        hot=bool(notes.get("hot", False)),
     )
 
 

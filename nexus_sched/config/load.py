@@ -7,13 +7,15 @@ replaces: a mistake that waits until a variable is unset is worse than one that 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import cast
 
 from msgspec import Struct, inspect
 
-from nexus_sched.config.describe import Key, keys, sections
-from nexus_sched.config.schema import Config
+from nexus_sched.config.describe import Key, Section, keys, sections
+from nexus_sched.config.schema import Config, LimitSection, TenantsSection
+from nexus_sched.config.schema.shares import limit_problems, tenant_problems
 from nexus_sched.config.sources import Given, Layer, empty_layer, read_environment, read_file, read_flags
 from nexus_sched.config.values import read_plain_ms, read_url, read_value
 from nexus_sched.errors import ConfigInvalid, InvalidInput
@@ -76,7 +78,7 @@ class _Reader:
         for check in _CHECKS:
             self._check(check)
         build: Callable[..., Config] = Config
-        return build(**{section.name: self._section(section.name) for section in sections()})
+        return build(**{section.attribute: self._section(section) for section in sections()})
 
     def _take(self, given: Given) -> None:
         value = self._value(given)
@@ -92,16 +94,27 @@ class _Reader:
             self.problems.append(f"{given.where}: `{given.name}`: {error}")
             return _UNREADABLE
 
-    def _section(self, name: str) -> object:
-        section = next(section for section in sections() if section.name == name)
-        struct = _struct_of(name)
+    def _section(self, section: Section) -> object:
+        struct = _structs()[section.name]
         if not section.repeated:
-            return struct(**{key.attribute: self._values[key.path] for key in section.keys})
-        tables = [table for layer in self._layers for table in layer.repeated.get(name, [])]
-        return [self._table(struct, section.keys, place, given) for place, given in tables]
+            table = struct(**{key.attribute: self._values[key.path] for key in section.keys})
+            if isinstance(table, TenantsSection):
+                place = self.origins["tenants.weights"]
+                self.problems += [f"{place}: {problem}" for problem in tenant_problems(table)]
+            return table
+        tables = [table for layer in self._layers for table in layer.repeated.get(section.name, [])]
+        found: list[object] = []
+        for place, given in tables:
+            found.append(self._table(struct, section.keys, place, given, found))
+        return found
 
     def _table(
-        self, struct: Callable[..., object], expected: tuple[Key, ...], place: str, given: dict[str, Given]
+        self,
+        struct: Callable[..., object],
+        expected: tuple[Key, ...],
+        place: str,
+        given: dict[str, Given],
+        before_it: list[object],
     ) -> object:
         before = len(self.problems)
         values = {one.key.attribute: self._value(one) for one in given.values()}
@@ -113,6 +126,9 @@ class _Reader:
         table = struct(**values)
         if isinstance(table, IntakeSettings):
             self.problems += [f"{place}: {problem}" for problem in intake_problems(table)]
+        if isinstance(table, LimitSection):
+            others = [other for other in before_it if isinstance(other, LimitSection)]
+            self.problems += [f"{place}: {problem}" for problem in limit_problems(table, others)]
         return table
 
     def _read_url_file(self) -> None:
@@ -157,12 +173,15 @@ _CHECKS = (
         "a worker is suspected before it is declared lost",
     ),
     ("worker.heartbeat", "scheduler.suspect", 2.0, "one late sign of life must not be enough to suspect a worker"),
+    ("scheduler.backoff", "scheduler.backoff_max", 1.0, "the first pause cannot be longer than the longest"),
+    ("worker_breaker.open", "worker_breaker.open_max", 1.0, "the first time cannot be longer than the longest"),
 )
 
 
-def _struct_of(section: str) -> Callable[..., object]:
+@cache
+def _structs() -> dict[str, Callable[..., object]]:
     info = inspect.type_info(Config)
     assert isinstance(info, inspect.StructType)
-    kind = next(field.type for field in info.fields if field.encode_name == section)
-    table = kind.item_type if isinstance(kind, inspect.ListType) else kind
-    return cast("inspect.StructType", table).cls
+    kinds = {field.encode_name: field.type for field in info.fields}
+    tables = {name: kind.item_type if isinstance(kind, inspect.ListType) else kind for name, kind in kinds.items()}
+    return {name: cast("inspect.StructType", table).cls for name, table in tables.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -147,11 +147,21 @@ class _FileReader:
             elif not isinstance(value, dict):
                 self._problem(f"`{name}` is a table: write [{name}] and its keys below", name)
             else:
-                self._layer_values(section, value)
+                self._read_section(section, value)
 
-    def _layer_values(self, section: Section, table: dict[str, object]) -> None:
-        for given in self._read_table(section, table, (section.name,)).values():
+    def _read_section(self, section: Section, table: dict[str, object]) -> None:
+        """A table, and the tables within it: `[scheduler]` and `[scheduler.weights]`."""
+        at = tuple(section.name.split("."))
+        inner = {each.name.rpartition(".")[2]: each for each in sections() if each.name.startswith(f"{section.name}.")}
+        own = {name: value for name, value in table.items() if name not in inner}
+        for given in self._read_table(section, own, at, inner).values():
             self._add(given)
+        for name, below in inner.items():
+            value = table.get(name, {})
+            if isinstance(value, dict):
+                self._read_section(below, value)
+            else:
+                self._problem(f"`{below.name}` is a table: write [{below.name}] and its keys below", *at, name)
 
     def _read_repeated(self, section: Section, value: object) -> None:
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
@@ -162,12 +172,14 @@ class _FileReader:
             place = self._place(section.name, index)
             tables.append((place, self._read_table(section, item, (section.name, index))))
 
-    def _read_table(self, section: Section, table: dict[str, object], at: KeyPath) -> dict[str, Given]:
+    def _read_table(
+        self, section: Section, table: dict[str, object], at: KeyPath, inner: Collection[str] = ()
+    ) -> dict[str, Given]:
         names = {key.name: key for key in section.keys}
         found: dict[str, Given] = {}
         for name, value in table.items():
             if name not in names:
-                self._problem(f"unknown key `{section.name}.{name}`{hint(name, names)}", *at, name)
+                self._problem(f"unknown key `{section.name}.{name}`{hint(name, [*names, *inner])}", *at, name)
             else:
                 found[names[name].path] = Given(names[name], value, self._place(*at, name))
         return found

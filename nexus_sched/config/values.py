@@ -15,6 +15,8 @@ import msgspec
 from nexus_sched.config.describe import Key
 from nexus_sched.config.suggest import closest
 from nexus_sched.errors import InvalidInput
+from nexus_sched.model.choices import pairs_of
+from nexus_sched.model.conditions import number_of
 from nexus_sched.units import parse_duration_ms, parse_size_bytes
 
 URL_SCHEMES = ("redis", "rediss", "unix")
@@ -58,7 +60,17 @@ def _from_text(key: Key, text: str) -> object:
         return text
     if key.kind == "switch":
         return {"true": True, "1": True, "false": False, "0": False}.get(text.strip().lower(), text)
+    if key.kind == "table":
+        return _table_from_text(text)
     return text
+
+
+def _table_from_text(text: str) -> object:
+    """`acme=2,other=1` as a table; numbers where they are some."""
+    if not text.strip():
+        return {}
+    pairs = pairs_of(text, "an entry")
+    return {name: value if (number := number_of(value)) is None else number for name, value in pairs.items()}
 
 
 def _read_quantity(key: Key, raw: object) -> object:

@@ -13,7 +13,7 @@ from nexus_sched.config.load import load
 from nexus_sched.config.reference import render
 from nexus_sched.config.schema import ALIASES, SchedulerSection
 from nexus_sched.config.values import mask_url, read_value
-from nexus_sched.model.settings import FALLBACKS, MODES
+from nexus_sched.model.settings import FALLBACKS, MODES, OBJECTIVES, ORDERS
 
 SCALARS = [key for key in keys().values() if "[]" not in key.path]
 
@@ -37,6 +37,8 @@ def test_schema_modes_and_fallbacks_are_those_of_the_engine():
     hints = get_type_hints(SchedulerSection)
     assert set(get_args(hints["mode"])) == set(MODES)
     assert set(get_args(hints["fallback"])) == set(FALLBACKS)
+    assert set(get_args(hints["objective"])) == set(OBJECTIVES)
+    assert set(get_args(hints["order"])) == set(ORDERS)
 
 
 def test_aliases_lead_to_keys():
@@ -46,9 +48,11 @@ def test_aliases_lead_to_keys():
 def test_json_schema_knows_every_key():
     properties = json_schema()["properties"]
     for section in sections():
-        table = properties[section.name]
+        outer, _, name = section.name.rpartition(".")
+        table = (properties[outer]["properties"] if outer else properties)[name]
         table = table["items"] if section.repeated else table
-        assert table["properties"].keys() == {key.name for key in section.keys}
+        inner = {each.name.rpartition(".")[2] for each in sections() if each.name.startswith(f"{section.name}.")}
+        assert table["properties"].keys() == {key.name for key in section.keys} | inner
     assert properties["heartbeat_timeout_ms"]["type"] == "integer"
     assert properties["scheduler"]["properties"]["lease"]["default"] == "3s"
 

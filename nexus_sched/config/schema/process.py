@@ -1,0 +1,119 @@
+"""Sections of the process itself: where its data is, what it bounds, how workers run, what is logged."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from nexus_sched.config.schema.kinds import DAY_MS, DURATION, HOT, MINUTE_MS, SECRET, SIZE
+from nexus_sched.model.worker import SLOTS_MAX
+
+
+class RedisSection(Struct, frozen=True, kw_only=True):
+    """Where the queue lives."""
+
+    url: Annotated[
+        str,
+        Meta(
+            description="Server to use: redis://host:port/db, rediss:// for TLS, or unix:///path.",
+            max_length=2_000,
+            extra={"kind": "url", **SECRET},
+        ),
+    ] = "redis://127.0.0.1:6379/0"
+    url_file: Annotated[
+        str | None,
+        Meta(description="File whose first line is the URL, for URLs with a password; wins over `url`."),
+    ] = None
+    connect_timeout_ms: Annotated[
+        int,
+        Meta(
+            description="How long `run` tries to reach the server at its start before it exits with code 4.",
+            ge=100,
+            le=10 * MINUTE_MS,
+            extra=DURATION,
+        ),
+    ] = field(name="connect_timeout", default=10_000)
+
+
+class PoolSection(Struct, frozen=True, kw_only=True):
+    """Which group of workers this process belongs to; all its keys share one hash tag."""
+
+    name: Annotated[str, Meta(description="Name of the pool.", pattern=r"^[a-z0-9-]{1,64}$")] = "default"
+    shard: Annotated[int, Meta(description="Number of the pool's shard.", ge=0, le=1023)] = 0
+
+
+class DispatchSection(Struct, frozen=True, kw_only=True):
+    """What happens besides the inbox when a task is handed out."""
+
+    publish: Annotated[
+        bool,
+        Meta(
+            description="Also PUBLISH each dispatch on `nexus:dispatch:<worker>`. The inbox stays the truth.",
+        ),
+    ] = False
+
+
+class QueueSection(Struct, frozen=True, kw_only=True):
+    """Bounds of what waits, and how long ends are remembered."""
+
+    length_max: Annotated[
+        int,
+        Meta(description="Queued tasks a priority may hold; beyond it `submit` answers BUSY.", ge=1, le=10_000_000),
+    ] = 100_000
+    bytes_max: Annotated[
+        int,
+        Meta(
+            description="Payload bytes that may wait; beyond it `submit` answers BUSY.",
+            ge=1_024,
+            le=2**40,
+            extra=SIZE,
+        ),
+    ] = 2**30
+    result_ttl_ms: Annotated[
+        int,
+        Meta(
+            description="How long results and the ids of ended tasks are kept; a repeated id is recognised that long.",
+            ge=1_000,
+            le=30 * DAY_MS,
+            extra=DURATION,
+        ),
+    ] = field(name="result_ttl", default=3_600_000)
+
+
+class WorkerSection(Struct, frozen=True, kw_only=True):
+    """Defaults of `nexus-sched worker`."""
+
+    slots: Annotated[
+        Annotated[int, Meta(ge=1, le=SLOTS_MAX)] | None,
+        Meta(description="Tasks a worker runs at once; one for each processor if unset."),
+    ] = None
+    drain_timeout_ms: Annotated[
+        int,
+        Meta(
+            description="How long a worker that was asked to stop lets running tasks finish.",
+            ge=0,
+            le=DAY_MS,
+            extra=DURATION,
+        ),
+    ] = field(name="drain_timeout", default=30_000)
+    heartbeat_ms: Annotated[
+        int,
+        Meta(
+            description="Longest pause between two signs of life. Keep it below half of `scheduler.suspect`.",
+            ge=50,
+            le=MINUTE_MS,
+            extra=DURATION,
+        ),
+    ] = field(name="heartbeat", default=1_000)
+
+
+class LoggingSection(Struct, frozen=True, kw_only=True):
+    """Log lines go to standard error."""
+
+    format: Annotated[
+        Literal["console", "json"], Meta(description="`console` for people, `json` for machines.", extra=HOT)
+    ] = "console"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Least severe level that is written.", extra=HOT)
+    ] = "info"
