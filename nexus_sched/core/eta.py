@@ -37,6 +37,7 @@ TOLERANCE = 0.25  # an estimate is right if the time to the end was at most this
 MOVED_SHARE = 0.25  # of what remained: an end that moved by more is told
 HOPELESS = 0.05  # a strict deadline that is met with a lower probability refuses the task
 STALE_MAX = 1_024  # estimates of tasks that have ended; more than that are swept out
+SLOTS_EVERY_MS = 100  # between two looks at all workers, while anybody asks
 Z80_OF_Z95 = 0.5117  # standard normal quantiles, 0.8416 / 1.6449: a spread to p80 from one to p95
 
 
@@ -131,12 +132,14 @@ class Etas:
             self._due = {}
             if len(self.told) > 2 * len(state.tasks) + STALE_MAX:
                 self.told = {task_id: told for task_id, told in self.told.items() if task_id in state.tasks}
-        if self.queue.awake:
+        if state.backlog.listener is not None:
             if state.now_ms > self.queue.state.awake_until_ms:
                 self.queue.sleep()
                 state.backlog.listener = None
             else:
-                self.queue.turn(state.backlog.ready, self._slots(), state.now_ms)
+                if state.now_ms - self.queue.state.slots_at_ms >= SLOTS_EVERY_MS:
+                    self._count_slots()
+                self.queue.turn(state.backlog.ready, state.now_ms)
 
     def _tell(self, record: TaskRecord) -> None:
         state, task_id = self._state, record.task.id
@@ -165,8 +168,15 @@ class Etas:
 
     def _wake(self) -> None:
         state = self._state
+        if state.backlog.listener is None:
+            state.backlog.listener = self.queue
+            self._count_slots()
         self.queue.wake(state.tasks.values(), state.now_ms)
-        state.backlog.listener = self.queue
+
+    def _count_slots(self) -> None:
+        state = self._state
+        slots = sum(worker.slots for worker in state.roster.ring if worker.accepting)
+        self.queue.state.slots, self.queue.state.slots_at_ms = slots, state.now_ms
 
     def _estimate(self, record: TaskRecord) -> tuple[Eta, Raw | None]:
         state = self._state
@@ -224,15 +234,12 @@ class Etas:
         held_ms = float(max(0, record.not_before_ms - state.now_ms))
         wait_ms = 0.0
         if record.ticket > 0 and state.backlog.ready > state.roster.table.open_count:
-            wait_ms = queue.wait_ms(record, self._slots(), state.now_ms)
+            wait_ms = queue.wait_ms(record, state.now_ms)
         landing_ms = max(0.0, queue.state.landing_p50_ms)
         landing_spread_ms = max(0.0, queue.state.landing_p80_ms) - landing_ms
         spread80_ms = sqrt((WAIT_SPREAD * wait_ms) ** 2 + landing_spread_ms**2)
         start_ms = max(wait_ms, held_ms) + landing_ms + state.settings.round_trip_ms / 2.0
         return _sum(prediction, start_ms, spread80_ms, spread80_ms / Z80_OF_Z95, WAITED)
-
-    def _slots(self) -> int:
-        return sum(worker.slots for worker in self._state.roster.ring if worker.accepting)
 
     # -- snapshots
 

@@ -33,6 +33,7 @@ LANDING_GAIN = 0.05
 
 
 UNORDERED = ("arrived", "arrived_before")
+LASTING = ("slots", "slots_at_ms", "landing_p50_ms", "landing_p80_ms")  # what is as true after a sleep
 
 
 class QueueState(Struct, array_like=True):
@@ -49,6 +50,8 @@ class QueueState(Struct, array_like=True):
     drained_before: int = 0
     turn_ms: int = 0  # instant of the last turn
     waiting: bool = False  # whether tasks waited after it
+    slots: int = 0  # of workers that take tasks, when they were last counted
+    slots_at_ms: int = 0
     landing_p50_ms: float = -1.0  # in the inbox of a worker, for tasks that had waited before; -1: not known
     landing_p80_ms: float = -1.0
 
@@ -74,9 +77,10 @@ class EtaQueue:
         """Listen from now on, for a while; `waiting` is only looked at if it was asleep."""
         state = self.state
         if not state.awake_until_ms:
-            landing = (state.landing_p50_ms, state.landing_p80_ms)
-            self.state = state = QueueState(half_from_ms=now_ms, turn_ms=now_ms)
-            state.landing_p50_ms, state.landing_p80_ms = landing
+            fresh = QueueState(half_from_ms=now_ms, turn_ms=now_ms)
+            for field in LASTING:
+                setattr(fresh, field, getattr(state, field))
+            self.state = state = fresh
             self.restore(state, waiting)
         state.awake_until_ms = now_ms + AWAKE_MS
 
@@ -125,11 +129,11 @@ class EtaQueue:
             arrived[bucket] = arrived.get(bucket, 0) + work
             self._left += work  # it came from outside
 
-    def turn(self, waiting: int, slots: int, now_ms: int) -> None:
+    def turn(self, waiting: int, now_ms: int) -> None:
         """A turn has ended with so many tasks waiting."""
         state = self.state
         if state.waiting:
-            state.busy_slot_ms += (now_ms - state.turn_ms) * slots
+            state.busy_slot_ms += (now_ms - state.turn_ms) * state.slots
             state.drained += self._left
         self._left = 0
         state.turn_ms, state.waiting = now_ms, waiting > 0
@@ -153,9 +157,10 @@ class EtaQueue:
 
     # -- estimating
 
-    def wait_ms(self, record: TaskRecord, slots: int, now_ms: int) -> float:
+    def wait_ms(self, record: TaskRecord, now_ms: int) -> float:
         """Median time until the order comes to a task that waits, see above."""
         state = self.state
+        slots = state.slots
         busy = state.busy_slot_ms + state.busy_slot_ms_before
         drained = max(0, state.drained + state.drained_before) / US_PER_MS
         rate = slots * (drained + PRIOR_MS * slots) / (busy + PRIOR_MS * slots) if slots else 0.0

@@ -24,7 +24,7 @@ def wait_ms(queue: EtaQueue, key: float, now_ms: int) -> float:
     """The wait of a task of this key that takes next to no time itself."""
     record = waiting(10**6, key, 0.001)
     queue.entered(record)
-    found = queue.wait_ms(record, SLOTS, now_ms)
+    found = queue.wait_ms(record, now_ms)
     queue.left(record)
     return found
 
@@ -33,6 +33,7 @@ def wait_ms(queue: EtaQueue, key: float, now_ms: int) -> float:
 def queue() -> EtaQueue:
     listening = EtaQueue()
     listening.wake([], 0)
+    listening.state.slots = SLOTS
     return listening
 
 
@@ -48,7 +49,7 @@ def test_half_of_what_is_beside_a_task_is_before_it(queue: EtaQueue):
     records = [waiting(number, 1_000.0 + 0.1 * number, 100.0) for number in range(11)]
     for record in records:
         queue.entered(record)
-    assert queue.wait_ms(records[3], SLOTS, 0) == pytest.approx(10 * 100.0 / 2 / SLOTS)
+    assert queue.wait_ms(records[3], 0) == pytest.approx(10 * 100.0 / 2 / SLOTS)
 
 
 def test_task_that_left_is_not_waited_for(queue: EtaQueue):
@@ -67,10 +68,10 @@ def test_work_is_worked_off_as_fast_as_was_measured(queue: EtaQueue):
     records = [waiting(number, float(number), 50.0) for number in range(800)]
     for record in records:
         queue.entered(record)
-    queue.turn(800, SLOTS, 0)
+    queue.turn(800, 0)
     for turn in range(1, 401):  # in 10 ms 10 slots could do 100 ms of work, and 50 ms leave
         queue.left(records[turn])
-        queue.turn(800 - turn, SLOTS, 10 * turn)
+        queue.turn(800 - turn, 10 * turn)
     assert wait_ms(queue, 1e6, 4_000) == pytest.approx(400 * 50.0 / (0.5 * SLOTS), rel=0.1)
 
 
@@ -85,9 +86,10 @@ def test_tasks_without_a_prediction_do_not_count(queue: EtaQueue):
 
 def test_nobody_works_off_without_slots(queue: EtaQueue):
     last = waiting(1, 1_000.0, 500.0)
+    queue.state.slots = 0
     queue.entered(waiting(0, 0.0, 500.0))
     queue.entered(last)
-    assert queue.wait_ms(last, 0, 0) >= 86_400_000.0
+    assert queue.wait_ms(last, 0) >= 86_400_000.0
 
 
 def test_later_arrivals_with_smaller_keys_overtake(queue: EtaQueue):
@@ -103,7 +105,7 @@ def test_later_arrivals_with_smaller_keys_overtake(queue: EtaQueue):
         queue.arrived(record, now_ms)
         queue.left(record)
         now_ms += 5
-        queue.turn(0, SLOTS, now_ms)
+        queue.turn(0, now_ms)
     queue.entered(waiting(10_000, now_ms - 100.0, 30_000.0))
     assert wait_ms(queue, now_ms + 2_000.0, now_ms) == pytest.approx(4_000.0, rel=0.02)
     assert wait_ms(queue, now_ms + 10.0, now_ms) == pytest.approx(3_000.0, rel=0.02)
@@ -117,7 +119,7 @@ def test_arrivals_are_forgotten_after_a_window(queue: EtaQueue):
     queue.entered(waiting(1, 0.0, 1_000.0))
     overtaken_ms = wait_ms(queue, 5_000.0, 1)
     for half in (1, 2, 3):
-        queue.turn(1, SLOTS, int(half * HALF_MS))
+        queue.turn(1, int(half * HALF_MS))
     assert overtaken_ms > 5_000.0
     now_ms = int(3 * HALF_MS)
     assert wait_ms(queue, now_ms + 5_000.0, now_ms) < 5_000.0
@@ -125,6 +127,7 @@ def test_arrivals_are_forgotten_after_a_window(queue: EtaQueue):
 
 def test_queue_wakes_with_what_waits_and_sleeps_without(queue: EtaQueue):
     asleep = EtaQueue()
+    asleep.state.slots = SLOTS
     assert not asleep.awake
     records = [waiting(number, 10.0 * number, 500.0) for number in range(5)]
     asleep.wake([*records, TaskRecord(task("placed"), "i:w1", "1-0")], 7)
@@ -146,7 +149,7 @@ def test_restored_queue_goes_on_like_the_one_that_was_captured(queue: EtaQueue):
     for record in records[::3]:
         queue.left(record)
         record.ticket = 0
-    queue.turn(200, SLOTS, 40)
+    queue.turn(200, 40)
     queue.landed(70.0)
     restored = EtaQueue()
     restored.restore(queue.state, records)
