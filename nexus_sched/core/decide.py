@@ -16,7 +16,7 @@ def decide(record: TaskRecord, choice: Choice, forecasts: Forecasts, now_ms: int
     """
     worker, policy, mean_ms, prediction, score_ms = choice
     task = record.task
-    record.attempt += 1
+    record.attempt = max(record.attempt, record.attempts) + 1
     wait_ms = float(max(0, now_ms - task.arrived_at_ms))
     refined = None if mean_ms < 0.0 else forecasts.refine(task, worker, prediction, now_ms)
     if refined is None:

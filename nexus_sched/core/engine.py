@@ -14,9 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from nexus_sched.core.answers import Answers
 from nexus_sched.core.control_events import ControlEvents
+from nexus_sched.core.copies import Copies
 from nexus_sched.core.digest import digest_of
 from nexus_sched.core.placing import Placing
 from nexus_sched.core.predictors.base import PredictorFactory
+from nexus_sched.core.preemption import Preemption
 from nexus_sched.core.reaction import Reactions
 from nexus_sched.core.state import EngineState
 from nexus_sched.core.task_events import TaskEvents
@@ -57,7 +59,9 @@ class Engine(EngineState):
 
     def __init__(self, predictors: Mapping[str, PredictorFactory], settings: EngineSettings | None = None) -> None:
         super().__init__(predictors, settings)
-        self._placing = placing = Placing(self)
+        self._preemption = Preemption(self)
+        self._copies = Copies(self)
+        self._placing = placing = Placing(self, self._preemption, self._copies)
         self._reactions = Reactions(self)
         self._answers = Answers(self)
         self._workers = workers = WorkerEvents(self)
@@ -95,7 +99,10 @@ class Engine(EngineState):
     @property
     def next_due_ms(self) -> int | None:
         """When the next turn is wanted even without new events, in milliseconds since the epoch; `None`: never."""
-        sources = (self.backlog.next_due_ms, self.ejection.due_ms(), self._reactions.due_ms())
+        sources = (
+            *(self.backlog.next_due_ms, self.ejection.due_ms(), self._reactions.due_ms()),
+            self._copies.due_ms(),
+        )
         return min((due_ms for due_ms in sources if due_ms is not None), default=None)
 
     def handle(self, events: Sequence[AnyEvent], at_ns: int) -> list[AnyEffect]:
@@ -108,7 +115,7 @@ class Engine(EngineState):
         effects: list[AnyEffect] = []
         self.effects = effects
         self.dispatches = self.noticed = 0
-        self.stops = []
+        self.stops, self.strays = [], []
         handlers = self._handlers
         for event in events:
             handlers[type(event)](event)
@@ -118,13 +125,20 @@ class Engine(EngineState):
         self._workers.settle()
         placing = self._placing
         placing.place_waiting()
+        placing.place_copies()
         self.etas.end_turn()
+        self._preemption.consider()
         self._reactions.look()
         placing.take_back()
         placing.send_stops()
         if self.questions:
             self._answers.give()
         return effects
+
+    def revive(self) -> None:
+        """Arrange again what follows from the state: after a snapshot has been restored."""
+        self._preemption.restore()
+        self._copies.restore()
 
     def digest(self) -> int:
         """64 bit over what decisions depend on: tables, learned state, queue, breaker, rotation."""

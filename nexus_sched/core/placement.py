@@ -119,6 +119,11 @@ class Placement:
         mean_ms = means_ms if isinstance(means_ms, float) else means_ms[worker.class_index]
         return Choice(worker, PREDICTIVE, mean_ms, prediction, self._scorer.score_ms)
 
+    def could_run(self, name: str) -> bool:
+        """Whether a task might go to this worker if it had a slot free."""
+        worker = self._roster.by_name.get(name)
+        return worker is not None and worker.accepting
+
     def _fall_back(self, task: Task, prediction: TaskPrediction | None, now_ms: int) -> Choice | None:
         """By the configured rule; `prediction` is what is booked all the same."""
         ring = self._roster.ring

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from nexus_sched.core.backlog.order import order_key, order_weight
+from nexus_sched.core.copies import Copies
 from nexus_sched.core.decide import decide
 from nexus_sched.core.placement import Choice
+from nexus_sched.core.preemption import Preemption
 from nexus_sched.core.records import TaskRecord
 from nexus_sched.core.state import EngineState
 from nexus_sched.model.effects import CancelRunning, Dispatch, Retract
@@ -18,8 +20,10 @@ RETRACTS_MAX = 256
 class Placing:
     """Moves tasks from the backlog to workers, and back."""
 
-    def __init__(self, state: EngineState) -> None:
+    def __init__(self, state: EngineState, preemption: Preemption, copies: Copies) -> None:
         self._state = state
+        self._preemption = preemption
+        self._copies = copies
 
     def place_waiting(self) -> None:
         """Hand out what waits, as far as workers are open and the bound of a turn allows."""
@@ -52,7 +56,36 @@ class Placing:
             backlog.remove(record)
             state.bury(record, Reason.DEADLINE, "", "its deadline passed while it waited")
 
+    def place_copies(self) -> None:
+        """Hand out second runs of what takes far too long, where a slot is free elsewhere."""
+        state = self._state
+        for record in self._copies.wanted():
+            if not state.roster.table.open_count:
+                return
+            copy = TaskRecord(record.task, "", "", attempt=record.attempt, avoid=record.worker)
+            choice = state.placement.place(copy.task, state.now_ms)
+            if choice is None or choice.worker.name == record.worker or choice.worker.in_flight >= choice.worker.slots:
+                continue
+            self._hand_out(copy, choice)
+            copy.placed_ms = state.now_ms
+            record.attempts = copy.attempt
+            state.copies[record.task.id] = copy
+            state.counters["copies"] += 1
+
     def _dispatch(self, record: TaskRecord, choice: Choice) -> None:
+        state = self._state
+        wait_ms = self._hand_out(record, choice)
+        state.overdue.watch(record, wait_ms, state.now_ms)
+        if state.settings.preemption.enabled:
+            self._preemption.watch(record)
+        record.copy_at_ms = 0
+        if state.settings.reaction.speculate:
+            self._copies.watch(record)
+        if state.etas.told:
+            state.etas.placed(record, wait_ms)
+
+    def _hand_out(self, record: TaskRecord, choice: Choice) -> float:
+        """Decide, book and record; gives how long the task is expected to wait in the worker's inbox, in ms."""
         state = self._state
         worker = choice.worker
         decision = decide(record, choice, state.forecasts, state.now_ms)
@@ -65,11 +98,9 @@ class Placing:
         free = worker.in_flight < worker.slots
         wait_ms = 0.0 if free else state.roster.table.booked_ms(worker.row) / worker.slots
         state.roster.book(worker, record)
-        state.overdue.watch(record, wait_ms, state.now_ms)
-        if state.etas.told:
-            state.etas.placed(record, wait_ms)
         state.counters["dispatched"] += 1
         state.counters["predictive" if choice.policy == PREDICTIVE else "fallback"] += 1
+        return wait_ms
 
     def queue(self, record: TaskRecord) -> None:
         """Let a task that is in a queue stream wait for its turn, or for the time from which it may have one."""
@@ -89,8 +120,8 @@ class Placing:
         left = RETRACTS_MAX
         while state.retracts and left:
             task_id, attempt = state.retracts.popleft()
-            record = state.tasks.get(task_id)
-            if record is not None and not record.waiting and record.attempt == attempt:
+            record = state.record_of(task_id, attempt)
+            if record is not None:
                 state.effects.append(Retract(task_id, attempt, record.worker, record.entry))
                 left -= 1
         state.more = state.more or bool(state.retracts)
@@ -104,5 +135,12 @@ class Placing:
             if record.waiting or state.tasks.get(record.task.id) is not record:
                 continue
             record.stop_entry = f"{state.seq}-{index}"
-            state.effects.append(CancelRunning(record.task.id, record.attempt, record.worker, record.stop_entry))
+            preempt = record.gives_way >= 0 and not record.cancelled
+            state.effects.append(
+                CancelRunning(record.task.id, record.attempt, record.worker, record.stop_entry, preempt)
+            )
+            index += 1
+        for stray in state.strays:
+            entry = f"{state.seq}-{index}"
+            state.effects.append(CancelRunning(stray.task.id, stray.attempt, stray.worker, entry))
             index += 1

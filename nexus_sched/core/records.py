@@ -46,6 +46,8 @@ class TaskRecord(Struct, array_like=True, gc=False, eq=False):
     counted: bool = False  # placed: its limits count it
     pace: float = 1.0  # placed: the worker's pace that its prediction was multiplied by
     gives_way: int = -1  # placed: priority of the task in whose favour it was told to stop, -1 if it was not
+    attempts: int = 0  # highest attempt ever given, if that was a copy's
+    copy_at_ms: int = 0  # placed: when a copy of it should be considered, 0 for never
     recalled: int = 0  # the attempt that was asked back to be placed better
     straggling: bool = False  # placed: has run far longer than was predicted, and that was said
 
@@ -77,8 +79,8 @@ class WorkerRecord:
         "breaker",
         "broken",
         "bucket_until_ms",
-        "cordoned",
         "class_index",
+        "cordoned",
         "credit",
         "draining",
         "drift",

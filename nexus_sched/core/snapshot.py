@@ -72,6 +72,7 @@ class EngineSnapshot(Struct, array_like=True):
     cordons: dict[str, Cordon] = {}
     reaction: tuple[list[str], int, bool, int] = ([], 0, False, 0)
     etas: EtaState | None = None
+    copies: list[TaskRecord] = []
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -102,6 +103,7 @@ def capture(engine: Engine) -> EngineSnapshot:
         engine.cordons,
         (list(engine.late), engine.next_look_ms, engine.look_wanted, engine.straggler_told_ms),
         engine.etas.snapshot(),
+        list(engine.copies.values()),
     )
 
 
@@ -128,6 +130,7 @@ def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) ->
     engine.retracts.extend(state.retracts)
     engine.counters = {name: state.counters.get(name, 0) for name in COUNTERS}
     engine.tasks = {record.task.id: record for record in state.tasks}
+    engine.copies = {record.task.id: record for record in state.copies}
     placement = engine.placement
     placement.set_mode(state.mode)
     placement.rotation = state.rotation
@@ -136,7 +139,7 @@ def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) ->
     engine.roster.table.restore(state.table)
     try:
         engine.roster.restore(
-            _worker_record(worker, engine.tasks, cordoned=worker.name in state.cordons) for worker in state.workers
+            _worker_record(worker, engine, cordoned=worker.name in state.cordons) for worker in state.workers
         )
     except KeyError as error:
         raise SnapshotUnreadable(f"snapshot names a task it does not hold: {error}") from error
@@ -148,6 +151,7 @@ def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) ->
     engine.late = dict.fromkeys(late)
     if state.etas is not None:
         engine.etas.restore(state.etas)
+    engine.revive()
     return engine
 
 
@@ -185,12 +189,16 @@ _SAME_FIELDS = (
 )
 
 
-def _worker_record(state: WorkerSnapshot, tasks: dict[str, TaskRecord], *, cordoned: bool) -> WorkerRecord:
+def _worker_record(state: WorkerSnapshot, engine: Engine, *, cordoned: bool) -> WorkerRecord:
     worker = WorkerRecord(state.name, state.row, state.slots, state.worker_class, state.incarnation)
     for field in _SAME_FIELDS:
         setattr(worker, field, getattr(state, field))
     worker.cordoned = cordoned
     worker.accepting = not (worker.draining or worker.suspect or worker.cordoned or worker.broken)
-    worker.placed = {task_id: tasks[task_id] for task_id in state.placed}
+    inbox, copies = f"i:{state.name}", engine.copies
+    worker.placed = {
+        task_id: copies[task_id] if task_id in copies and copies[task_id].place == inbox else engine.tasks[task_id]
+        for task_id in state.placed
+    }
     worker.in_flight = len(worker.placed)
     return worker

@@ -22,6 +22,7 @@ from nexus_sched.model.effects import AnyEffect, CancelQueued, DeadLetter, Disca
 from nexus_sched.model.events import QuestionAsked
 from nexus_sched.model.outcome import Reason
 from nexus_sched.model.settings import EngineSettings
+from nexus_sched.model.task import PRIORITY_MAX
 
 COUNTERS = (
     "submitted",
@@ -43,13 +44,15 @@ COUNTERS = (
     "drifts",
     "distrusted",
     "overdue",
-    "etas",
-    "etas_within",
     "stragglers",
     "pace_changes",
     "moves",
     "breakers_opened",
+    "preempted",
+    "copies",
     "panics",
+    "etas",
+    "etas_within",
 )
 
 
@@ -64,6 +67,7 @@ class EngineState:
         self.backlog = Backlog()
         self.backlog.configure(self.settings, ())
         self.tasks: dict[str, TaskRecord] = {}
+        self.copies: dict[str, TaskRecord] = {}  # second runs of placed tasks, by task id
         self.forecasts = Forecasts(predictors, self.settings)
         self.placement = Placement(self.roster, self.settings, self.forecasts)
         self.overdue = Overdue()
@@ -82,7 +86,9 @@ class EngineState:
         self.effects: list[AnyEffect] = []  # of the current turn
         self.questions: list[QuestionAsked] = []  # of the current turn
         self.dispatches = 0  # of the current turn
+        self.asked = [0] * (PRIORITY_MAX + 1)  # runs told to give way and still there, by the priority in whose favour
         self.stops: list[TaskRecord] = []  # to be told to stop in the current turn
+        self.strays: list[TaskRecord] = []  # runs that have lost against a copy, or a copy: to be told as well
 
     # -- what any handler may need ---------------------------------------------------------------------
 
@@ -105,6 +111,13 @@ class EngineState:
         """The same for what is more than its credit."""
         if worker.in_flight > worker.credit:
             self.recall(worker, keep=worker.credit)
+
+    def record_of(self, task_id: str, attempt: int) -> TaskRecord | None:
+        """The placed record of this very attempt: the task's own, or its copy's."""
+        record = self.tasks.get(task_id)
+        if record is not None and record.attempt != attempt:
+            record = self.copies.get(task_id)
+        return None if record is None or record.waiting or record.attempt != attempt else record
 
     # -- how a task leaves -----------------------------------------------------------------------------
 
@@ -132,10 +145,31 @@ class EngineState:
             self.backlog.remove(record)
         else:
             self.unplace(record, used_ms)
+            if self.copies:
+                self.drop_copy(record)
         del self.tasks[record.task.id]
+
+    def drop_copy(self, record: TaskRecord) -> TaskRecord | None:
+        """Forget the copy of a task, if it has one; the answer is where it ran."""
+        copy = self.copies.pop(record.task.id, None)
+        if copy is not None:
+            self.unplace(copy)
+        return copy
+
+    def promote_copy(self, record: TaskRecord) -> TaskRecord:
+        """Let the copy of a task take the place of its own record, which is no longer with its worker."""
+        copy = self.copies.pop(record.task.id)
+        copy.starts, copy.deaths, copy.cancelled = record.starts, record.deaths, record.cancelled
+        self.unplace(record)
+        self.tasks[record.task.id] = copy
+        self.overdue.resume(copy)
+        return copy
 
     def unplace(self, record: TaskRecord, used_ms: float = 0.0) -> None:
         """A placed task is no longer with its worker, whose time it has used for `used_ms`."""
+        if record.gives_way >= 0:
+            self.asked[record.gives_way] -= 1
+            record.gives_way = -1
         if record.stop_entry:
             self.effects.append(Discard(record.place, record.stop_entry))
             record.stop_entry = ""

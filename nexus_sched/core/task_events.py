@@ -64,7 +64,7 @@ class TaskEvents:
         self._placing.queue(record)
         if task.asks is not None and not state.etas.submitted(record):
             return
-        if state.etas.queue.awake:
+        if state.backlog.listener is not None:
             state.etas.queue.arrived(record, state.now_ms)
 
     def reclaimed(self, event: TaskReclaimed) -> None:
@@ -83,6 +83,10 @@ class TaskEvents:
                 event.entry,
             )
             return
+        if state.copies and self._lost_one_of_two(record, event.attempt):
+            state.counters["reclaimed"] += 1
+            state.effects.append(Discard("q:r", event.entry))
+            return
         if record.waiting or record.attempt != event.attempt:
             state.counters["repeated"] += 1
             if (record.place, record.entry) != ("q:r", event.entry):
@@ -91,7 +95,10 @@ class TaskEvents:
         state.unplace(record, max(0.0, float(state.now_ms - record.placed_ms)) if event.started else 0.0)
         record.place, record.entry = "q:r", event.entry
         state.counters["reclaimed"] += 1
-        if event.started:
+        if event.reason is Reason.PREEMPTED:
+            record.preemptions += 1  # no failure, and not one of its starts
+            state.counters["preempted"] += 1
+        elif event.started:
             record.starts += 1
             if event.reason in (Reason.WORKER_LOST, Reason.WORKER_RESTARTED):
                 record.deaths += 1
@@ -117,6 +124,8 @@ class TaskEvents:
         if record is None:
             state.counters["repeated"] += 1
             return
+        if state.copies:
+            record = self._winner(record, event.attempt)
         on_time = record.place == "i:" + event.worker and record.attempt == event.attempt
         if not on_time:
             state.counters["late"] += 1
@@ -179,10 +188,40 @@ class TaskEvents:
         """Only the pointer of a task was left in an inbox."""
         state = self._state
         record = state.tasks.get(event.task_id)
-        if record is None or record.place != "i:" + event.worker or record.attempt != event.attempt:
+        if record is None:
+            return
+        if state.copies and self._lost_one_of_two(record, event.attempt):
+            return
+        if record.place != "i:" + event.worker or record.attempt != event.attempt:
             return
         state.counters["vanished"] += 1
         state.forget(record)
+
+    def _winner(self, record: TaskRecord, attempt: int) -> TaskRecord:
+        """Of a task and its copy the record that has finished; the other one is told to stop."""
+        state = self._state
+        copy = state.copies.get(record.task.id)
+        if copy is None:
+            return record
+        if copy.attempt != attempt:
+            state.drop_copy(record)
+            state.strays.append(copy)
+            return record
+        state.strays.append(record)
+        return state.promote_copy(record)
+
+    def _lost_one_of_two(self, record: TaskRecord, attempt: int) -> bool:
+        """Whether this attempt was a task's run or copy while the other one goes on; then that is all there is now."""
+        state = self._state
+        copy = state.copies.get(record.task.id)
+        if copy is None or attempt not in (copy.attempt, record.attempt):
+            return False
+        if attempt == copy.attempt:
+            record.attempts = copy.attempt
+            state.drop_copy(record)
+        else:
+            state.promote_copy(record)
+        return True
 
     def refused(self, event: TaskRefused) -> None:
         """An entry that could not be understood becomes a dead letter."""
@@ -213,3 +252,6 @@ class TaskEvents:
         record.cancelled = True
         state.retracts.append((event.task_id, record.attempt))
         state.stops.append(record)
+        copy = state.copies.get(event.task_id)
+        if copy is not None:
+            state.strays.append(copy)

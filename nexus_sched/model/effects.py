@@ -20,7 +20,7 @@ class Dispatch(Effect, frozen=True, tag="dispatch"):
     """Move a task from its queue stream into a worker's inbox."""
 
     decision: SchedulingDecision
-    stream: str  # the queue stream that holds its pointer: "q:0".."q:9" or "q:r"
+    stream: str  # the queue stream that holds its pointer: "q:0".."q:9" or "q:r"; empty for a copy of a running task
     entry: str
 
 

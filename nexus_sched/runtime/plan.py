@@ -38,7 +38,8 @@ def plan_commit(turn: bytes, effects: Sequence[AnyEffect], cursors: Mapping[str,
     for effect in effects:
         if type(effect) is Dispatch:
             decision = effect.decision
-            removals.setdefault(effect.stream, []).append(effect.entry)
+            if effect.stream:  # a copy of a running task has no pointer in a queue
+                removals.setdefault(effect.stream, []).append(effect.entry)
             plan.dispatches.append(DispatchLine(decision.worker, decision.task_id, decision.attempt))
         elif type(effect) is Discard:
             removals.setdefault(effect.stream, []).append(effect.entry)

@@ -6,7 +6,7 @@ They read the state from outside and share no arithmetic with the code that they
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from nexus_sched.adapters.memory.shard import QUEUED, RUNNING, MemoryShard
 from nexus_sched.adapters.memory.stream import parse_entry_id
@@ -31,7 +31,7 @@ def bookings_differ(engine: Engine) -> list[str]:
         if abs(table.booked_ms(worker.row) - booked_ms) > 1e-6 * max(1.0, booked_ms):
             found.append(f"{worker.name}: {booked_ms} ms placed, {table.booked_ms(worker.row)} ms booked")
         for task_id, record in worker.placed.items():
-            if engine.tasks.get(task_id) is not record or record.place != "i:" + worker.name:
+            if engine.record_of(task_id, record.attempt) is not record or record.place != "i:" + worker.name:
                 found.append(f"{worker.name}: holds {task_id}, which is at {record.place}")
         open_rows += worker.accepting and worker.in_flight < worker.credit
     if open_rows != table.open_count:
@@ -64,13 +64,13 @@ def pointers(shard: MemoryShard) -> Counter[str]:
     return found
 
 
-def places_differ(shard: MemoryShard) -> list[str]:
-    """Law 5: a live task is in exactly one place."""
+def places_differ(shard: MemoryShard, copied: Container[str] = ()) -> list[str]:
+    """Law 5: a live task is in exactly one place; one of `copied`, whose runs may be doubled, in one or two."""
     count = pointers(shard)
     return [
         f"{task_id} is {task.state} and has {count[task_id]} pointers"
         for task_id, task in shard.tasks.items()
-        if task.state in (QUEUED, RUNNING) and count[task_id] != 1
+        if task.state in (QUEUED, RUNNING) and count[task_id] not in ((1, 2) if task_id in copied else (1,))
     ]
 
 

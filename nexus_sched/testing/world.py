@@ -85,6 +85,7 @@ class World:
         self.accepted: Counter[str] = Counter()  # completions that the store took, by task
         self.starts: dict[str, set[tuple[str, int]]] = {}  # task -> (worker, attempt) that ever ran it
         self.retry: dict[str, Retry] = {}
+        self.idempotent: set[str] = set()
         self.reaping: dict[str, int] = {}  # workers whose inboxes are not cleared yet -> counter
         speeds = (0.5, 1.0, 2.0, 4.0)
         self.actors = [Actor(f"w{index}", 1 + index % 3, speeds[index % 4]) for index in range(workers)]
@@ -177,11 +178,20 @@ class World:
     # -- submitters
 
     def submit(
-        self, task_id: str, *, priority: int = 5, retry: Retry = Retry.LOST, hint_ms: float | None = None
+        self,
+        task_id: str,
+        *,
+        priority: int = 5,
+        retry: Retry = Retry.LOST,
+        hint_ms: float | None = None,
+        idempotent: bool = False,
     ) -> None:
         """A task of one of three types comes in."""
-        spec = TaskSpec(type=f"kind-{len(self.retry) % 3}", retry=retry, hint_ms=hint_ms, max_attempts=4)
+        kind = f"kind-{len(self.retry) % 3}"
+        spec = TaskSpec(type=kind, retry=retry, hint_ms=hint_ms, max_attempts=4, idempotent=idempotent)
         self.shard.submit([SubmitLine(task_id, priority, _encode(spec), b"x")], "", LIMIT, LIMIT)
+        if idempotent:
+            self.idempotent.add(task_id)
         self.retry.setdefault(task_id, retry)
 
     def command(self, command: Command) -> None:
@@ -215,7 +225,7 @@ class World:
         """One step: finish a part of what runs, start what lies in the inbox, repeat an old report at times."""
         stopped = self._stopped(actor)
         completions = [
-            self._completion(key, entry, actor, stopped=key in stopped)
+            self._completion(key, entry, actor, stopped=stopped.get(key, b""))
             for key, entry in actor.running.items()
             if self._chance(share)
         ]
@@ -225,11 +235,15 @@ class World:
         free = actor.slots - len(actor.running.keys() - ending)
         known = {(line.task_id, line.attempt) for line in actor.told} | actor.running.keys() | ending
         starts: list[StartLine] = []
+        here = set(actor.running)
         for entry_id, fields in self.shard.streams[f"i:{actor.name}"].after((0, 0), LIMIT):
-            if fields[0] != b"i":
-                continue
-            key = (fields[1].decode(), int(fields[3]))
-            if key not in known and len(starts) < free:
+            if fields[0] == b"i":
+                key = (fields[1].decode(), int(fields[3]))
+                here.add(key)
+                if key not in known and len(starts) < free:
+                    starts.append(StartLine(*key, format_entry_id(entry_id)))
+            elif (key := (fields[3].decode(), int(fields[5]))) not in here:
+                # a control message whose task is not here is acknowledged
                 starts.append(StartLine(*key, format_entry_id(entry_id)))
         report = _encode(WorkerReport(draining=draining)) if draining or self._chance(0.2) else b""
         try:
@@ -246,12 +260,16 @@ class World:
                 actor.running[start.task_id, start.attempt] = start.inbox_entry
                 self.starts.setdefault(start.task_id, set()).add((actor.name, start.attempt))
 
-    def _stopped(self, actor: Actor) -> set[tuple[str, int]]:
+    def _stopped(self, actor: Actor) -> dict[tuple[str, int], bytes]:
+        """What control messages ask for, by task and attempt; the last one counts."""
         inbox = self.shard.streams[f"i:{actor.name}"].after((0, 0), LIMIT)
-        return {(fields[3].decode(), int(fields[5])) for _, fields in inbox if fields[0] == b"c"}
+        return {(fields[3].decode(), int(fields[5])): fields[1] for _, fields in inbox if fields[0] == b"c"}
 
-    def _completion(self, key: tuple[str, int], entry: str, actor: Actor, *, stopped: bool) -> CompletionLine:
-        if stopped and self._chance(0.7):
+    def _completion(self, key: tuple[str, int], entry: str, actor: Actor, *, stopped: bytes) -> CompletionLine:
+        if stopped == b"preempt" and self._chance(0.7):
+            fact = _encode(Completion(outcome=Outcome.PREEMPTED, run_ms=1.0))
+            return CompletionLine(*key, entry, False, Outcome.PREEMPTED, fact, b"")
+        if stopped == b"stop" and self._chance(0.7):
             fact = _encode(Completion(outcome=Outcome.CANCELLED, run_ms=1.0))
             return CompletionLine(*key, entry, True, Outcome.CANCELLED, fact, b"")
         outcome = self.random.choices((Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMED_OUT), (8, 1, 1))[0]

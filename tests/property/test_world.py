@@ -22,9 +22,10 @@ from nexus_sched.model.command import (
     UnpinEstimate,
 )
 from nexus_sched.model.effects import Dispatch, Noticed
-from nexus_sched.model.events import PredictorChosen, WorkerSuspected, WorkerTrusted
+from nexus_sched.model.events import PredictorChosen, TaskReclaimed, WorkerSuspected, WorkerTrusted
 from nexus_sched.model.journal import decode_turn, encode_turn
-from nexus_sched.model.settings import LEAST_OUTSTANDING, MODES, EngineSettings
+from nexus_sched.model.outcome import Reason
+from nexus_sched.model.settings import LEAST_OUTSTANDING, MODES, EngineSettings, Preemption, Reaction
 from nexus_sched.model.task import Retry
 from nexus_sched.replay.verify import verify
 from nexus_sched.testing.builders import PREDICTORS
@@ -38,6 +39,10 @@ SETTINGS = (
     EngineSettings(mode="shadow", early_inbox_max=3, min_samples=4, ema_alpha=0.5),
     EngineSettings(mode="round-robin", prefetch=3, worker_killer_deaths=3),
     EngineSettings(predictor="ema", shadow_predictor="learned", min_samples=2, prefetch=2),
+    EngineSettings(
+        reaction=Reaction(speculate=True, speculate_after=0.2, copies_share_max=1.0),
+        preemption=Preemption(enabled=True, priority_gap=1, restart_ms=0.0, gain_min=0.01, pause_ms=1),
+    ),
 )
 
 
@@ -67,17 +72,33 @@ class Story:
         for _ in range(ACTIONS):
             self.world.now_ms += self.random.choice((0, 1, 20, 400))
             self.random.choices(acts, (6, 10, 12, 2, 2, 3, 1, 1, 2))[0]()
-            assert places_differ(self.world.shard) == []
+            assert places_differ(self.world.shard, self.world.idempotent) == []
         if self.random.random() < 0.5:
             self.world.fail_over()
         self.world.quiesce()
+
+    def extra_starts(self, task_id: str) -> int:
+        """Runs beside the task's attempts: copies, and those that gave way."""
+        turns = [decode_turn(blob) for blob in self.world.turns]
+        copies = sum(
+            isinstance(each, Dispatch) and not each.stream and each.decision.task_id == task_id
+            for turn in turns
+            for each in turn.effects
+        )
+        given_back = sum(
+            isinstance(each, TaskReclaimed) and each.task_id == task_id and each.reason is Reason.PREEMPTED
+            for turn in turns
+            for each in turn.events
+        )
+        return copies + given_back
 
     def submit(self) -> None:
         for _ in range(self.random.randint(1, 6)):
             task_id = f"t{len(self.tasks)}"
             retry = self.random.choice(list(Retry))
             hint_ms = self.random.choice((None, 50.0))
-            self.world.submit(task_id, priority=self.random.randrange(10), retry=retry, hint_ms=hint_ms)
+            priority, idempotent = self.random.randrange(10), self.random.random() < 0.3
+            self.world.submit(task_id, priority=priority, retry=retry, hint_ms=hint_ms, idempotent=idempotent)
             self.tasks.append(task_id)
 
     def lead(self) -> None:
@@ -199,7 +220,8 @@ def test_every_task_ends_exactly_once(told: Story):
 def test_no_task_starts_more_often_than_its_rule_allows(told: Story):
     for task_id, starts in told.world.starts.items():
         retry = told.world.retry[task_id]
-        assert len(starts) <= (1 if retry is Retry.NEVER else 4), (task_id, retry, starts)
+        bound = 1 if retry is Retry.NEVER else 4 + told.extra_starts(task_id)
+        assert len(starts) <= bound, (task_id, retry, starts)
 
 
 def test_recorded_history_comes_out_again_to_the_bit(told: Story):
