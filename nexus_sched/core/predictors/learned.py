@@ -166,34 +166,47 @@ class LearnedPredictor:
         return verdict
 
     def _cleanse(self, task_type: str) -> None:
-        """Strike out of a type, and out of what its family heard of it, the lies of all who are not believed."""
-        told = True
+        """Strike out of a type, and out of what its family heard of it, the lies of all who are not believed.
+
+        What had to wait because of them is heard again.
+        """
+        told, struck = True, False
         for worker in self._trust.unbelieved():
             lies = self._types.strike_out(task_type, worker, CONVICTED_PROPORTION)
             told = told and lies is not None
             if lies:
+                struck = True
                 self._families.forget(family_of(task_type), worker, lies)
                 self._families.forget(EVERYTHING, worker, [(0, time) for _, time in lies])
         if told:
             self._stained.pop(task_type, None)
+        waiting = self._quarantine.held.get(task_type)
+        if struck and waiting is not None:
+            self._release(task_type, waiting, self._heard(waiting))
 
     def _heard(self, waiting: list[HeldRun] | None) -> tuple[tuple[int, str, str, float], ...]:
         """The runs that wait and support others like them: of workers that are believed."""
         return tuple(each.told for each in waiting or () if self._trust.believes(each.worker))
 
     def _settle(self, task_type: str, news: tuple[tuple[int, str, str, float], ...]) -> None:
-        """Of the runs that wait, drop what the type has moved on without, and teach in order what `news` confirm."""
-        quarantine = self._quarantine
-        waiting = quarantine.fresh(task_type, self._types.samples(task_type))
-        confirmed = [
-            each
-            for each in waiting
-            if news and self._types.testimony(task_type, *each.told, PROPORTION, news) != DOUBTFUL
-        ]
-        quarantine.keep(task_type, [each for each in waiting if each not in confirmed])
+        """Of the runs that wait, drop what the type has moved on without, and teach what `news` confirm."""
+        waiting = self._quarantine.fresh(task_type, self._types.samples(task_type))
+        self._quarantine.keep(task_type, waiting)
+        if news and waiting:
+            self._release(task_type, waiting, news)
+
+    def _release(self, task_type: str, waiting: list[HeldRun], heard: tuple[tuple[int, str, str, float], ...]) -> None:
+        """Teach, in order, the runs that nobody contradicts any more, and acquit their workers."""
+        confirmed = [each for each in waiting if self._is_confirmed(task_type, each, heard)]
+        self._quarantine.keep(task_type, [each for each in waiting if each not in confirmed])
         for each in confirmed:
             self._trust.acquit(each.worker)
             self._teach(task_type, each.told)
+
+    def _is_confirmed(self, task_type: str, run: HeldRun, heard: tuple[tuple[int, str, str, float], ...]) -> bool:
+        trust = self._trust
+        said = self._types.testimony(task_type, *run.told, trust.proportion_for(run.worker), heard)
+        return said != DOUBTFUL and (said != UNTOLD or trust.believes(run.worker))
 
     def _forecast(self, prediction: TaskPrediction | None) -> tuple[float, float, int, float]:
         """low, high, samples and p50 of what this predictor had said from the type's own runs."""

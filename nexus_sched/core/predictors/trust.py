@@ -1,11 +1,10 @@
 """Which workers' measurements are believed. One lying worker must not move the others' estimates.
 
-A run counts as a strike when it is out of all proportion (`PROPORTION` times more or less) to what other workers
-take for the same type (`HistoryTable.disproportionate`: their newest runs, one vote a worker, and their runs like
-this one; never the worker's own). Strikes fade with every plausible run. A worker with `STRIKES_MAX` of them is not
-believed: its runs teach nothing until enough plausible ones have redeemed it. A merely slow worker is not a liar:
-factors up to 20 are learned (placement.md, fact 8). Nor is a change of regime a lie: the runs that bring the first
-strikes do teach, so that one worker's news makes the next one's plausible.
+A strike is a run that others contradict (`HistoryTable.testimony`: out of all proportion, and one vote a worker
+against it), or a report that is no time at all. Strikes fade with every plausible run. A worker with `STRIKES_MAX` of
+them is not believed: its runs teach nothing until enough plausible ones have redeemed it, and the lies it has taught
+are struck out. A merely slow worker is not a liar: factors up to 20 are learned (placement.md, fact 8). Nor is a change
+of regime a lie: contradicted runs wait (quarantine.py), and whoever is confirmed by others is acquitted. Decision 0025.
 """
 
 from __future__ import annotations
