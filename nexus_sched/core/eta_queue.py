@@ -24,6 +24,7 @@ from nexus_sched.core.records import TaskRecord
 
 AWAKE_MS = 60_000  # after the last estimate that was asked for
 HALF_MS = 5_000  # rates are those of this and the last half of a window
+SPAN_MS_MIN = 1_000  # one arrival just after waking up is no flood
 FINE_MS = 4.0  # width of a bucket of keys
 COARSE = 1_024  # fine buckets in a coarse one
 US_PER_MS = 1_000
@@ -187,7 +188,7 @@ class EtaQueue:
 
     def _drain_ms(self, work: float, rate: float, offset: float, now_ms: int) -> float:
         state = self.state
-        span_ms = float(max(1, now_ms - state.half_from_ms + (HALF_MS if state.halves else 0)))
+        span_ms = float(max(SPAN_MS_MIN, now_ms - state.half_from_ms + (HALF_MS if state.halves else 0)))
         per_ms = US_PER_MS * span_ms
         arrivals: dict[int, float] = {}
         for half in (state.arrived, state.arrived_before):
