@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from random import Random
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from nexus_sched.adapters.memory.shard import QUEUED, RUNNING, MemoryShard
 from nexus_sched.adapters.memory.stream import format_entry_id, parse_entry_id
@@ -185,10 +185,12 @@ class World:
         retry: Retry = Retry.LOST,
         hint_ms: float | None = None,
         idempotent: bool = False,
+        **more: object,
     ) -> None:
-        """A task of one of three types comes in."""
+        """A task of one of three types comes in; `more` are further fields of its `TaskSpec`."""
         kind = f"kind-{len(self.retry) % 3}"
-        spec = TaskSpec(type=kind, retry=retry, hint_ms=hint_ms, max_attempts=4, idempotent=idempotent)
+        fields = {"type": kind, "hint_ms": hint_ms, "max_attempts": 4, "idempotent": idempotent, **more}
+        spec = structs.replace(msgspec.convert(fields, TaskSpec), retry=retry)
         self.shard.submit([SubmitLine(task_id, priority, _encode(spec), b"x")], "", LIMIT, LIMIT)
         if idempotent:
             self.idempotent.add(task_id)

@@ -14,6 +14,7 @@ from nexus_sched.adapters.memory.shard import DEAD, FINISHED
 from nexus_sched.core import snapshot
 from nexus_sched.core.engine import Engine
 from nexus_sched.model.command import (
+    Ask,
     ChoosePredictor,
     Command,
     PinEstimate,
@@ -25,6 +26,7 @@ from nexus_sched.model.effects import Dispatch, Noticed
 from nexus_sched.model.events import PredictorChosen, TaskReclaimed, WorkerSuspected, WorkerTrusted
 from nexus_sched.model.journal import decode_turn, encode_turn
 from nexus_sched.model.outcome import Reason
+from nexus_sched.model.question import AskEta
 from nexus_sched.model.settings import LEAST_OUTSTANDING, MODES, EngineSettings, Preemption, Reaction
 from nexus_sched.model.task import Retry
 from nexus_sched.replay.verify import verify
@@ -98,7 +100,10 @@ class Story:
             retry = self.random.choice(list(Retry))
             hint_ms = self.random.choice((None, 50.0))
             priority, idempotent = self.random.randrange(10), self.random.random() < 0.3
-            self.world.submit(task_id, priority=priority, retry=retry, hint_ms=hint_ms, idempotent=idempotent)
+            more = {"eta": self.random.random() < 0.4}
+            if self.random.random() < 0.1:
+                more |= {"deadline_ms": self.random.choice((20.0, 2_000.0)), "deadline_strict": True}
+            self.world.submit(task_id, priority=priority, retry=retry, hint_ms=hint_ms, idempotent=idempotent, **more)
             self.tasks.append(task_id)
 
     def lead(self) -> None:
@@ -187,6 +192,7 @@ class Story:
             PinEstimate(kind, pick.choice((1, 300, 5_000)), "why not", "", pick.uniform(0.0, 400.0)),
             PinEstimate(kind, pick.choice((1, 300, 5_000)), "why not", factor=pick.uniform(0.01, 100.0)),
             UnpinEstimate(kind),
+            Ask("me", AskEta(pick.choice(self.tasks or ["nobody"]))),
         )
         self.world.command(pick.choice(commands))
 
