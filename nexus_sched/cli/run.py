@@ -11,6 +11,8 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,6 +23,7 @@ from nexus_sched.cli import exit_codes
 from nexus_sched.cli.logs import set_up_logs
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import note, print_json
+from nexus_sched.cli.reload import Reload
 from nexus_sched.cli.stores import intake_followers, leader_store
 from nexus_sched.config.engine import engine_settings
 from nexus_sched.errors import StoreLoading, StoreUnreachable
@@ -46,35 +49,36 @@ def run(
 ) -> int:
     """Run the scheduler of a pool until SIGTERM or Ctrl-C, which hand over without losing anything.
 
-    Further instances stand by and take over when the first one stops or dies.
+    SIGHUP reads the configuration again. Further instances stand by and take over when the first one stops or dies.
     """
-    config = flags.load_with(("--mode", "scheduler.mode", mode)).config
+
+    def read() -> Config:
+        return flags.load_with(("--mode", "scheduler.mode", mode)).config
+
+    config = read()
     set_up_logs(config.logging)
-    asyncio.run(_serve(config))
+    asyncio.run(_serve(config, read))
     if flags.json:
         print_json({"stopped": True})
     return exit_codes.OK
 
 
-async def _serve(config: Config) -> None:
+async def _serve(config: Config, read: Callable[[], Config]) -> None:
     predictors, settings = predictors_and_settings(config)
     store, followers = leader_store(config), intake_followers(config)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopping.set)
+    shard = service_settings(config)
+    service = Service(store, shard, settings, predictors, [follower.run for follower in followers])
+    apply = partial(service.reconfigure, actor=f"SIGHUP at {shard.owner}")
+    loop.add_signal_handler(signal.SIGHUP, Reload(config, settings, read, apply))
     try:
         if not await open_within(store, config.redis.connect_timeout_ms, stopping):
             return
         for follower in followers:
             await follower.open()
-        service = Service(
-            store,
-            service_settings(config),
-            settings,
-            predictors,
-            [follower.run for follower in followers],
-        )
         note(f"Scheduling pool {config.pool.name}; stop with Ctrl-C.")
         await _until_stopped(service, stopping)
     finally:

@@ -35,9 +35,12 @@ class ControlEvents:
         state = self._state
         former, state.settings = state.settings, settings
         if settings != former:
+            # what an operator chose stays until somebody configures another mode
+            mode = state.placement.mode if settings.mode == former.mode else settings.mode
             for notice in state.forecasts.configure(settings):
                 state.notice("refused", notice)
             state.placement.configure(settings)
+            state.placement.set_mode(mode)
             state.ejection.configure(settings.worker_breaker)
             state.backlog.configure(settings, state.tasks.values())
             self._grant_credit()

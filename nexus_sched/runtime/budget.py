@@ -26,7 +26,7 @@ class BudgetWatch:
     """Counts overruns in a row, for each plug-in of a process. `feed` is `None` while a recovery replays."""
 
     def __init__(self, threshold: int, budget_us: float = BUDGET_US) -> None:
-        self._threshold = threshold
+        self.threshold = threshold
         self._budget_us = budget_us
         self._in_a_row: dict[str, int] = {}
         self.feed: Callable[[list[AnyEvent]], None] | None = None
@@ -34,7 +34,7 @@ class BudgetWatch:
     def spent(self, predictor: str, spent_us: float) -> None:
         """A prediction by this predictor took this long."""
         count = self._in_a_row.get(predictor, 0) + 1 if spent_us > self._budget_us else 0
-        if count >= self._threshold and self.feed is not None:
+        if count >= self.threshold and self.feed is not None:
             count = 0
             self.feed([PredictorOverran(spent_us, predictor)])
         self._in_a_row[predictor] = count

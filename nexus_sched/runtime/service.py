@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from nexus_sched.core.predictors.base import PredictorFactory
 from nexus_sched.errors import StateLost, StoreError, StoreUnsuitable
+from nexus_sched.model.events import AnyEvent, SettingsChanged
 from nexus_sched.model.frame import encode_frame
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.runtime.budget import BudgetWatch
@@ -71,6 +72,7 @@ class Service:
         self._guard = Guard()
         self._stop = asyncio.Event()
         self._loop: TurnLoop | None = None
+        self._feed: Callable[[list[AnyEvent]], None] | None = None  # to the turns that are being taken
         self._seq_written = 0  # the last turn that this process knows to be in the store
         self.leading = asyncio.Event()
 
@@ -79,6 +81,13 @@ class Service:
         self._stop.set()
         if self._loop is not None:
             self._loop.stop()
+
+    def reconfigure(self, settings: EngineSettings, actor: str) -> None:
+        """Run with other settings from now on, leading or not. `actor` says in the journal who wants it."""
+        self._engine_settings = settings
+        self._budget.threshold = settings.fallback_threshold
+        if self._feed is not None:
+            self._feed([SettingsChanged(settings, actor)])
 
     async def run(self) -> None:
         """Serve until `stop`. Raises what no retry can mend: `StateLost`, `StoreUnsuitable`, a defect."""
@@ -119,7 +128,7 @@ class Service:
             inputs = Inputs(self._store, state.cursors, one_by_one=self._guard.careful, prepare=self._predictors.get)
             loop = TurnLoop(self._store, lease, state, inputs, self._guard, self._clock, ownership.check)
             self._loop = loop
-            self._budget.feed = inputs.feed
+            self._budget.feed = self._feed = inputs.feed
             if self._stop.is_set():
                 loop.stop()
             try:
@@ -128,7 +137,7 @@ class Service:
                 self._seq_written = loop.seq_written or lease.seq
         finally:
             self.leading.clear()
-            self._budget.feed = None
+            self._budget.feed = self._feed = None
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
         self._loop = None

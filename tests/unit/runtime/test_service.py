@@ -15,7 +15,9 @@ from nexus_sched.adapters.memory import MemoryLeaderStore, MemoryShard
 from nexus_sched.adapters.memory.shard import DEAD, FINISHED
 from nexus_sched.core.task_events import TaskEvents
 from nexus_sched.errors import InvalidInput, StateLost, StoreUnreachable
+from nexus_sched.model.events import SettingsChanged
 from nexus_sched.model.frame import decode_frame
+from nexus_sched.model.journal import decode_turn
 from nexus_sched.model.outcome import Completion, Outcome, Receipt
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.replay.verify import verify_store
@@ -413,5 +415,31 @@ def test_shard_that_was_emptied_under_a_leader_is_not_started_afresh_silently():
             stage.shard.__dict__.update(fresh.__dict__)
             with pytest.raises(StateLost, match="is empty now"):
                 await asyncio.wait_for(stage.services.pop("a")[1], 30)
+
+    virtually(story())
+
+
+def test_settings_change_while_leading_and_while_standing_by():
+    async def story():
+        async with staged("w1") as stage:
+            leader = stage.lead("a")
+            await leader.leading.wait()
+            standby = stage.lead("b")
+            changed = EngineSettings(order_weight=0.25)
+            leader.reconfigure(changed, "ops")
+            standby.reconfigure(changed, "ops")
+            stage.submit("t1")
+            await stage.all_ended()
+            turns = [decode_turn(fields[1]) for _, fields in stage.shard.streams["ev"].after((0, 0), 10**6)]
+            events = [event for turn in turns for event in turn.events]
+            assert [event for event in events if isinstance(event, SettingsChanged)] == [
+                SettingsChanged(changed, "ops")
+            ]
+            await stage.stop("a")
+            await standby.leading.wait()
+            await until(lambda: standby._loop.engine.epoch == 2)
+            assert standby._loop.engine.settings == changed
+            verdict = await verify_store(MemoryLeaderStore(stage.shard), PREDICTORS)
+            assert verdict.agrees, verdict.differences
 
     virtually(story())

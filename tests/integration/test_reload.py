@@ -1,0 +1,83 @@
+"""SIGHUP: a good file takes effect and is in the journal, a bad one changes nothing and is told with its lines."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from nexus_sched.adapters.redis import RedisLeaderStore
+from nexus_sched.model.events import EpochBegan, SettingsChanged
+from nexus_sched.replay.verify import verify_store
+from tests.integration.application import paced
+from tests.integration.programs import Program, Programs
+from tests.integration.shard import PREDICTORS, Shard, eventually, working
+
+GOOD = """\
+[scheduler]
+order = "predictable"
+lease = "9s"
+
+[scheduler.weights]
+wait = 3.0
+
+[[limits]]
+scope = "type"
+concurrency = 2
+"""
+BAD = """\
+[scheduler]
+ordr = "fast"
+
+[scheduler.weights]
+wait = -1
+"""
+
+
+def hang_up(program: Program) -> None:
+    os.kill(program.pid, signal.SIGHUP)
+
+
+async def test_configuration_is_read_again_by_a_scheduler_that_runs(
+    shard: Shard, programs: Programs, tmp_path: Path
+) -> None:
+    file = tmp_path / "nexus.toml"
+    file.write_text('[logging]\nformat = "json"\n')
+    scheduler = programs.scheduler()
+    await eventually(lambda: '"leading"' in scheduler.output)
+
+    file.write_text(BAD)
+    hang_up(scheduler)
+    await eventually(lambda: "configuration refused" in scheduler.output)
+    assert "nexus.toml:2: unknown key `scheduler.ordr`; did you mean `order`?" in scheduler.output
+    assert "nexus.toml:5: `scheduler.weights.wait`" in scheduler.output
+
+    file.write_text(f'{GOOD}[logging]\nformat = "json"\n')
+    hang_up(scheduler)
+    await eventually(lambda: "configuration read again" in scheduler.output)
+    assert 'scheduler.order: \\"fast\\" -> \\"predictable\\"' in scheduler.output
+    await eventually(lambda: "needs a restart" in scheduler.output)
+    assert 'scheduler.lease: \\"3s\\" -> \\"9s\\"' in scheduler.output
+
+    async with working(shard, paced(1.0), "only", 4):
+        await shard.submit(20, "work", 1.0)
+        await shard.all_succeed()
+    events = [event for turn in await shard.turns() for event in turn.events]
+    (began,) = (event for event in events if isinstance(event, EpochBegan))
+    (changed,) = (event for event in events if isinstance(event, SettingsChanged))
+    assert (began.settings.order, began.settings.wait_weight, began.settings.limits) == ("fast", 2.0, ())
+    assert (changed.settings.order, changed.settings.wait_weight) == ("predictable", 3.0)
+    assert [limit.concurrency for limit in changed.settings.limits] == [2]
+    assert changed.actor.endswith(f":{scheduler.pid}")
+
+    hang_up(scheduler)  # nothing has changed since
+    await eventually(lambda: scheduler.output.count("configuration read again") == 2)
+    events = [event for turn in await shard.turns() for event in turn.events]
+    assert sum(isinstance(event, SettingsChanged) for event in events) == 1
+    store = RedisLeaderStore(shard.url, shard.pool)
+    await store.open()
+    try:
+        verdict = await verify_store(store, PREDICTORS)
+    finally:
+        await store.close()
+    assert verdict.agrees, verdict.differences[:3]
