@@ -64,9 +64,10 @@ def decide(engine: Engine, record: TaskRecord, now_ms: int) -> None:
     """Predict, filter, score, select, predict for the chosen one and book; settling it again is counted too."""
     choice = engine.placement.place(record.task, now_ms)
     assert choice is not None
-    assert choice.prediction is not None
+    refined = engine.forecasts.refine(record.task, choice.worker, choice.prediction, now_ms)
+    assert refined is not None
     record.place = "i:" + choice.worker.name
-    record.booked_ms = engine.forecasts.refine(record.task, choice.worker, choice.prediction, now_ms).mean_ms
+    record.booked_ms = refined.mean_ms
     engine.roster.book(choice.worker, record)
     engine.roster.settle(record)
 

@@ -153,3 +153,15 @@ ptrdiff_t nexus_select(const float *restrict scores, const float *restrict minim
     if (behind >= 0) return behind;
     return first_match(scores, load, 0, rotation, threshold, wanted_load, load_minima);
 }
+
+NEXUS_CLONES
+void nexus_demand(const double *restrict free, const double *restrict offered, ptrdiff_t rows, double amount,
+                  double rounding, double fit_ms, float *restrict extra_ms) {
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        const double left = free[row] - amount;
+        const double whole = offered[row] > 0.0 ? offered[row] : 1.0;
+        const double over = left > 0.0 ? left / whole : 0.0;
+        const int fits = (offered[row] > 0.0) & (left >= -rounding * offered[row]);
+        extra_ms[row] = fits ? extra_ms[row] + (float)(fit_ms * over) : INFINITY;
+    }
+}

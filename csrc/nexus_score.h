@@ -37,4 +37,10 @@ ptrdiff_t nexus_best(const float *restrict scores, const float *restrict minima,
 ptrdiff_t nexus_select(const float *restrict scores, const float *restrict minima, const float *restrict load,
                        ptrdiff_t rows, ptrdiff_t rotation, float threshold, float *restrict load_minima);
 
+/* Keep a task that asks for `amount` of a resource from rows that have less of it free, or offer none: their extra_ms
+ * becomes +inf; to the others fit_ms is added for the share of the offer that would be left over. `rounding` is the
+ * share of the offer that may be missing. Reads two columns and extra_ms once, writes extra_ms. */
+void nexus_demand(const double *restrict free, const double *restrict offered, ptrdiff_t rows, double amount,
+                  double rounding, double fit_ms, float *restrict extra_ms);
+
 #endif

@@ -8,6 +8,20 @@ from typing_extensions import Buffer
 
 from nexus_sched._kernel.worker_table import WorkerTable
 
+def demand(
+    extra_ms: Buffer,
+    base_ms: Buffer | None,
+    demands: tuple[tuple[Buffer, Buffer, float], ...],
+    fit_ms: float,
+    rounding: float,
+) -> None:
+    """Fill a buffer of C floats over the rows for a task that asks for resources.
+
+    It becomes `base_ms` (0 if `None`), +inf where a demand is not met, plus `fit_ms` times the share of the offer that
+    would be left over, for each demand. A demand is (free, offered, amount): two buffers of C doubles over the rows
+    and a number; a row that offers 0 meets none. `rounding` is the share of the offer that may be missing.
+    """
+
 @final
 class Scorer:
     """J_w = wait_weight * wait_w + run_w + bias_w + balance_ms * load_w + extra_w over all open rows; lower is better.
@@ -37,6 +51,13 @@ class Scorer:
         terms: tuple[tuple[int, float], ...] = (),
     ) -> int:
         """Row of the best worker, -1 if no row is open to the task. Raises `KernelError` if a score is not finite."""
+    def finish_ms(self, run_ms: float | Buffer, row: int) -> float:
+        """When the task would end on a live row: its wait and its run, both unweighted. `run_ms` as in `choose`."""
+    def soonest_busy_ms(self, run_ms: float | Buffer, extra_ms: Buffer | None = None) -> float:
+        """The same for the best of the rows that accept and have no credit left, +inf if there is none.
+
+        For arguments that `choose` has taken just before. Costs some 50 ns for each such row.
+        """
     @property
     def score_ms(self) -> float:
         """J of the row that the last `choose` picked."""

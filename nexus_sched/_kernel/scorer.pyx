@@ -7,7 +7,7 @@ Laws
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport INFINITY, isfinite
 from libc.stdint cimport int32_t
 from libc.stdlib cimport free
@@ -27,6 +27,10 @@ cdef extern from "nexus_score.h" nogil:
         const int32_t *class_index, const float *class_ms, const float *extra_ms, Py_ssize_t blocks, float run_ms,
         float wait_weight, float balance_ms, float *scores, float *minima
     ) noexcept
+    void nexus_demand(
+        const double *free, const double *offered, Py_ssize_t rows, double amount, double rounding, double fit_ms,
+        float *extra_ms
+    ) noexcept
     Py_ssize_t nexus_best(
         const float *scores, const float *minima, Py_ssize_t blocks, float least
     ) noexcept
@@ -43,6 +47,7 @@ cdef enum:
     TERMS_MAX = 16  # terms of single rows in one question; count
 
 cdef Py_ssize_t ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+cdef double AMOUNT_MAX = 1e18  # of a resource
 
 
 cdef int take_floats(source, Py_ssize_t count, Py_buffer *view, str what) except -1:
@@ -51,6 +56,54 @@ cdef int take_floats(source, Py_ssize_t count, Py_buffer *view, str what) except
     if strcmp(view.format, b"f") != 0 or view.len < count * <Py_ssize_t>sizeof(float):
         raise KernelError(f"{what} must be a buffer of at least {count} C floats")
     return 0
+
+
+cdef int take_doubles(source, Py_ssize_t count, Py_buffer *view, str what) except -1:
+    """The same for C doubles."""
+    PyObject_GetBuffer(source, view, PyBUF_ND | PyBUF_FORMAT)
+    if strcmp(view.format, b"d") != 0 or view.len < count * <Py_ssize_t>sizeof(double):
+        raise KernelError(f"{what} must be a buffer of at least {count} C doubles")
+    return 0
+
+
+def demand(extra_ms, base_ms, tuple demands not None, double fit_ms, double rounding):
+    """Fill `extra_ms` with `base_ms` (0 if `None`), +inf where one of the demands is not met, and what fits worse.
+
+    A demand is (free, offered, amount): two buffers of C doubles over the rows, and a number. Cost: a pass each.
+    """
+    cdef Py_buffer extra, base, free_view, offered_view
+    cdef Py_ssize_t rows
+    cdef double amount
+    memset(&base, 0, sizeof(Py_buffer))
+    PyObject_GetBuffer(extra_ms, &extra, PyBUF_ND | PyBUF_FORMAT | PyBUF_WRITABLE)
+    try:
+        if strcmp(extra.format, b"f") != 0:
+            raise KernelError("extra_ms must be a buffer of C floats")
+        rows = extra.len // <Py_ssize_t>sizeof(float)
+        bounded(fit_ms, 0.0, MS_MAX, "fit_ms")
+        bounded(rounding, 0.0, 1.0, "rounding")
+        if base_ms is None:
+            memset(extra.buf, 0, extra.len)
+        else:
+            take_floats(base_ms, rows, &base, "base_ms")
+            memcpy(extra.buf, base.buf, extra.len)
+        for free_column, offered, asked in demands:
+            amount = bounded(asked, 0.0, AMOUNT_MAX, "amount")
+            memset(&free_view, 0, sizeof(Py_buffer))
+            memset(&offered_view, 0, sizeof(Py_buffer))
+            try:
+                take_doubles(free_column, rows, &free_view, "free")
+                take_doubles(offered, rows, &offered_view, "offered")
+                nexus_demand(
+                    <const double *>free_view.buf, <const double *>offered_view.buf, rows, amount, rounding, fit_ms,
+                    <float *>extra.buf
+                )
+            finally:
+                PyBuffer_Release(&free_view)
+                PyBuffer_Release(&offered_view)
+    finally:
+        PyBuffer_Release(&base)
+        PyBuffer_Release(&extra)
 
 
 cdef bint within(const float *means_ms, Py_ssize_t count) noexcept:
@@ -132,6 +185,28 @@ cdef class Scorer:
         if self.table.row_count:
             memcpy(&target[0], self.score_column, self.table.row_count * sizeof(float))
         return values
+
+    def finish_ms(self, run_ms, Py_ssize_t row):
+        """When the task would end on a live row: its wait and its run, both unweighted. `run_ms` as in `choose`."""
+        self.table.require_live(row)
+        return self.table.columns.wait_ms[row] + self.run_of(run_ms, row)
+
+    def soonest_busy_ms(self, run_ms, extra_ms=None):
+        """The same for the best of the rows that accept and have no credit left, +inf if there is none.
+
+        For arguments that `choose` has taken just before. A Python object for each such row, so some 50 ns each.
+        """
+        cdef Columns *columns = &self.table.columns
+        cdef Py_ssize_t row
+        cdef float least = INFINITY
+        cdef float extra = 0.0
+        for row in range(self.table.row_count):
+            if columns.live[row] and columns.accepting[row] and columns.closed_ms[row] != 0:
+                if extra_ms is not None:
+                    extra = <float><double>extra_ms[row]
+                if extra < INFINITY:
+                    least = min(least, columns.wait_ms[row] + self.run_of(run_ms, row))
+        return least
 
     cdef Py_ssize_t blocks(self) noexcept:
         return (self.table.row_count + NEXUS_BLOCK_ROWS - 1) // NEXUS_BLOCK_ROWS

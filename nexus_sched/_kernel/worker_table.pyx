@@ -173,6 +173,26 @@ cdef class WorkerTable:
         self.columns.share[row] = <float>bounded(share, SHARE_MIN, 1.0, "share")
         self.refresh(row)
 
+    def share(self, Py_ssize_t row):
+        """Part of its slots that others leave to the worker."""
+        self.require_live(row)
+        return self.columns.share[row]
+
+    def wait_ms(self, Py_ssize_t row):
+        """0 with a free slot, else booked work / effective slots."""
+        self.require_live(row)
+        return self.columns.wait_ms[row]
+
+    def factor(self, Py_ssize_t row):
+        """Learned slowness."""
+        self.require_live(row)
+        return self.columns.factor[row]
+
+    def bias_ms(self, Py_ssize_t row):
+        """Sum of all per-worker terms of the score."""
+        self.require_live(row)
+        return self.columns.bias_ms[row]
+
     def set_bias(self, Py_ssize_t row, double bias_ms):
         """Sum of all per-worker terms of the score, either sign."""
         self.require_live(row)

@@ -14,7 +14,7 @@ def decide(record: TaskRecord, choice: Choice, forecasts: Forecasts, now_ms: int
 
     Results have arrived while the task waited, and now the worker is known, so the prediction is made again.
     """
-    worker, policy, mean_ms, prediction, score_ms = choice
+    worker, policy, mean_ms, prediction, score_ms, _ = choice
     task = record.task
     record.attempt = max(record.attempt, record.attempts) + 1
     wait_ms = float(max(0, now_ms - task.arrived_at_ms))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from nexus_sched._kernel.digest import digest64
 from nexus_sched.core.state import EngineState
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def digest_of(engine: EngineState) -> int:
@@ -31,6 +35,8 @@ def digest_of(engine: EngineState) -> int:
         tuple((worker.name, repr(worker.drift)) for worker in engine.roster.ring if worker.drift is not None),
         sorted(engine.counters.items()),
         engine.etas.scalars(),
+        tuple((worker.name, worker.factor, worker.pace, repr(worker.used)) for worker in engine.roster.ring),
+        digest64(_encode(placement.scoring.affinity.snapshot())),
     )
     seed = digest64(repr(scalars).encode(), forecasts.digest())
     return engine.roster.table.digest(seed)

@@ -1,18 +1,23 @@
-"""Where a task goes: ask the predictor, score, pick; and step down the ladder when that cannot be done.
+"""Where a task goes: ask the predictor, filter and score, pick; and step down the ladder when that cannot be done.
 
 The ladder: predictive -> the configured fallback -> round robin. Whether there is a prediction at all is the matter
-of `core.forecasts`; without one, or if scoring fails, the fallback places that one task.
+of `core.forecasts`; without one, or if scoring fails, the fallback places that one task, among the workers that it may
+run on. A prediction that tells classes apart gives one mean for each; where only workers of one class are open, as on
+a busy pool, only that class is asked about.
 """
 
 from __future__ import annotations
 
+import math
 from array import array
 from typing import NamedTuple
 
-from nexus_sched._kernel.scorer import Scorer
+from nexus_sched.core.eligibility import rejection, worth_ms
 from nexus_sched.core.forecasts import Forecasts
-from nexus_sched.core.records import WorkerRecord
+from nexus_sched.core.records import TaskRecord, WorkerRecord
+from nexus_sched.core.resources import fits
 from nexus_sched.core.roster import Roster
+from nexus_sched.core.scoring import Means, Scoring
 from nexus_sched.core.worker_classes import FEW_SHARE
 from nexus_sched.errors import KernelError
 from nexus_sched.fallback.candidate import FallbackPolicy
@@ -31,16 +36,18 @@ class Choice(NamedTuple):
     mean_ms: float  # predicted for its class (or for all), without its own pace; -1 without a prediction
     prediction: TaskPrediction | None  # if one was made for no worker in particular
     score_ms: float | None
+    explored: bool = False
 
 
 class Placement:
-    """The ladder. Holds the rotation and the fallback's position: all of its state."""
+    """The ladder. Its state: the rotation, the positions of the fallbacks, and where affinity keys live."""
 
     def __init__(self, roster: Roster, settings: EngineSettings, forecasts: Forecasts) -> None:
         self._roster = roster
+        self._table = roster.table
         self._forecasts = forecasts
-        self._scorer = Scorer(roster.table)
-        self._mean_ms = array("f", [0.0])  # for one class
+        self._mean_ms = array("f", [0.0])  # of one class
+        self.scoring = Scoring(roster, settings)
         self.settings = settings
         self.mode = settings.mode
         self.rotation = 0
@@ -50,6 +57,7 @@ class Placement:
     def configure(self, settings: EngineSettings) -> None:
         """Take over a configuration."""
         self.settings = settings
+        self.scoring.configure(settings)
         self.set_mode(settings.mode)
 
     def set_mode(self, mode: str) -> None:
@@ -57,58 +65,28 @@ class Placement:
         self.mode = self._forecasts.mode = mode
         self.round_robin.early = mode != PREDICTIVE
 
-    def place(self, task: Task, now_ms: int) -> Choice | None:
-        """A worker for this task, `None` if no worker is open. At 1000 workers < 5 us."""
-        if self.mode == PREDICTIVE:
-            means_ms = self._class_means(task, now_ms)
-            prediction = None
-            if means_ms is None:
-                prediction = self._forecasts.predict(task, now_ms)
-                means_ms = None if prediction is None else prediction.mean_ms
-            if means_ms is not None:
-                choice = self._score(means_ms, prediction, now_ms)
-                if choice is not None:
-                    return choice
-            return self._fall_back(task, None, now_ms)
-        return self._fall_back(task, self._forecasts.predict(task, now_ms), now_ms)
+    def place(self, task: Task, now_ms: int, avoid: str = "") -> Choice | None:
+        """A worker for this task, `None` if none is open to it; `avoid` only if nobody else is. At 1000 workers < 5 us.
 
-    def _class_means(self, task: Task, now_ms: int) -> float | array[float] | None:
-        """What it takes on each class, or one number if only one class has an open worker; `None`: not by class."""
-        classes, forecasts, table = self._roster.classes, self._forecasts, self._roster.table
-        if len(classes) <= 1:
+        Books nothing: whoever acts on the choice does, and says so to `scoring.sent`.
+        """
+        if not self._table.open_count:
             return None
-        only = table.open_class
-        if only >= 0:
-            return self._mean_on(task, only, now_ms)
-        if table.open_classes < FEW_SHARE * len(classes):
-            indexes = table.open_class_indexes()
-            means_ms = array("f", bytes(4 * len(indexes)))
-            names = tuple(classes.alone(index)[0] for index in indexes)
-            if not forecasts.class_means(task, names, means_ms, now_ms):
-                return None
-            for index, mean_ms in zip(indexes, means_ms, strict=True):
-                classes.means_ms[index] = mean_ms
-            return classes.means_ms
-        return classes.means_ms if forecasts.class_means(task, classes.names, classes.means_ms, now_ms) else None
-
-    def _mean_on(self, task: Task, index: int, now_ms: int) -> float | None:
-        told = self._forecasts.class_means(task, self._roster.classes.alone(index), self._mean_ms, now_ms)
-        return self._mean_ms[0] if told else None
-
-    def _score(self, means_ms: float | array[float], prediction: TaskPrediction | None, now_ms: int) -> Choice | None:
-        settings, forecasts = self.settings, self._forecasts
+        if self.mode != PREDICTIVE:
+            return self._fall_back(task, self._forecasts.predict(task, now_ms), now_ms, avoid)
+        means_ms, prediction = self._class_means(task, now_ms), None
+        if means_ms is None:
+            prediction = self._forecasts.predict(task, now_ms)
+            if prediction is None:
+                return self._fall_back(task, None, now_ms, avoid)
+            means_ms = prediction.mean_ms
+        scoring, forecasts = self.scoring, self._forecasts
         try:
-            row = self._scorer.choose(
-                means_ms,
-                settings.wait_weight,
-                settings.near_tie_share,
-                settings.near_tie_ms,
-                self.rotation,
-            )
+            row = scoring.choose(task, means_ms, self.rotation, now_ms, avoid)
         except KernelError:
             forecasts.scoring_failed = True
             forecasts.failed(now_ms)
-            return None
+            return self._fall_back(task, None, now_ms, avoid)
         if forecasts.scoring_failed:
             forecasts.scoring_failed = False
             forecasts.breaker.succeeded()
@@ -117,24 +95,57 @@ class Placement:
         self.rotation = row + 1
         worker = self._roster.by_row[row]
         mean_ms = means_ms if isinstance(means_ms, float) else means_ms[worker.class_index]
-        return Choice(worker, PREDICTIVE, mean_ms, prediction, self._scorer.score_ms)
+        return Choice(worker, PREDICTIVE, mean_ms, prediction, scoring.score_ms, scoring.explored)
 
-    def could_run(self, name: str) -> bool:
-        """Whether a task might go to this worker if it had a slot free."""
-        worker = self._roster.by_name.get(name)
-        return worker is not None and worker.accepting
+    def could_run(self, task: Task, instead: TaskRecord) -> bool:
+        """Whether a task might go where a placed one is, if that one gave way."""
+        worker = self._roster.by_name.get(instead.worker)
+        if worker is None or not worker.accepting:
+            return False
+        needs = task.terms.needs
+        return worth_ms(worker, needs) < math.inf and fits(worker, needs.resources, instead.task.terms.needs.resources)
 
-    def _fall_back(self, task: Task, prediction: TaskPrediction | None, now_ms: int) -> Choice | None:
+    def _class_means(self, task: Task, now_ms: int) -> Means | None:
+        """What it takes on each class, or one number if only one class has an open worker; `None`: not by class."""
+        table, forecasts, classes = self._table, self._forecasts, self._roster.classes
+        only = table.open_class
+        if only >= 0:
+            told = forecasts.class_means(task, classes.alone[only], self._mean_ms, now_ms)
+            return self._mean_ms[0] if told else None
+        means_ms = classes.means_ms
+        if table.open_classes >= FEW_SHARE * len(classes):
+            return means_ms if forecasts.class_means(task, classes.names, means_ms, now_ms) else None
+        indexes = table.open_class_indexes()
+        few_ms = array("f", bytes(4 * len(indexes)))
+        if not forecasts.class_means(task, tuple(classes.alone[each][0] for each in indexes), few_ms, now_ms):
+            return None
+        for index, mean_ms in zip(indexes, few_ms, strict=True):
+            means_ms[index] = mean_ms
+        return means_ms
+
+    def _fall_back(self, task: Task, prediction: TaskPrediction | None, now_ms: int, avoid: str) -> Choice | None:
         """By the configured rule; `prediction` is what is booked all the same."""
-        ring = self._roster.ring
         policy: FallbackPolicy = self.round_robin
         if self.settings.fallback == LEAST_OUTSTANDING and self.mode == PREDICTIVE:
             policy = self.least_outstanding
-        index = policy.choose(ring)
-        if index < 0:
+        worker = self._by_policy(policy, task, avoid)
+        if worker is None:
             return None
-        worker = ring[index]
         if prediction is None:
             return Choice(worker, policy.name, -1.0, None, None)
-        mean_ms = self._mean_on(task, worker.class_index, now_ms) if len(self._roster.classes) > 1 else None
-        return Choice(worker, policy.name, prediction.mean_ms if mean_ms is None else mean_ms, prediction, None)
+        alone = self._roster.classes.alone[worker.class_index]
+        told = self._forecasts.class_means(task, alone, self._mean_ms, now_ms)
+        return Choice(worker, policy.name, self._mean_ms[0] if told else prediction.mean_ms, prediction, None)
+
+    def _by_policy(self, policy: FallbackPolicy, task: Task, avoid: str) -> WorkerRecord | None:
+        """Whom a policy picks from the ring, or from those workers of it that the task may run on."""
+        ring, needs = self._roster.ring, task.terms.needs
+        if task.asks is not None or self._roster.tainted:
+            ring = [worker for worker in ring if rejection(worker, needs) is None]
+        if avoid:
+            others = [worker for worker in ring if worker.name != avoid]
+            index = policy.choose(others)
+            if index >= 0:
+                return others[index]
+        index = policy.choose(ring)
+        return ring[index] if index >= 0 else None

@@ -37,7 +37,7 @@ class Placing:
             record = backlog.first(now_ms)
             if record is None:
                 break
-            choice = placement.place(record.task, now_ms)
+            choice = placement.place(record.task, now_ms, record.avoid)
             if choice is None:
                 backlog.block()
                 continue
@@ -63,7 +63,7 @@ class Placing:
             if not state.roster.table.open_count:
                 return
             copy = TaskRecord(record.task, "", "", attempt=record.attempt, avoid=record.worker)
-            choice = state.placement.place(copy.task, state.now_ms)
+            choice = state.placement.place(copy.task, state.now_ms, copy.avoid)
             if choice is None or choice.worker.name == record.worker or choice.worker.in_flight >= choice.worker.slots:
                 continue
             self._hand_out(copy, choice)
@@ -98,6 +98,7 @@ class Placing:
         free = worker.in_flight < worker.slots
         wait_ms = 0.0 if free else state.roster.table.booked_ms(worker.row) / worker.slots
         state.roster.book(worker, record)
+        state.placement.scoring.sent(record.task, worker, state.now_ms)
         state.counters["dispatched"] += 1
         state.counters["predictive" if choice.policy == PREDICTIVE else "fallback"] += 1
         return wait_ms

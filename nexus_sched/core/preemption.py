@@ -73,7 +73,7 @@ class Preemption:
             for record in islice(self._live(runs), LOOKED_AT_MAX):
                 if state.now_ms - record.placed_ms > elapsed_ms_max:
                     break  # all before it have run longer
-                if self._may_give_way(record) and state.placement.could_run(record.worker):
+                if self._may_give_way(record) and state.placement.could_run(head.task, record):
                     return record
         return None
 

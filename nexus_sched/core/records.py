@@ -88,19 +88,24 @@ class WorkerRecord:
         "heard_at_ms",
         "in_flight",
         "incarnation",
+        "labels",
+        "load_at_ms",
         "name",
         "pace",
         "pace_samples",
         "placed",
         "ramp",
         "ramp_from_ms",
+        "resources",
         "row",
         "runs",
         "runs_before",
         "samples",
         "slots",
         "suspect",
+        "taints",
         "trial",
+        "used",
         "worker_class",
     )
 
@@ -126,6 +131,11 @@ class WorkerRecord:
         self.drift: PaceDrift | None = None  # since a run that was far from its prediction
         self.in_flight = 0
         self.heard_at_ms = 0
+        self.labels: dict[str, str] = {}
+        self.taints: tuple[str, ...] = ()
+        self.resources: dict[str, float] = {}  # what it offers
+        self.used: dict[str, float] = {}  # what the tasks it holds have asked for
+        self.load_at_ms = 0  # when its processors were reported last
         self.class_index = 0  # dense, see `core.worker_classes`
         self.factor = 1.0  # learned slowness: measured / predicted for its class, 1 = average
         self.samples = 0  # completions behind `factor`

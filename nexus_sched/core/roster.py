@@ -6,10 +6,11 @@ flight. The records alone are enough for the fallback; the table alone is enough
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from nexus_sched._kernel.worker_table import WorkerTable
 from nexus_sched.core.records import TaskRecord, WorkerRecord
+from nexus_sched.core.resources import Resources
 from nexus_sched.core.worker_classes import WorkerClasses
 from nexus_sched.model.events import WorkerJoined
 from nexus_sched.model.settings import PREDICTIVE, EngineSettings
@@ -24,6 +25,11 @@ RATIO_MAX = 4.0  # one run counts as at most this much slower (or faster) than p
 PACE_MIN, PACE_MAX = 0.25, 4.0  # beyond what was predicted for this very worker
 PACE_RETURN = 2.0  # it returns to 1 this much faster: a predictor that gets to know a worker must not be corrected too
 PACE_SPREAD = 0.5  # predicted relative spread at which a run says half as much
+SHARE_MIN = 0.25  # of its slots is left to a worker, whatever others do there (placement.md, capacity prediction)
+REFERENCE_MAX = 0.9  # of the processors that others may use normally
+LOAD_KEPT = 0.5  # weight of the former load when a report follows it at once ...
+LOAD_AGE_MS = 30_000.0  # ... and half of that after this long
+CHANGES_MAX = 4_096
 P10_TO_P90 = 2.563103  # standard deviations from the 10th to the 90th percentile
 
 
@@ -36,6 +42,10 @@ class Roster:
         self.by_name: dict[str, WorkerRecord] = {}
         self.by_row: dict[int, WorkerRecord] = {}
         self.classes = WorkerClasses()
+        self.resources = Resources(self.table)
+        self.tainted = 0  # workers with a taint
+        self.changed = 0  # joins, returns and departures ever seen by this object
+        self._changes: list[int] = []  # rows of the last of them
 
     def join(self, event: WorkerJoined, settings: EngineSettings, mode: str, now_ms: int) -> WorkerRecord:
         """A new worker, or a new incarnation of a known one, which keeps what it has not started."""
@@ -51,11 +61,29 @@ class Roster:
             worker.incarnation = event.incarnation
         worker.class_index = self.classes.enter(worker.worker_class)
         self.table.set_class(row, worker.class_index)
+        self.tainted += bool(event.taints) - bool(worker.taints)
+        worker.labels, worker.taints = event.labels, event.taints
+        self.resources.offer(worker, event.resources)
+        self._note(row)
         worker.draining = worker.suspect = False
         worker.heard_at_ms = now_ms
         self.grant_credit(worker, settings, mode)
         self.refresh(worker)
         return worker
+
+    def _note(self, row: int) -> None:
+        """Who keeps something by row has to look at this one again."""
+        self.changed += 1
+        self._changes.append(row)
+        if len(self._changes) > CHANGES_MAX:
+            del self._changes[: CHANGES_MAX // 2]
+
+    def changes_since(self, seen: int) -> Sequence[int]:
+        """Rows to look at again for somebody who has seen the first `seen` changes; -1: all that there are."""
+        missing = self.changed - seen
+        if seen < 0 or missing > len(self._changes):
+            return range(self.table.rows)
+        return self._changes[len(self._changes) - missing :]
 
     def _enlist(self, worker: WorkerRecord) -> None:
         self.ring.append(worker)
@@ -66,11 +94,16 @@ class Roster:
         for worker in workers:
             worker.class_index = self.table.class_index(worker.row)
             self._enlist(worker)
+            self.tainted += bool(worker.taints)
+            self.resources.restore(worker)
         self.classes.restore((worker.worker_class, worker.class_index) for worker in self.ring)
 
     def leave(self, worker: WorkerRecord) -> None:
         """Strike a worker off. Its records must have been unplaced before."""
         self.classes.leave(worker.worker_class)
+        self.resources.withdraw(worker)
+        self.tainted -= bool(worker.taints)
+        self._note(worker.row)
         self.table.leave(worker.row)
         self.ring.remove(worker)
         del self.by_name[worker.name], self.by_row[worker.row]
@@ -101,6 +134,9 @@ class Roster:
         worker.placed[record.task.id] = record
         record.row = worker.row
         self.table.book(worker.row, record.booked_ms)
+        asks = record.task.asks
+        if asks is not None and asks.needs.resources:
+            self.resources.take(worker, asks.needs.resources)
 
     def settle(self, record: TaskRecord) -> None:
         """A placed task is no longer with its worker (if that is still there)."""
@@ -109,6 +145,24 @@ class Roster:
             return
         worker.in_flight -= 1
         self.table.settle(worker.row, record.booked_ms)
+        asks = record.task.asks
+        if asks is not None and asks.needs.resources:
+            self.resources.give(worker, asks.needs.resources)
+
+    def take_load(self, worker: WorkerRecord, cpu: float, running: int, reference: float, now_ms: int) -> None:
+        """A report says how busy the worker's processors are: what others take there shortens its slots.
+
+        Each running task is taken to use one slot's part of the machine, so what is used beyond that is others'. The
+        older the last report is, the less it still counts.
+        """
+        external = min(max(cpu - running / worker.slots, 0.0), 1.0)
+        normal = min(max(reference, 0.0), REFERENCE_MAX)
+        share = min(max((1.0 - external) / (1.0 - normal), SHARE_MIN), 1.0)
+        age_ms = max(0, now_ms - worker.load_at_ms)
+        former = self.table.share(worker.row)
+        step = 1.0 - LOAD_KEPT / (1.0 + age_ms / LOAD_AGE_MS)
+        self.table.set_share(worker.row, former + step * (share - former))
+        worker.load_at_ms = now_ms
 
     def rebook(self, record: TaskRecord, work_ms: float) -> None:
         """A placed task turned out to be another amount of work."""

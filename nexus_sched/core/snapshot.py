@@ -47,6 +47,11 @@ class WorkerSnapshot(Struct, array_like=True, gc=False):
     drift: PaceDrift | None = None
     pace: float = 1.0
     pace_samples: int = 0
+    labels: dict[str, str] = {}
+    taints: tuple[str, ...] = ()
+    resources: dict[str, float] = {}
+    used: dict[str, float] = {}
+    load_at_ms: int = 0
 
 
 class EngineSnapshot(Struct, array_like=True):
@@ -73,6 +78,7 @@ class EngineSnapshot(Struct, array_like=True):
     reaction: tuple[list[str], int, bool, int] = ([], 0, False, 0)
     etas: EtaState | None = None
     copies: list[TaskRecord] = []
+    affinity: list[tuple[str, list[tuple[str, int]]]] = []
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -104,6 +110,7 @@ def capture(engine: Engine) -> EngineSnapshot:
         (list(engine.late), engine.next_look_ms, engine.look_wanted, engine.straggler_told_ms),
         engine.etas.snapshot(),
         list(engine.copies.values()),
+        placement.scoring.affinity.snapshot(),
     )
 
 
@@ -134,6 +141,7 @@ def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) ->
     placement = engine.placement
     placement.set_mode(state.mode)
     placement.rotation = state.rotation
+    placement.scoring.affinity.restore(state.affinity)
     engine.forecasts.restore(state.forecasts)
     placement.round_robin.position, placement.least_outstanding.position = state.positions
     engine.roster.table.restore(state.table)
@@ -179,12 +187,17 @@ def _worker_snapshot(worker: WorkerRecord) -> WorkerSnapshot:
         worker.drift,
         worker.pace,
         worker.pace_samples,
+        worker.labels,
+        worker.taints,
+        worker.resources,
+        worker.used,
+        worker.load_at_ms,
     )
 
 
 _SAME_FIELDS = (
     *("credit", "draining", "suspect", "heard_at_ms", "factor", "samples"),
-    *("pace", "pace_samples"),
+    *("pace", "pace_samples", "labels", "taints", "resources", "used", "load_at_ms"),
     *("broken", "trial", "ramp", "ramp_from_ms", "runs", "runs_before", "bucket_until_ms", "drift"),
 )
 

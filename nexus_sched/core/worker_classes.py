@@ -25,7 +25,7 @@ class WorkerClasses:
         self._index: dict[str, int] = {}
         self._free: list[int] = []  # heap
         self._names: tuple[str, ...] | None = None
-        self._alone: dict[int, tuple[str]] = {}
+        self.alone: dict[int, tuple[str]] = {}  # the one name of an index, the same tuple object each time
 
     def __len__(self) -> int:
         return len(self._index)
@@ -38,10 +38,6 @@ class WorkerClasses:
             members = zip(self._by_index, self._members, strict=True)
             self._names = tuple(name if count else anybody for name, count in members)
         return self._names
-
-    def alone(self, index: int) -> tuple[str]:
-        """The one name of an index; the same tuple object each time."""
-        return self._alone[index]
 
     def enter(self, name: str) -> int:
         """One more worker of this class; gives its index."""
@@ -57,7 +53,7 @@ class WorkerClasses:
         index = self._index[name]
         self._members[index] -= 1
         if self._members[index] == 0:
-            del self._index[name], self._alone[index]
+            del self._index[name], self.alone[index]
             heappush(self._free, index)
             self._names = None
 
@@ -77,5 +73,5 @@ class WorkerClasses:
             self.means_ms.append(0.0)
         self._by_index[index] = name
         self._index[name] = index
-        self._alone[index] = (name,)
+        self.alone[index] = (name,)
         self._names = None

@@ -48,6 +48,9 @@ class WorkerEvents:
         if worker is None:
             return
         state.roster.heard(worker, state.now_ms)
+        if event.cpu is not None:
+            reference = state.settings.external_load_reference
+            state.roster.take_load(worker, event.cpu, event.running, reference, state.now_ms)
         if event.draining and not worker.draining:
             worker.draining = True
             state.roster.refresh(worker)

@@ -153,14 +153,14 @@ class BrokenScorer:
 def test_failing_score_falls_back_and_opens_the_breaker():
     told = ToldPredictor(lambda _: prediction(10.0))
     bench = Bench(settings(prefetch=0), told)
-    placement = bench.engine.placement
+    scoring = bench.engine.placement.scoring
     bench.turn(*crowd())
-    whole, placement._scorer = placement._scorer, BrokenScorer()
+    whole, scoring._scorer = scoring._scorer, BrokenScorer()
     for number in range(4):  # a prediction between two failing scores must not hide that they fail in a row
         assert policies(bench.turn(submitted(f"t{number}"))) == [ROUND_ROBIN]
     assert bench.engine.forecasts.failures == 3
     assert bench.engine.forecasts.breaker.state(bench.now_ms) is BreakerState.OPEN
-    placement._scorer = whole
+    scoring._scorer = whole
     assert policies(bench.turn(submitted("t9"), after_ms=5_000)) == [PREDICTIVE]
     assert bench.engine.forecasts.breaker.state(bench.now_ms) is BreakerState.CLOSED
     assert not bench.engine.forecasts.scoring_failed

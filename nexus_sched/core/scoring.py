@@ -1,0 +1,145 @@
+"""Scoring: one question to the kernel for each decision, and its answer as a bill in milliseconds.
+
+    J_w = omega * wait_w + run_w + transfer_w - affinity_w + health_w + balance_w + fit_w - preferred_w
+
+(placement.md, fact 3.) Waiting, run, health and balance are columns; labels, taints, preferred labels, resources and
+fit are one extra column, only for tasks and pools that have them; affinity and the worker to avoid are terms of single
+rows. Moving the payload costs the same on every worker but those where the key lives, so it is subtracted there and
+added to the answer. Exploring is a wider margin, within which the least loaded worker is taken.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import NamedTuple, TypeAlias
+
+from nexus_sched._kernel.digest import digest64
+from nexus_sched._kernel.scorer import Scorer
+from nexus_sched.core.affinity import Affinity
+from nexus_sched.core.eligibility import Eligibility
+from nexus_sched.core.objective import weights_of
+from nexus_sched.core.records import WorkerRecord
+from nexus_sched.core.roster import Roster
+from nexus_sched.model.settings import EngineSettings
+from nexus_sched.model.task import Task
+from nexus_sched.model.terms import NO_NEEDS, Terms
+
+AVOIDED_MS = 1e9  # a task that failed somewhere goes back there if nobody else will have it
+MIB_BYTES = 2.0**20
+HELD = -2  # a faster worker is worth waiting for
+
+Means: TypeAlias = "float | array[float]"  # of a task: one for all classes, or one by class index
+
+
+class Bill(NamedTuple):
+    """J of one worker, term by term; lower is better, so what speaks for it is negative."""
+
+    waiting_ms: float  # times omega
+    run_ms: float
+    transfer_ms: float
+    affinity_ms: float
+    health_ms: float
+    balance_ms: float
+    fit_ms: float  # and preferred labels; +inf if labels, taints or resources forbid it
+    avoided_ms: float
+
+    @property
+    def total_ms(self) -> float:
+        """J, up to the rounding of float32."""
+        return sum(self)
+
+
+class Scoring:
+    """The question of one task: which open worker has the least J. `affinity` is all the state there is."""
+
+    def __init__(self, roster: Roster, settings: EngineSettings) -> None:
+        self._roster = roster
+        self._scorer = Scorer(roster.table)
+        self.eligibility = Eligibility(roster)
+        self.affinity = Affinity()
+        self.score_ms = 0.0  # J of the row chosen last
+        self.explored = False  # whether the last choice was exploring
+        self.configure(settings)
+
+    def configure(self, settings: EngineSettings) -> None:
+        """Take over a configuration; it counts from the next decision on."""
+        self.settings = settings
+        self.weights = weights_of(settings)
+
+    def choose(self, task: Task, means_ms: Means, rotation: int, now_ms: int, avoid: str) -> int:
+        """Row of the best worker, -1 if none is open to the task, `HELD` if it had better wait.
+
+        Raises `KernelError` if the means or a score are not usable.
+        """
+        weights = self.weights
+        extra_ms, transfer_ms = None, 0.0
+        terms: tuple[tuple[int, float], ...] = ()
+        asks = task.asks
+        if asks is not None or self._roster.tainted:
+            extra_ms = self.eligibility.column(asks.needs if asks is not None else NO_NEEDS, weights.fit_ms)
+        if avoid or (asks is not None and asks.affinity):
+            transfer_ms = self._transfer_ms(task)
+            terms = self._terms(asks, transfer_ms, now_ms, avoid)
+        self.explored = digest64(task.id.encode()) < weights.explore_below
+        row = self._scorer.choose(
+            means_ms,
+            weights.wait_weight,
+            weights.explore_share if self.explored else weights.near_tie_share,
+            weights.near_tie_ms,
+            rotation,
+            weights.balance_ms,
+            extra_ms,
+            terms,
+        )
+        if row < 0:
+            return row
+        self.score_ms = self._scorer.score_ms + transfer_ms
+        return HELD if self.settings.hold_for_faster and self._worth_waiting(means_ms, extra_ms, row) else row
+
+    def _worth_waiting(self, means_ms: Means, extra_ms: array[float] | None, row: int) -> bool:
+        """Whether a busy worker will be done with the task before an idle one would, by more than a near tie."""
+        scorer, weights = self._scorer, self.weights
+        here_ms = scorer.finish_ms(means_ms, row)
+        there_ms = scorer.soonest_busy_ms(means_ms, extra_ms)
+        return there_ms + max(weights.near_tie_share * there_ms, weights.near_tie_ms) < here_ms
+
+    def _transfer_ms(self, task: Task) -> float:
+        """What moving the payload costs where the task's affinity key does not live; nothing without a key."""
+        asks = task.asks
+        if asks is None or not asks.affinity:
+            return 0.0
+        return max(0.0, self.settings.transfer_ms_per_mib) * task.payload_bytes / MIB_BYTES
+
+    def _terms(self, asks: Terms | None, transfer_ms: float, now_ms: int, avoid: str) -> tuple[tuple[int, float], ...]:
+        found: list[tuple[int, float]] = []
+        settings, workers = self.settings, self._roster.by_name
+        if asks is not None and asks.affinity:
+            bonus_ms = settings.affinity_ms if asks.affinity_ms is None else asks.affinity_ms
+            worth_ms = bonus_ms + transfer_ms
+            found = self.affinity.terms(asks.affinity, worth_ms, settings.affinity_half_life_ms, workers, now_ms)
+        worker = workers.get(avoid)
+        if worker is not None:
+            found.append((worker.row, AVOIDED_MS))
+        return tuple(found)
+
+    def sent(self, task: Task, worker: WorkerRecord, now_ms: int) -> None:
+        """The task goes to this worker: its affinity key lives there from now on."""
+        if task.asks is not None and task.asks.affinity:
+            self.affinity.sent(task.asks.affinity, worker.name, now_ms, self.settings.affinity_keys_max)
+
+    def bill(self, task: Task, mean_ms: float, worker: WorkerRecord, now_ms: int, avoid: str = "") -> Bill:
+        """J of one worker for a task of this mean on its class, whether it is open or not. For explanations."""
+        weights, table, row = self.weights, self._roster.table, worker.row
+        transfer_ms = self._transfer_ms(task)
+        terms = self._terms(task.asks, transfer_ms, now_ms, avoid)
+        extra = self.eligibility.column(task.terms.needs, weights.fit_ms)
+        return Bill(
+            weights.wait_weight * table.wait_ms(row),
+            mean_ms * table.factor(row),
+            transfer_ms,
+            sum(term_ms for at, term_ms in terms if at == row and term_ms < 0.0),
+            table.bias_ms(row),
+            weights.balance_ms * worker.in_flight / worker.slots,
+            0.0 if extra is None else extra[row],
+            sum(term_ms for at, term_ms in terms if at == row and term_ms > 0.0),
+        )
