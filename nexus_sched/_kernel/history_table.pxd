@@ -81,6 +81,14 @@ cdef extern from "nexus_logarithm.h" nogil:
     void nexus_exp2_each(const float *exponent, double *power, Py_ssize_t count) noexcept
 
 
+ctypedef struct Told:  # what is known of one question
+    double ms[6]  # p50, mean, p10, p80, p90, p95
+    double alike  # effective number of runs behind it; count
+    double hit_rate  # of the expert that spoke; share
+    int expert  # which one
+    int64_t samples  # runs the type had been learned from; count
+
+
 @cython.final
 cdef class HistoryTable:
     cdef History **histories  # shape (types_max,), NULL where no type has the row; row = task type
@@ -92,6 +100,10 @@ cdef class HistoryTable:
     cdef tuple classes  # asked for last; the same ones are asked for again and again
     cdef uint16_t *class_hashes  # shape (len(classes),), hash of each
 
+    cdef bint ask(
+        self, str task_type, double payload_bytes, str worker_class, str worker, double hint_ms, double hint_weight,
+        Told *told
+    ) except -1
     cdef Py_ssize_t new_row(self, str task_type) except -1
     cdef History *find(self, str task_type) except? NULL
     cdef History *touch(self, str task_type) except NULL

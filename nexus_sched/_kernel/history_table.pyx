@@ -104,28 +104,42 @@ cdef class HistoryTable:
         double hint_weight=0.0,
     ):
         """`None` if nothing is known of the type and there is no hint."""
-        cdef Estimated told
+        cdef Told told
+        if not self.ask(task_type, payload_bytes, worker_class, worker, hint_ms, hint_weight, &told):
+            return None
+        return new_tuple(HistoryEstimate, (
+            told.ms[0], told.ms[1], told.ms[2], told.ms[3], told.ms[4], told.ms[5],
+            told.alike, told.hit_rate, told.expert, told.samples,
+        ))
+
+    cdef bint ask(
+        self, str task_type, double payload_bytes, str worker_class, str worker, double hint_ms, double hint_weight,
+        Told *told
+    ) except -1:
+        """The estimate in numbers of C; False if there is none."""
+        cdef Estimated estimate
         cdef float octaves[6]
-        cdef double ms[6]
         cdef Query query = self.query_of(payload_bytes, worker_class, worker)
         cdef History *history = self.find(task_type)
         self.add_hint(&query, hint_ms, hint_weight)
         if history == NULL:
             if not hint_weight > 0.0:
-                return None
+                return False
             history = self.blank
-        if nexus_predict(history, self.space, query, &told) < 0:
-            return None
-        octaves[0] = told.p50
-        octaves[1] = told.mean
-        octaves[2] = told.shown[0]
-        octaves[3] = told.shown[1]
-        octaves[4] = told.shown[2]
-        octaves[5] = told.shown[3]
-        nexus_exp2_each(octaves, ms, 6)
-        return new_tuple(HistoryEstimate, (
-            ms[0], ms[1], ms[2], ms[3], ms[4], ms[5], told.alike, told.hit_rate, told.expert, history.samples
-        ))
+        if nexus_predict(history, self.space, query, &estimate) < 0:
+            return False
+        octaves[0] = estimate.p50
+        octaves[1] = estimate.mean
+        octaves[2] = estimate.shown[0]
+        octaves[3] = estimate.shown[1]
+        octaves[4] = estimate.shown[2]
+        octaves[5] = estimate.shown[3]
+        nexus_exp2_each(octaves, told.ms, 6)
+        told.alike = estimate.alike
+        told.hit_rate = estimate.hit_rate
+        told.expert = estimate.expert
+        told.samples = history.samples
+        return True
 
     def class_means(
         self,

@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from nexus_sched._kernel.digest import digest64
-from nexus_sched._kernel.history_table import DOUBTFUL, EXPERT_NAMES, NEWS, UNTOLD, HistoryEstimate, HistoryTable
+from nexus_sched._kernel.history_table import DOUBTFUL, EXPERT_NAMES, NEWS, UNTOLD, HistoryTable
+from nexus_sched._kernel.history_teller import HistoryTeller
 from nexus_sched.core.predictors.base import CompletedRun
 from nexus_sched.core.predictors.quarantine import HeldRun, Quarantine, check_held
 from nexus_sched.core.predictors.trust import CONVICTED_PROPORTION, PROPORTION, Trust, check_strikes
@@ -69,31 +70,33 @@ class LearnedPredictor:
     knows_workers = True
 
     def __init__(self, settings: EngineSettings) -> None:
-        self._types = HistoryTable(TYPES_MAX)
-        self._families = HistoryTable(FAMILIES_MAX)
+        self._adopt(HistoryTable(TYPES_MAX), HistoryTable(FAMILIES_MAX))
         self._trust = Trust()
         self._quarantine = Quarantine()
         self._stained: dict[str, None] = {}  # types that may hold runs of workers who are not believed any more
         self._samples_min = max(1, settings.min_samples)
 
+    def _adopt(self, types: HistoryTable, families: HistoryTable) -> None:
+        """Learn into these tables, and predict from them."""
+        self._types, self._families = types, families
+        made = TaskPrediction, self.name, self.version, ALIKE_HALF
+        self._of_type = HistoryTeller(types, *made)
+        self._of_family = HistoryTeller(families, *made, FAMILY_CONFIDENCE, FAMILY)
+        self._of_all = HistoryTeller(families, *made, EVERYTHING_CONFIDENCE, ALL_TYPES)
+
     def predict(self, task: Task, worker: str | None = None, worker_class: str = "") -> TaskPrediction | None:
         """From the type's own runs, or where it has too few: the hint, its family, all types; else `None`."""
         name = worker or ""
-        types = self._types
         hint_ms = task.hint_ms
-        if hint_ms is None or types.samples(task.type) >= HINT_SAMPLES_MAX:
-            told = types.predict(task.type, task.payload_bytes, worker_class, name)
-            if told is not None and told[9] >= self._samples_min:
-                return _prediction(told, EXPERT_NAMES[told[8]], 1.0)
+        if hint_ms is None or self._types.samples(task.type) >= HINT_SAMPLES_MAX:
+            told = self._of_type.tell(task.type, task.payload_bytes, worker_class, name, self._samples_min)
         else:
-            told = types.predict(task.type, task.payload_bytes, worker_class, name, hint_ms, HINT_RUNS)
-            if told is not None:
-                return _prediction(told, EXPERT_NAMES[told[8]] if told[9] else "hint", 1.0)
-        told = self._families.predict(family_of(task.type), task.payload_bytes, worker_class, name)
-        if told is not None:
-            return _prediction(told, FAMILY, FAMILY_CONFIDENCE)
-        told = self._families.predict(EVERYTHING, 0.0, worker_class, name)
-        return None if told is None else _prediction(told, ALL_TYPES, EVERYTHING_CONFIDENCE)
+            told = self._of_type.tell(task.type, task.payload_bytes, worker_class, name, 0, hint_ms, HINT_RUNS)
+        if told is None:
+            told = self._of_family.tell(family_of(task.type), task.payload_bytes, worker_class, name)
+        if told is None:
+            told = self._of_all.tell(EVERYTHING, 0.0, worker_class, name)
+        return told
 
     def predict_classes(self, task: Task, classes: tuple[str, ...], means_ms: array[float]) -> bool:
         """Means in ms on each class, from one look at the runs; the same ladder as `predict`. False without data."""
@@ -235,16 +238,10 @@ class LearnedPredictor:
         types, families = HistoryTable(TYPES_MAX), HistoryTable(FAMILIES_MAX)
         types.restore(state.types)
         families.restore(state.families)
-        self._types, self._families = types, families
+        self._adopt(types, families)
         self._trust.strikes, self._quarantine.held = state.strikes, state.held
         self._stained = dict.fromkeys(state.stained)
 
     def digest(self) -> int:
         """Digest of everything learned."""
         return self._types.digest(self._families.digest(digest64(_encode(self._doubts()))))
-
-
-def _prediction(told: HistoryEstimate, basis: str, share: float) -> TaskPrediction:
-    p50_ms, mean_ms, p10_ms, p80_ms, p90_ms, p95_ms, alike, hit_rate, _, samples = told
-    confidence = share * hit_rate * alike / (alike + ALIKE_HALF)
-    return TaskPrediction(p50_ms, mean_ms, p80_ms, p95_ms, confidence, basis, samples, "learned", 1, p10_ms, p90_ms)
