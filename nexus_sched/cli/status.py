@@ -84,6 +84,7 @@ def _print(frame: Frame) -> None:
         ("workers", f"{frame.workers_live} live, {frame.workers_accepting} take tasks"),
         ("decision", f"p50 {frame.decision_us.p50:.0f} us, p99 {frame.decision_us.p99:.0f} us"),
         ("predictions", quality),
+        *facts_of_etas(frame),
         *facts_of_predictors(frame),
     ]
     for name, text in facts:
@@ -105,6 +106,12 @@ def _print(frame: Frame) -> None:
         out.print(table)
     if frame.workers_live > WORKERS_SHOWN:
         out.print(f"... and {frame.workers_live - WORKERS_SHOWN} more; --json has up to {len(frame.workers)}.")
+
+
+def facts_of_etas(frame: Frame) -> list[tuple[str, str]]:
+    """How right it was when tasks were said to end, if anybody asked."""
+    told = frame.counters.get("etas", 0)
+    return [("etas", f"{frame.counters['etas_within'] / told:.0%} of {told} within 25 %")] if told else []
 
 
 def facts_of_predictors(frame: Frame) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ strict deadline that is hopeless is refused when it arrives. What is kept of a t
 from __future__ import annotations
 
 from heapq import heapreplace
+from itertools import islice
 from math import sqrt
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 TOLERANCE = 0.25  # an estimate is right if the time to the end was at most this share more or less
 MOVED_SHARE = 0.25  # of what remained: an end that moved by more is told
 HOPELESS = 0.05  # a strict deadline that is met with a lower probability refuses the task
+TOLD_MAX = 256  # in one turn: each is three commands for the store
 STALE_MAX = 1_024  # estimates of tasks that have ended; more than that are swept out
 SLOTS_EVERY_MS = 100  # between two looks at all workers, while anybody asks
 Z80_OF_Z95 = 0.5117  # standard normal quantiles, 0.8416 / 1.6449: a spread to p80 from one to p95
@@ -56,6 +58,7 @@ class EtaState(Struct, array_like=True):
     told: dict[str, Told]
     calibration: Calibration
     queue: QueueState
+    due: list[str]  # tasks that are still to be told
 
 
 class Etas:
@@ -126,10 +129,11 @@ class Etas:
             for record in state.overdue.late:
                 self.moved(record)
         if self._due:
-            for task_id, record in self._due.items():
+            for task_id in list(islice(self._due, TOLD_MAX)):
+                record = self._due.pop(task_id)
                 if state.tasks.get(task_id) is record:
                     self._tell(record)
-            self._due = {}
+            state.more = state.more or bool(self._due)
             if len(self.told) > 2 * len(state.tasks) + STALE_MAX:
                 self.told = {task_id: told for task_id, told in self.told.items() if task_id in state.tasks}
         if state.backlog.listener is not None:
@@ -245,11 +249,13 @@ class Etas:
 
     def snapshot(self) -> EtaState:
         """Everything, in values."""
-        return EtaState(self.told, self._calibration, self.queue.state)
+        return EtaState(self.told, self._calibration, self.queue.state, list(self._due))
 
     def restore(self, kept: EtaState) -> None:
         """The opposite of `snapshot`; tasks and backlog are there already."""
         self.told, self._calibration = kept.told, kept.calibration
+        tasks = self._state.tasks
+        self._due = {task_id: tasks[task_id] for task_id in kept.due if task_id in tasks}
         self.queue.state = kept.queue
         if self.queue.awake:
             self.queue.restore(kept.queue, self._state.tasks.values())

@@ -188,6 +188,17 @@ def test_known_type_is_told_to_a_task_that_had_no_estimate():
     assert again["a"].known
 
 
+def test_a_flood_is_told_over_several_turns_and_survives_a_restart():
+    table = bench()
+    first = told(table.turn(joined("w1"), *(asking(f"t{number}") for number in range(400))))
+    assert len(first) == 256
+    assert table.engine.ready
+    twin = snapshot.restore(snapshot.take(table.engine), {"told": lambda _: ToldPredictor(known)})
+    second = table.turn()
+    assert twin.handle([], table.now_ms * NS_PER_MS) == second
+    assert set(first) | set(told(second)) == {f"t{number}" for number in range(400)}
+
+
 # -- judged
 
 
