@@ -48,8 +48,17 @@ PREDICTOR_COMMANDS = {
     "promote": ("nexus_sched.cli.predictor:promote", "Let a predictor speak."),
     "rollback": ("nexus_sched.cli.predictor:rollback", "Let the former predictor speak again."),
 }
+WORKERS_COMMANDS = {
+    "list": ("nexus_sched.cli.workers:list_workers", "List the workers, where each stands and what it holds."),
+    "get": ("nexus_sched.cli.workers:get", "Show one worker, and when it will be free."),
+    "cordon": ("nexus_sched.cli.workers_change:cordon", "Give a worker nothing new."),
+    "drain": ("nexus_sched.cli.workers_change:drain", "Give a worker nothing new and take back what it can spare."),
+    "resume": ("nexus_sched.cli.workers_change:resume", "Let a worker take tasks again."),
+    "breaker": ("nexus_sched.cli.workers_change:breaker", "Open a worker's breaker."),
+}
 # name -> (its commands, one line)
 GROUPS = {
+    "workers": (WORKERS_COMMANDS, "See workers, and decide who is given tasks."),
     "task": (TASK_COMMANDS, "Look at one task."),
     "config": (CONFIG_COMMANDS, "Check, show and explain the configuration."),
     "predictor": (PREDICTOR_COMMANDS, "Choose, train and compare what predicts."),

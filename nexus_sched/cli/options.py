@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +74,16 @@ class ConfigFlags:
             name, _, text = setting.partition("=")
             flags.append((f"--set {name}", name.strip(), text.strip()))
         return flags
+
+
+def operator_name(given: str | None) -> str:
+    """Who decides something: as given, else the user of this process, else nobody."""
+    if given is not None:
+        return given
+    try:
+        return getpass.getuser()[:128]
+    except (KeyError, OSError):  # no entry for this user, as in some containers
+        return ""
 
 
 NO_FLAGS = ConfigFlags()  # frozen, so one instance may be the default of all commands

@@ -7,7 +7,6 @@ A pin is a command to the scheduler, and what is in force is what the scheduler'
 from __future__ import annotations
 
 import asyncio
-import getpass
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +15,7 @@ import msgspec
 from cyclopts import Parameter
 
 from nexus_sched.cli import exit_codes
-from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
+from nexus_sched.cli.options import NO_FLAGS, ConfigFlags, operator_name
 from nexus_sched.cli.output import console, note, print_json
 from nexus_sched.cli.status import STALE_AFTER_MS, PoolUnknown
 from nexus_sched.cli.stores import submitter_store
@@ -74,7 +73,7 @@ def add(
     dry_run
         Check everything and say what would change, and change nothing.
     """
-    pin = read_pin(scope, effect, reason, for_, _user() if actor is None else actor)
+    pin = read_pin(scope, effect, reason, for_, operator_name(actor))
     before, after = asyncio.run(_change(flags.read(), pin, lambda old, new: _shows(pin, old, new), dry_run=dry_run))
     standing = _find(before, pin.task_type)
     answer: dict[str, object] = {
@@ -161,13 +160,6 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise InvalidInput(f"factor {text!r} is not a number: write factor=2.0") from None
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()[:128]
-    except (KeyError, OSError):  # no entry for this user, as in some containers
-        return ""
 
 
 # -- asking the scheduler ----------------------------------------------------------------------------

@@ -1,0 +1,181 @@
+"""`nexus-sched workers list|get`: the workers of a pool as its scheduler sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nexus_sched.cli import exit_codes
+from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
+from nexus_sched.cli.output import console, note, print_json
+from nexus_sched.cli.status import STALE_AFTER_MS, PoolUnknown
+from nexus_sched.errors import NexusError
+from nexus_sched.model.answer import HeldTask, WorkerAnswer
+from nexus_sched.model.frame import Frame
+from nexus_sched.model.ids import check_worker_id
+from nexus_sched.model.question import AskWorker
+from nexus_sched.units import MS_PER_S
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from nexus_sched.client import AsyncClient
+    from nexus_sched.config.schema import Config
+
+TASKS_PRINTED = 20
+
+
+class WorkerUnknown(NexusError):
+    """No worker of this name is registered in the pool."""
+
+    code = "WORKER_UNKNOWN"
+    exit_code = exit_codes.NOT_FOUND
+
+
+def list_workers(*, flags: ConfigFlags = NO_FLAGS) -> int:
+    """List the workers, where each stands and what it holds.
+
+    Exits with code 8 if no scheduler has written for a while, so that the list may be old.
+    """
+    frame = asyncio.run(_frame(flags.read()))
+    stale = time.time_ns() // 1_000_000 - frame.at_ms > STALE_AFTER_MS
+    if flags.json:
+        print_json({"workers": frame.workers, "live": frame.workers_live, "stale": stale})
+    else:
+        _print_list(frame)
+    if stale:
+        note("degraded: no scheduler has written for a while, this may be old; see `nexus-sched status`")
+    return exit_codes.DEGRADED if stale else exit_codes.OK
+
+
+def get(worker: str, /, *, flags: ConfigFlags = NO_FLAGS) -> int:
+    """Show one worker: where it stands and why, what it holds, and when it will be free.
+
+    Parameters
+    ----------
+    worker
+        Its name, as `workers list` prints it.
+    """
+    answer = asyncio.run(_get(flags.read(), check_worker_id(worker)))
+    if flags.json:
+        print_json(answer)
+    else:
+        _print_worker(answer)
+    return exit_codes.OK
+
+
+async def about(client: AsyncClient, worker: str) -> WorkerAnswer:
+    """What the scheduler says of a worker. Raises `WorkerUnknown`, and `AnswerMissing` if no scheduler answers."""
+    said = await client.ask(AskWorker(worker))
+    if said["ask"] != "worker":
+        raise WorkerUnknown(f"{said['why']}; see `nexus-sched workers list`")
+    return msgspec.convert(said, WorkerAnswer)
+
+
+def free_in_text(answer: WorkerAnswer) -> str:
+    """For people: when a worker will have finished what it holds."""
+    if answer.in_flight == 0:
+        return "now"
+    if answer.free_in_ms is None:
+        return "unknown, a task there has no prediction"
+    return f"about {seconds_text(answer.free_in_ms.p50_ms)} (p95 {seconds_text(answer.free_in_ms.p95_ms)})"
+
+
+def seconds_text(span_ms: float) -> str:
+    """For people: a span in seconds."""
+    return f"{span_ms / MS_PER_S:.1f} s"
+
+
+async def _frame(config: Config) -> Frame:
+    from nexus_sched.cli.stores import submitter_store
+    from nexus_sched.client import AsyncClient
+
+    async with AsyncClient(store=submitter_store(config)) as client:
+        frame = await client.status()
+    if frame is None:
+        raise PoolUnknown(
+            f"no scheduler has ever served pool {config.pool.name!r} on this server; start one with `nexus-sched run`"
+        )
+    return frame
+
+
+async def _get(config: Config, worker: str) -> WorkerAnswer:
+    from nexus_sched.cli.stores import submitter_store
+    from nexus_sched.client import AsyncClient
+
+    async with AsyncClient(store=submitter_store(config)) as client:
+        return await about(client, worker)
+
+
+def _print_list(frame: Frame) -> None:
+    table = _table("worker", "standing", "class", *(">slots", ">out", ">booked", ">heard"))
+    for worker in frame.workers:
+        table.add_row(
+            worker.worker,
+            worker.standing.value,
+            worker.worker_class,
+            str(worker.slots),
+            str(worker.in_flight),
+            seconds_text(worker.booked_ms),
+            f"{seconds_text(worker.heard_age_ms)} ago",
+        )
+    out = console()
+    if frame.workers:
+        out.print(table)
+    else:
+        note("No worker is registered; start one with `nexus-sched worker module:app`.")
+    if frame.workers_live > len(frame.workers):
+        out.print(f"... and {frame.workers_live - len(frame.workers)} more.")
+
+
+def _print_worker(answer: WorkerAnswer) -> None:
+    breaker = answer.breaker
+    story = breaker.state
+    if breaker.state == "open":
+        story += f", tried again in {seconds_text(breaker.opens_until_ms)}"
+    if breaker.opened:
+        story += f", opened {breaker.opened} times"
+    why = f": {answer.standing_reason}" if answer.standing_reason else ""
+    facts = [
+        ("worker", answer.worker + (f" ({answer.worker_class})" if answer.worker_class else "")),
+        ("standing", f"{answer.standing.value}{why}"),
+        ("tasks", f"{answer.in_flight} with it; {answer.slots} slots, it may hold {answer.credit}"),
+        ("free in", free_in_text(answer)),
+        ("speed", f"takes {answer.factor:.2f} times as long as the average worker, by {answer.factor_runs} runs"),
+        ("breaker", story),
+    ]
+    out = console()
+    for name, text in facts:
+        out.print(f"{name:<12}{text}", markup=False, soft_wrap=True)
+    if answer.tasks:
+        table = _table("task", "type", ">attempt", "state", ">for", ">left")
+        for task in answer.tasks[:TASKS_PRINTED]:
+            table.add_row(*_cells(task))
+        out.print(table)
+    if answer.in_flight > len(answer.tasks[:TASKS_PRINTED]):
+        out.print(f"... and {answer.in_flight - len(answer.tasks[:TASKS_PRINTED])} more tasks.")
+
+
+def _cells(task: HeldTask) -> tuple[str, ...]:
+    state = "waits there" if not task.running else "overdue" if task.overdue else "runs"
+    return (
+        task.task,
+        task.type,
+        str(task.attempt),
+        state,
+        seconds_text(task.elapsed_ms) if task.running else "",
+        "unknown" if task.left_ms is None else seconds_text(task.left_ms),
+    )
+
+
+def _table(*titles: str) -> Table:
+    """An empty table; a title that begins with `>` is that of a column of numbers."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in titles:
+        table.add_column(title.lstrip(">"), justify="right" if title.startswith(">") else "left")
+    return table
