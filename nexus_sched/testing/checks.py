@@ -45,6 +45,32 @@ def bookings_differ(engine: Engine) -> list[str]:
     return found
 
 
+def standings_differ(engine: Engine) -> list[str]:
+    """What does not agree between workers, breakers and what operators decided; empty if all is well."""
+    found: list[str] = []
+    ejection, ring = engine.ejection, engine.roster.ring
+    ejected = 0
+    for worker in ring:
+        breaker = ejection.breakers.get(worker.name)
+        if worker.breaker is not breaker:
+            found.append(f"{worker.name}: its breaker is {worker.breaker}, the fleet's is {breaker}")
+        state = "closed" if breaker is None else breaker.state
+        manual = breaker is not None and breaker.manual
+        if worker.broken and state != "open":
+            found.append(f"{worker.name}: left alone, and its breaker is {state}")
+        if worker.trial and state != "half-open":
+            found.append(f"{worker.name}: on trial, and its breaker is {state}")
+        if worker.cordoned != (worker.name in engine.cordons):
+            found.append(f"{worker.name}: cordoned is {worker.cordoned}, and the operators decided otherwise")
+        if worker.accepting and (worker.draining or worker.suspect or worker.cordoned or worker.broken):
+            found.append(f"{worker.name}: accepts tasks, and may not")
+        ejected += worker.broken and not manual
+    bound = max(1, int(engine.settings.worker_breaker.ejected_share_max * len(ring))) if len(ring) > 1 else 0
+    if ejected > bound:
+        found.append(f"{ejected} of {len(ring)} workers are left alone, at most {bound} may be")
+    return found
+
+
 def conserves_work(engine: Engine) -> list[str]:
     """No worker is open while a task waits, unless the turn's budget was spent."""
     if engine.ready or not engine.roster.table.open_count:

@@ -302,7 +302,8 @@ class World:
             self.settle()
             for actor in self.actors:
                 self.work(actor, share=0.8)
-            if not self.live() and not self.engine.tasks and not self.engine.ready:
+            held = any(len(stream) for name, stream in self.shard.streams.items() if name.startswith("i:"))
+            if not (held or self.live() or self.engine.tasks or self.engine.ready):
                 break
         self.turn(*self.read(everything=True))
         self.settle()

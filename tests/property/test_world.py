@@ -17,21 +17,31 @@ from nexus_sched.model.command import (
     Ask,
     ChoosePredictor,
     Command,
+    CordonWorker,
     PinEstimate,
+    ResumeWorker,
     SetMode,
     ShadowPredictor,
+    TripWorker,
     UnpinEstimate,
 )
 from nexus_sched.model.effects import Dispatch, Noticed
 from nexus_sched.model.events import PredictorChosen, TaskReclaimed, WorkerSuspected, WorkerTrusted
 from nexus_sched.model.journal import decode_turn, encode_turn
 from nexus_sched.model.outcome import Reason
-from nexus_sched.model.question import AskEta
-from nexus_sched.model.settings import LEAST_OUTSTANDING, MODES, EngineSettings, Preemption, Reaction
+from nexus_sched.model.question import AskEta, AskWorker
+from nexus_sched.model.settings import (
+    LEAST_OUTSTANDING,
+    MODES,
+    EngineSettings,
+    Preemption,
+    Reaction,
+    WorkerBreakerSettings,
+)
 from nexus_sched.model.task import Retry
 from nexus_sched.replay.verify import verify
 from nexus_sched.testing.builders import PREDICTORS
-from nexus_sched.testing.checks import bookings_differ, conserves_work, places_differ, views_differ
+from nexus_sched.testing.checks import bookings_differ, conserves_work, places_differ, standings_differ, views_differ
 from nexus_sched.testing.world import Actor, World
 
 ACTIONS = 120
@@ -44,6 +54,11 @@ SETTINGS = (
     EngineSettings(
         reaction=Reaction(speculate=True, speculate_after=0.2, copies_share_max=1.0),
         preemption=Preemption(enabled=True, priority_gap=1, restart_ms=0.0, gain_min=0.01, pause_ms=1),
+    ),
+    EngineSettings(
+        prefetch=3,
+        reaction=Reaction(pause_ms=1, gain_share_min=0.0, gain_ms_min=0.0, moves_max=5),
+        worker_breaker=WorkerBreakerSettings(1, 0.9, 500, 1, 200, 2_000, 0.5, 0.75, 300),
     ),
 )
 
@@ -70,13 +85,16 @@ class Story:
             self.shell,
             self.mode,
             self.operate,
+            self.tend,
         )
         for _ in range(ACTIONS):
             self.world.now_ms += self.random.choice((0, 1, 20, 400))
-            self.random.choices(acts, (6, 10, 12, 2, 2, 3, 1, 1, 2))[0]()
+            self.random.choices(acts, (6, 10, 12, 2, 2, 3, 1, 1, 2, 2))[0]()
             assert places_differ(self.world.shard, self.world.idempotent) == []
         if self.random.random() < 0.5:
             self.world.fail_over()
+        for actor in self.world.actors:
+            self.world.command(ResumeWorker(actor.name, "the end"))
         self.world.quiesce()
 
     def extra_starts(self, task_id: str) -> int:
@@ -124,6 +142,7 @@ class Story:
     def look(self, before: int) -> None:
         world = self.world
         assert bookings_differ(world.engine) == []
+        assert standings_differ(world.engine) == []
         assert conserves_work(world.engine) == []
         if not world.under_way:
             assert views_differ(world.engine, world.shard, world.cursors) == []
@@ -193,6 +212,19 @@ class Story:
             PinEstimate(kind, pick.choice((1, 300, 5_000)), "why not", factor=pick.uniform(0.01, 100.0)),
             UnpinEstimate(kind),
             Ask("me", AskEta(pick.choice(self.tasks or ["nobody"]))),
+        )
+        self.world.command(pick.choice(commands))
+
+    def tend(self) -> None:
+        """Somebody stops a worker, lets it go on, or asks for it; it need not be there."""
+        pick = self.random
+        name = pick.choice([actor.name for actor in self.world.actors] + ["nobody"])
+        commands: tuple[Command, ...] = (
+            CordonWorker(name, pick.random() < 0.5, "why not"),
+            ResumeWorker(name, "why not"),
+            ResumeWorker(name, "why not"),
+            TripWorker(name, "why not"),
+            Ask("me", AskWorker(name)),
         )
         self.world.command(pick.choice(commands))
 
