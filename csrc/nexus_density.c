@@ -312,11 +312,17 @@ static float average(const nexus_history *history, const nexus_workspace *space,
     return whole > 0.0f ? times / whole * (1.0f / 1024.0f) : 0.0f;
 }
 
+/* The newest `unseen` runs before `head` weigh nothing. */
+static void mask(float *weight, int32_t head, int32_t unseen) {
+    const int32_t here = unseen < head ? unseen : head;
+    memset(weight + head - here, 0, (size_t)here * sizeof *weight);
+    memset(weight + NEXUS_RUNS - (unseen - here), 0, (size_t)(unseen - here) * sizeof *weight);
+}
+
 /* Puts the weighed runs and the hint into a cumulative histogram. */
 static nexus_span gather(const nexus_history *history, nexus_workspace *space, nexus_query query,
                          const nexus_alikeness *how, const range *runs, int parts, int32_t unseen, nexus_span over) {
-    for (int32_t back = 0; back < unseen; back++)
-        space->weight[(history->head - 1 - back + NEXUS_RUNS) % NEXUS_RUNS] = 0.0f;
+    mask(space->weight, history->head, unseen);
     if (how->averaged) over.average = average(history, space, query, runs, parts);
     for (int part = 0; part < parts; part++) scatter(history, space, runs[part]);
     if (query.hint_weight > 0.0f) {
