@@ -77,6 +77,7 @@ class _Reader:
         self._read_url_file()
         for check in _CHECKS:
             self._check(check)
+        self._check_objective()
         build: Callable[..., Config] = Config
         return build(**{section.attribute: self._section(section) for section in sections()})
 
@@ -161,8 +162,24 @@ class _Reader:
             f"`{larger}` is {known[larger].write(high)}: {why}"
         )
 
+    def _check_objective(self) -> None:
+        objective = self._values["scheduler.objective"]
+        for path, objectives in _WEIGHED_UNDER.items():
+            if self._values[path] and objective not in objectives:
+                possible = " or ".join(f'"{each}"' for each in objectives)
+                self.problems.append(
+                    f'{self.origins[path]}: `{path}` counts for nothing while `scheduler.objective` is "{objective}": '
+                    f"write {possible} there, or leave it out"
+                )
+
 
 _UNREADABLE = object()
+
+# Weights that only some objectives look at (`core.objective`).
+_WEIGHED_UNDER = {
+    "scheduler.weights.balance": ("balance", "custom"),
+    "scheduler.weights.fit": ("throughput", "custom"),
+}
 
 # (smaller key, larger key, factor, why): smaller * factor <= larger.
 _CHECKS = (

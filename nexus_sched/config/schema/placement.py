@@ -22,7 +22,8 @@ class WeightsSection(Struct, frozen=True, kw_only=True):
     balance_ms: Annotated[
         int,
         Meta(
-            description="What a worker that has been busy all the time costs against one that has been idle.",
+            description="What a worker that is busy all the time costs against an idle one. Counts under the "
+            "objectives `balance`, where 0 takes a value of its own, and `custom`.",
             ge=0,
             le=MINUTE_MS,
             extra=DURATION | HOT,
@@ -31,8 +32,8 @@ class WeightsSection(Struct, frozen=True, kw_only=True):
     fit_ms: Annotated[
         int,
         Meta(
-            description="What it costs to leave all of a worker's resources unused, so that tasks are packed and room "
-            "for large ones stays.",
+            description="What it costs to leave all of a worker's resources unused, so that room for large tasks "
+            "stays. Counts under the objectives `throughput`, where 0 takes a value of its own, and `custom`.",
             ge=0,
             le=MINUTE_MS,
             extra=DURATION | HOT,

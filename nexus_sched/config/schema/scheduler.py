@@ -30,8 +30,9 @@ class SchedulerSection(Struct, frozen=True, kw_only=True):
     objective: Annotated[
         Literal["latency", "throughput", "balance", "custom"],
         Meta(
-            description="What placement is after: short waits, much work done, or workers that are used alike. "
-            "`custom` takes `[scheduler.weights]` as they are.",
+            description="What placement is after. `latency`: the soonest end; `throughput`: little worker time, so a "
+            "task waits for a worker that is good at it; `balance`: workers used alike; `custom`: the weights as "
+            "they are.",
             extra=HOT,
         ),
     ] = "latency"

@@ -16,6 +16,7 @@ from nexus_sched.errors import ConfigInvalid
 from nexus_sched.model.settings import EngineSettings, Limit
 
 HOT = [key for key in keys().values() if key.hot and "[]" not in key.path and not key.path.startswith("logging.")]
+UNDER_CUSTOM = ("scheduler.weights.balance", "scheduler.weights.fit")
 COLD = {"predictor", "shadow_predictor"}  # chosen by a command: `nexus-sched predictor promote`
 
 
@@ -44,6 +45,13 @@ def flat(settings: Struct, before: str = "") -> dict[str, object]:
     return fields
 
 
+def line_for(key: Key) -> str:
+    """A file that changes this key, valid as a whole."""
+    section, _, name = key.path.rpartition(".")
+    objective = '[scheduler]\nobjective = "custom"\n' if key.path in UNDER_CUSTOM else ""
+    return f"{objective}[{section}]\n{name} = {other_value(key)}\n"
+
+
 def changed_by(text: str, file: Path) -> set[str]:
     file.write_text(text)
     before, after = flat(EngineSettings()), flat(engine_settings(load(file).config))
@@ -56,15 +64,14 @@ def test_defaults_are_those_of_the_engine():
 
 @pytest.mark.parametrize("key", HOT, ids=lambda key: key.path)
 def test_hot_key_changes_one_setting(key: Key, tmp_path: Path):
-    section, _, name = key.path.rpartition(".")
-    assert len(changed_by(f"[{section}]\n{name} = {other_value(key)}\n", tmp_path / "nexus.toml")) == 1
+    changed = changed_by(line_for(key), tmp_path / "nexus.toml")
+    assert len(changed - {"objective"} if key.path in UNDER_CUSTOM else changed) == 1
 
 
 def test_every_setting_has_a_key(tmp_path: Path):
     reached: set[str] = set(COLD)
     for key in HOT:
-        section, _, name = key.path.rpartition(".")
-        reached |= changed_by(f"[{section}]\n{name} = {other_value(key)}\n", tmp_path / "nexus.toml")
+        reached |= changed_by(line_for(key), tmp_path / "nexus.toml")
     reached |= changed_by('[[limits]]\nscope = "type"\nconcurrency = 1\n', tmp_path / "nexus.toml")
     assert reached == flat(EngineSettings()).keys()
 
@@ -114,6 +121,8 @@ def test_weights_of_tenants_can_be_text(tmp_path: Path):
         ("[scheduler.weigths]\nwait = 1\n", "1: unknown key `scheduler.weigths`; did you mean `weights`?"),
         ("[scheduler.weights]\nwiat = 1\n", "2: unknown key `scheduler.weights.wiat`; did you mean `wait`?"),
         ("[scheduler.weights]\nwait = -1\n", "2: `scheduler.weights.wait`: expected a number"),
+        ('[scheduler.weights]\nfit = "5ms"\n', "2: `scheduler.weights.fit` counts for nothing while"),
+        ('scheduler.objective = "balance"\nscheduler.weights.fit = "5ms"\n', "2: `scheduler.weights.fit` counts"),
         ("[worker_breaker]\npanic_share = 2.0\n", "2: `worker_breaker.panic_share`"),
         ('[worker_breaker]\nopen = "10m"\n', "2: `worker_breaker.open` is"),
         ('[scheduler]\nbackoff = "2m"\n', "2: `scheduler.backoff` is"),
