@@ -19,6 +19,7 @@ T_975 = (
     *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
 )
 NORMAL_975 = 1.960
+GAP_SHARE_MIN = 0.005  # of the baseline's response: where knowledge brings less, shares of it are noise
 
 
 def means(runs: Sequence[Figures]) -> dict[str, float | None]:
@@ -32,10 +33,13 @@ def half_widths(runs: Sequence[Figures]) -> dict[str, float | None]:
 
 
 def gap_closed(ours: Figures, baseline: Figures, oracle: Figures) -> float | None:
-    """How much of the way from the baseline to perfect knowledge a policy went, by mean response; 1 is all of it."""
+    """How much of the way from the baseline to perfect knowledge a policy went, by mean response; 1 is all of it.
+
+    `None` if there is hardly a way to go.
+    """
     found = [figures.get("response_s.mean") for figures in (ours, baseline, oracle)]
     mine, theirs, best = found
-    if mine is None or theirs is None or best is None or theirs == best:
+    if mine is None or theirs is None or best is None or theirs - best < GAP_SHARE_MIN * theirs:
         return None
     return (theirs - mine) / (theirs - best)
 

@@ -101,7 +101,8 @@ def test_interval_over_seeds_is_students():
 def test_gap_closed_is_the_way_from_the_baseline_to_the_oracle():
     ours, baseline, oracle = ({"response_s.mean": value} for value in (3.0, 5.0, 1.0))
     assert gap_closed(ours, baseline, oracle) == 0.5
-    assert gap_closed(ours, baseline, baseline) is None
+    assert gap_closed(ours, baseline, {"response_s.mean": 4.99}) is None  # hardly a gap
+    assert gap_closed(ours, oracle, baseline) is None  # knowledge did harm
 
 
 def test_every_figure_has_its_place_in_the_object():
