@@ -25,6 +25,7 @@ from nexus_sched.core.worker_breaker import CLOSED, HALF_OPEN, HALF_OPEN_ALLOWAN
 from nexus_sched.model.settings import WorkerBreakerSettings
 
 DEATH_ONCE_MS = 1_000  # what a death has ended comes back within this
+MANY_DEAD = 3  # workers that died within a window: it is not what they ran
 GRID_MS = 1_000  # instants that may be a little late fall together: a fleet in trouble makes few turns of its own
 BREAKERS_MAX = 10_000  # remembered of workers, live or gone; those that failed longest ago are forgotten first
 
@@ -37,6 +38,7 @@ class EjectionState(Struct, frozen=True, array_like=True):
     panic: bool = False
     blame: dict[str, TypeTrouble] = {}
     slow_start: list[tuple[int, str]] = []
+    deaths: dict[str, int] = {}
 
 
 class Ejection:
@@ -52,6 +54,7 @@ class Ejection:
         self.said: list[tuple[str, str]] = []  # (counter or nothing, notice) of the current turn
         self._unhealthy: dict[str, None] = {}  # names of open and half-open breakers
         self._due: list[tuple[int, str]] = []
+        self._deaths: dict[str, int] = {}  # worker -> when it last died running something; the newest few, oldest first
         self._touched: dict[str, None] = {}  # names whose breaker has another state or allowance
         self._recount = False  # who is ejected must be decided anew
 
@@ -106,10 +109,19 @@ class Ejection:
         breaker = self.breakers.get(name)
         if breaker is not None and breaker.died_at_ms and now_ms - breaker.died_at_ms < DEATH_ONCE_MS:
             return
+        self._deaths.pop(name, None)
+        self._deaths[name] = now_ms
+        if len(self._deaths) > MANY_DEAD:
+            del self._deaths[next(iter(self._deaths))]
         self.failed(name, task_type, cost_ms, "it died", now_ms)
         breaker = self.breakers.get(name)
         if breaker is not None:
             breaker.died_at_ms = now_ms
+
+    def many_die(self, now_ms: int) -> bool:
+        """Whether so many workers died lately that the cause is not what each of them ran."""
+        deaths = self._deaths
+        return len(deaths) >= MANY_DEAD and now_ms - deaths[next(iter(deaths))] <= self.settings.window_ms
 
     def _take(self, name: str) -> WorkerBreaker:
         breaker = self.breakers.pop(name, None) or WorkerBreaker(name)
@@ -289,6 +301,7 @@ class Ejection:
             self.panic,
             self.blame.snapshot(),
             self.slow_start.snapshot(),
+            self._deaths,
         )
 
     def restore(self, state: EjectionState) -> None:
@@ -298,6 +311,7 @@ class Ejection:
         self.panic = state.panic
         self.blame.restore(state.blame)
         self.slow_start.restore(state.slow_start)
+        self._deaths = dict(state.deaths)
         for breaker in state.breakers:
             if breaker.due_ms:
                 heappush(self._due, (breaker.due_ms, breaker.name))

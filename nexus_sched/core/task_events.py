@@ -100,8 +100,6 @@ class TaskEvents:
             state.counters["preempted"] += 1
         elif event.started:
             record.starts += 1
-            if event.reason in (Reason.WORKER_LOST, Reason.WORKER_RESTARTED):
-                record.deaths += 1
             self._blame(record, event)
         if record.cancelled:
             state.end_cancelled(record)
@@ -140,7 +138,7 @@ class TaskEvents:
             if worker is not None:
                 state.ejection.succeeded(worker, record.task.type, state.now_ms)
             if state.etas.told:
-                state.etas.finished(record)
+                state.etas.finished(record, event.run_ms)
             self._learn(record, event, worker, on_time=on_time)
         elif event.outcome is Outcome.CANCELLED:
             state.counters["cancelled"] += 1
@@ -151,11 +149,15 @@ class TaskEvents:
         state.forget(record, event.run_ms if 0.0 <= event.run_ms <= DURATION_MS_MAX else 0.0)
 
     def _blame(self, record: TaskRecord, event: TaskReclaimed) -> None:
-        """A run came back that had been started: whether its worker failed."""
+        """A run came back that had been started: whether its worker failed, or died of it.
+
+        Where many workers die, a task that ran on two of them did not kill them; its starts are counted all the same.
+        """
         state = self._state
         ejection, task_type, cost_ms = state.ejection, record.task.type, bad_case_ms(record.prediction)
         if event.reason in (Reason.WORKER_LOST, Reason.WORKER_RESTARTED):
             ejection.died(event.worker, task_type, cost_ms, state.now_ms)
+            record.deaths += not ejection.many_die(state.now_ms)
         elif event.reason is Reason.RUN_FAILED:
             ejection.failed(event.worker, task_type, cost_ms, "a run failed", state.now_ms)
 

@@ -369,3 +369,43 @@ def test_restored_engine_goes_on_alike():
         assert twin.handle(events, at_ns) == here_engine.handle(events, at_ns)
         assert twin.next_due_ms == here_engine.next_due_ms
     assert snapshot.take(twin) == snapshot.take(here_engine)
+
+
+# -- mass trouble ----------------------------------------------------------------------------------------
+
+
+def die(here: Bench, task_id: str) -> None:
+    """The worker that runs a task dies, and the task comes back."""
+    record = here.engine.tasks[task_id]
+    worker = here.engine.roster.by_name[record.worker]
+    here.turn(reclaimed(task_id, worker.name, attempt=record.attempt), left(worker.name, lost=True), after_ms=100)
+
+
+def test_task_that_two_workers_died_of_is_buried():
+    here = bench(6)
+    here.turn(submitted("t1"))
+    die(here, "t1")
+    die(here, "t1")
+    assert "t1" not in here.engine.tasks
+    assert here.engine.counters["dead"] == 1
+
+
+def test_task_on_two_workers_of_many_that_die_is_not_their_killer():
+    here = bench(12)
+    here.turn(*(submitted(f"t{number}") for number in range(4)))
+    for name in ("t1", "t2", "t3", "t0", "t1"):
+        die(here, name)
+    assert here.engine.counters["dead"] == 0
+    assert here.engine.tasks["t1"].starts == 2
+    die(here, "t1")
+    assert here.engine.counters["dead"] == 1  # its attempts are used up: what does kill workers is bounded
+
+
+def test_deaths_long_ago_are_not_many():
+    here = bench(12)
+    here.turn(*(submitted(f"t{number}") for number in range(4)))
+    for name in ("t1", "t2", "t3"):
+        die(here, name)
+        here.turn(after_ms=31_000)
+    die(here, "t1")
+    assert "t1" not in here.engine.tasks
