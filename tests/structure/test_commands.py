@@ -20,6 +20,8 @@ from nexus_sched.testing.servers import VALKEY, TestServer
 from tests.structure.documents import code_blocks, commands
 from tests.structure.sources import ROOT, read
 
+# Where the tasks of docs/how-to/place-tasks.md must run.
+PLACED = {"first": "plain", "second": "big", "third": "big", "fourth": "plain", "fifth": "plain"}
 COMMAND_TIMEOUT_S = 60
 READY_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 10
@@ -127,6 +129,19 @@ def test_eta_page_works_as_written(shell: Shell):
     said, rested = output[6].splitlines()
     assert said.startswith("done in ")
     assert rested == "rested"
+
+
+def test_placement_page_works_as_written(shell: Shell):
+    page = read(Path("docs/how-to/place-tasks.md"))
+    (shell.directory / "tasks.py").write_text(code_blocks(page, "python")[0])
+    (shell.directory / "nexus.toml").write_text(code_blocks(page, "toml")[0])
+    output = [shell.run(line) for line in commands(page, "place")]
+    assert [line.strip() for line in output[3:8]] == ['"rendered"'] * 5
+    workers = [shell.run(f"nexus-sched task get {name}").strip().rpartition(" ")[2] for name in PLACED]
+    assert workers == list(PLACED.values())
+    assert all(f"{name} " in output[9] for name in ("plain", "big"))
+    assert "free in     now" in output[10]
+    assert set(shell.stop().values()) == {0}
 
 
 def test_intake_page_works_as_written(shell: Shell, server_url: str):
