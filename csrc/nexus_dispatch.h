@@ -13,7 +13,9 @@
 #if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && __GNUC__ >= 12 && \
     !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(NEXUS_NO_CLONES)
 #define NEXUS_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#define NEXUS_HAS_CLONES 1
 #else
+#define NEXUS_HAS_CLONES 0
 #define NEXUS_CLONES
 #endif
 

@@ -19,14 +19,15 @@
 /* For `blocks` whole blocks
  *   scores[i] = ((((wait_weight * wait_ms[i] + mean[i] * factor[i]) + bias_ms[i]) + balance_ms * load[i]) + extra_ms[i])
  *               + closed_ms[i]
- * where mean[i] is class_ms[class_index[i]], or run_ms everywhere if class_ms is NULL. Without extra_ms (NULL) and with
+ * where mean[i] is class_ms[class_index[i]] of `class_count` classes, or run_ms everywhere if class_ms is NULL. Without extra_ms (NULL) and with
  * balance_ms = 0 those terms are not there. An extra of +inf keeps a task from a row. minima (blocks, NEXUS_LANES)
  * takes the least scores of each block. Returns the least score of all, +inf for blocks = 0. Reads the columns that
  * it needs once, writes one. */
 float nexus_score(const float *restrict wait_ms, const float *restrict factor, const float *restrict bias_ms,
                   const float *restrict closed_ms, const float *restrict load, const int32_t *restrict class_index,
-                  const float *restrict class_ms, const float *restrict extra_ms, ptrdiff_t blocks, float run_ms,
-                  float wait_weight, float balance_ms, float *restrict scores, float *restrict minima);
+                  const float *restrict class_ms, ptrdiff_t class_count, const float *restrict extra_ms,
+                  ptrdiff_t blocks, float run_ms, float wait_weight, float balance_ms, float *restrict scores,
+                  float *restrict minima);
 
 /* First row with score <= least, -1 if there is none. Reads the minima, and the scores of one block. */
 ptrdiff_t nexus_best(const float *restrict scores, const float *restrict minima, ptrdiff_t blocks, float least);

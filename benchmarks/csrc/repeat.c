@@ -36,20 +36,20 @@ float repeat_score(float **columns, ptrdiff_t blocks, ptrdiff_t times) {
     float sum = 0;
     for (ptrdiff_t time = 0; time < times; time++) {
         BARRIER();
-        sum += nexus_score(columns[0], columns[1], columns[2], columns[3], columns[4], NULL, NULL, NULL, blocks, 10, 2, 0,
-                           columns[5], columns[6]);
+        sum += nexus_score(columns[0], columns[1], columns[2], columns[3], columns[4], NULL, NULL, 0, NULL, blocks, 10, 2,
+                           0, columns[5], columns[6]);
     }
     return sum;
 }
 
 /* With a mean for each worker class, a balance term and an extra column, for which the load serves once more. */
 float repeat_score_all(float **columns, ptrdiff_t blocks, ptrdiff_t times, const int32_t *class_index,
-                       const float *class_ms) {
+                       const float *class_ms, ptrdiff_t class_count) {
     float sum = 0;
     for (ptrdiff_t time = 0; time < times; time++) {
         BARRIER();
-        sum += nexus_score(columns[0], columns[1], columns[2], columns[3], columns[4], class_index, class_ms, columns[4],
-                           blocks, 10, 2, 1, columns[5], columns[6]);
+        sum += nexus_score(columns[0], columns[1], columns[2], columns[3], columns[4], class_index, class_ms,
+                           class_count, columns[4], blocks, 10, 2, 1, columns[5], columns[6]);
     }
     return sum;
 }

@@ -24,8 +24,8 @@ cdef extern from "nexus_score.h" nogil:
     const Py_ssize_t NEXUS_LANES
     float nexus_score(
         const float *wait_ms, const float *factor, const float *bias_ms, const float *closed_ms, const float *load,
-        const int32_t *class_index, const float *class_ms, const float *extra_ms, Py_ssize_t blocks, float run_ms,
-        float wait_weight, float balance_ms, float *scores, float *minima
+        const int32_t *class_index, const float *class_ms, Py_ssize_t class_count, const float *extra_ms,
+        Py_ssize_t blocks, float run_ms, float wait_weight, float balance_ms, float *scores, float *minima
     ) noexcept
     void nexus_demand(
         const double *free, const double *offered, Py_ssize_t rows, double amount, double rounding, double fit_ms,
@@ -294,7 +294,8 @@ cdef class Scorer:
             columns.bias_ms[rows[index]] += terms_ms[index]
         cdef float least = nexus_score(
             columns.wait_ms, columns.factor, columns.bias_ms, columns.closed_ms, columns.load, columns.class_index,
-            class_ms, extra_ms, self.blocks(), run_ms, wait_weight, balance_ms, self.score_column, self.minima
+            class_ms, self.table.class_bound, extra_ms, self.blocks(), run_ms, wait_weight, balance_ms,
+            self.score_column, self.minima
         )
         for index in range(count - 1, -1, -1):
             columns.bias_ms[rows[index]] = former_ms[index]

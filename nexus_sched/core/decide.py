@@ -14,11 +14,11 @@ def decide(record: TaskRecord, choice: Choice, forecasts: Forecasts, now_ms: int
 
     Results have arrived while the task waited, and now the worker is known, so the prediction is made again.
     """
-    worker, policy, mean_ms, prediction, score_ms, _ = choice
+    worker, policy, mean_ms, score_ms = choice.worker, choice.policy, choice.mean_ms, choice.score_ms
     task = record.task
     record.attempt = max(record.attempt, record.attempts) + 1
     wait_ms = float(max(0, now_ms - task.arrived_at_ms))
-    refined = None if mean_ms < 0.0 else forecasts.refine(task, worker, prediction, now_ms)
+    refined = None if mean_ms < 0.0 else forecasts.refine(task, worker, choice.prediction, now_ms)
     if refined is None:
         record.mean_ms = record.shadow_p50_ms = -1.0
         record.booked_ms = 0.0

@@ -103,11 +103,11 @@ class Forecasts:
         """Fill `means_ms` with the mean on each class, if the active predictor tells classes apart and has data."""
         if self.mode == ROUND_ROBIN or task.type in self.pins or not self.breaker.allows(now_ms):
             return False
-        predict_classes = getattr(self.active, "predict_classes", None)
-        if predict_classes is None:
+        active = self.active
+        if not hasattr(active, "predict_classes"):
             return False
         try:
-            told: bool = predict_classes(task, classes, means_ms)
+            told: bool = active.predict_classes(task, classes, means_ms)
         except Exception:
             # A predictor may be anybody's code; whatever it raises, the task is placed all the same.
             self.failed(now_ms)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from array import array
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from nexus_sched.core.eligibility import rejection, worth_ms
 from nexus_sched.core.forecasts import Forecasts
@@ -28,7 +29,7 @@ from nexus_sched.model.settings import LEAST_OUTSTANDING, PREDICTIVE, EngineSett
 from nexus_sched.model.task import Task
 
 
-class Choice(NamedTuple):
+class Choice(Struct, frozen=True, gc=False):
     """A worker for a task, who chose it, and the numbers behind it."""
 
     worker: WorkerRecord
@@ -113,7 +114,7 @@ class Placement:
             told = forecasts.class_means(task, classes.alone[only], self._mean_ms, now_ms)
             return self._mean_ms[0] if told else None
         means_ms = classes.means_ms
-        if table.open_classes >= FEW_SHARE * len(classes):
+        if table.open_classes >= FEW_SHARE * classes.count:
             return means_ms if forecasts.class_means(task, classes.names, means_ms, now_ms) else None
         indexes = table.open_class_indexes()
         few_ms = array("f", bytes(4 * len(indexes)))

@@ -24,19 +24,19 @@ class WorkerClasses:
         self._by_index: list[str] = []  # names by index, of classes that are gone as well
         self._index: dict[str, int] = {}
         self._free: list[int] = []  # heap
-        self._names: tuple[str, ...] | None = None
+        self._names: tuple[str, ...] = ()
+        self._stale = False  # `_names` is of classes that there were
+        self.count = 0
         self.alone: dict[int, tuple[str]] = {}  # the one name of an index, the same tuple object each time
-
-    def __len__(self) -> int:
-        return len(self._index)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names by index. Where no class is, another one is named: nobody reads what is predicted for it."""
-        if self._names is None:
+        if self._stale:
             anybody = next(iter(self._index), "")
             members = zip(self._by_index, self._members, strict=True)
             self._names = tuple(name if count else anybody for name, count in members)
+            self._stale = False
         return self._names
 
     def enter(self, name: str) -> int:
@@ -55,7 +55,8 @@ class WorkerClasses:
         if self._members[index] == 0:
             del self._index[name], self.alone[index]
             heappush(self._free, index)
-            self._names = None
+            self.count -= 1
+            self._stale = True
 
     def restore(self, members: Iterable[tuple[str, int]]) -> None:
         """Let the workers of a snapshot enter, each with the index that it had."""
@@ -74,4 +75,5 @@ class WorkerClasses:
         self._by_index[index] = name
         self._index[name] = index
         self.alone[index] = (name,)
-        self._names = None
+        self.count += 1
+        self._stale = True

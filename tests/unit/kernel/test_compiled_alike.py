@@ -52,6 +52,7 @@ class Library:
         least = self.functions.nexus_score(
             *address[:6],
             address[6] if by_class else None,
+            ctypes.c_ssize_t(len(columns[6])),
             address[7] if with_extra else None,
             ctypes.c_ssize_t(blocks),
             ctypes.c_float(run_ms),
@@ -109,8 +110,9 @@ def random_columns(dice: random.Random, rows: int) -> list[array]:
         columns[2][row] = 0.0 if tie else dice.choice((0.0, dice.gauss(0, 30), -1e15, 1e-44))
         columns[3][row] = float("inf") if row >= rows or dice.random() < closed_share else 0.0
         columns[4][row] = dice.choice((0.0, 0.25, 1 / 3, 1.5))
-    classes = array("i", (dice.randrange(7) for _ in range(padded)))
-    means = array("f", (dice.lognormvariate(4, 2) for _ in range(7)))
+    class_count = dice.choice((1, 3, 8, 9, 40))
+    classes = array("i", (dice.randrange(class_count) for _ in range(padded)))
+    means = array("f", (dice.lognormvariate(4, 2) for _ in range(class_count)))
     extra = array("f", (dice.choice((0.0, -3.3, 17.0, float("inf"))) for _ in range(padded)))
     return [*columns, classes, means, extra]
 
