@@ -99,6 +99,10 @@ class Forecasts:
         pin = self.pins.get(task.type)
         return prediction if pin is None else self._pinned(pin, prediction, now_ms)
 
+    def on_class(self, task: Task, worker_class: str, now_ms: int) -> TaskPrediction | None:
+        """The same for any worker of a class, without people's pins."""
+        return None if self.mode == ROUND_ROBIN else self._ask(task, None, worker_class, now_ms)
+
     def class_means(self, task: Task, classes: tuple[str, ...], means_ms: array[float], now_ms: int) -> bool:
         """Fill `means_ms` with the mean on each class, if the active predictor tells classes apart and has data."""
         if self.mode == ROUND_ROBIN or task.type in self.pins or not self.breaker.allows(now_ms):
