@@ -129,14 +129,19 @@ class Fairness:
         state = self._state
         charged_ms = predicted_ms if predicted_ms > 0.0 else state.typical_ms
         share_ms = charged_ms / tenant.weight
-        before_ms = self.virtual_ms(tenant)
-        state.longest_ms = max(share_ms, state.longest_ms * LONGEST_DECAY)
-        state.now_ms = max(state.now_ms + charged_ms / max(state.waiting_weight, tenant.weight), before_ms)
-        state.floor_ms = max(state.floor_ms, state.now_ms - LAG_CHARGES * state.longest_ms)
         refund_ms = min(tenant.refund_ms, share_ms)
+        before_ms = self.virtual_ms(tenant)
         tenant.refund_ms -= refund_ms
         tenant.virtual_ms = before_ms + (share_ms - refund_ms)
+        state.longest_ms = max(share_ms, state.longest_ms * LONGEST_DECAY)
+        self._advance(tenant, share_ms - refund_ms)
+        state.now_ms = max(state.now_ms, before_ms)
+        state.floor_ms = max(state.floor_ms, state.now_ms - LAG_CHARGES * state.longest_ms)
         return charged_ms
+
+    def _advance(self, tenant: Tenant, share_ms: float) -> None:
+        """The virtual time of a tenant has grown; that of now grows by as much on average over all that wait."""
+        self._state.now_ms += share_ms * tenant.weight / max(self._state.waiting_weight, tenant.weight)
 
     def settle(self, name: str, charged_ms: float, used_ms: float) -> None:
         """What was handed out has ended, or come back."""
@@ -149,6 +154,8 @@ class Fairness:
             back_ms = min(tenant.refund_ms, more_ms)
             tenant.refund_ms -= back_ms
             tenant.virtual_ms += more_ms - back_ms
+            if tenant.waiting:
+                self._advance(tenant, more_ms - back_ms)
         else:
             tenant.refund_ms -= more_ms
 

@@ -28,6 +28,7 @@ from nexus_sched.model.outcome import Outcome, Reason
 from nexus_sched.model.prediction import TaskPrediction
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.model.task import PRIORITY_DEFAULT, Retry, Task
+from nexus_sched.model.terms import Terms
 from nexus_sched.units import NS_PER_MS
 
 PREDICTORS: Mapping[str, PredictorFactory] = {"ema": EmaPredictor, "learned": LearnedPredictor}
@@ -42,9 +43,10 @@ def task(
     hint_ms: float | None = None,
     max_attempts: int = 3,
     retry: Retry = Retry.LOST,
+    asks: Terms | None = None,
 ) -> Task:
     """A task as the core knows it."""
-    return Task(task_id, task_type, priority, 0, arrived_at_ms, hint_ms, max_attempts, retry)
+    return Task(task_id, task_type, priority, 0, arrived_at_ms, hint_ms, max_attempts, retry, asks)
 
 
 def submitted(what: Task | str = "t1", entry: str = "") -> TaskSubmitted:

@@ -161,7 +161,9 @@ class Backlog:
             self.listener.left(record)
         self._levels[record.task.priority] -= 1
         if record.mean_ms > 0.0:
-            self.predicted_ms = max(0.0, self.predicted_ms - record.mean_ms) if self.ready else 0.0
+            self.predicted_ms = max(0.0, self.predicted_ms - record.mean_ms)
+        if not self.ready:
+            self.predicted_ms = 0.0
         lane.count -= 1
         if not lane.count:
             self._empty(lane)
