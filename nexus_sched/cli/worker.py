@@ -71,6 +71,7 @@ def worker(
             labels=read_labels(labels),
             taints=[taint.strip() for text in taints for taint in text.split(",")],
             resources=resources_of(",".join(resources)) if resources else None,
+            report_load=config.worker.report_load,
             drain_timeout_s=config.worker.drain_timeout_ms / MS_PER_S,
             result_ttl_s=max(1, config.queue.result_ttl_ms // MS_PER_S),
             heartbeat_s=config.worker.heartbeat_ms / MS_PER_S,

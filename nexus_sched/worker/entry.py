@@ -33,6 +33,7 @@ async def serve(
     labels: Mapping[str, str] | None = None,
     taints: Sequence[str] = (),
     resources: str | Mapping[str, str | float] | None = None,
+    report_load: bool = False,
     drain_timeout_s: float = DRAIN_TIMEOUT_S_DEFAULT,
     result_ttl_s: int = RESULT_TTL_S_DEFAULT,
     heartbeat_s: float = 1.0,
@@ -49,12 +50,12 @@ async def serve(
         its old name gets back what it had not started.
     slots
         Tasks that run at the same time; one per processor if not given.
-    worker_class, labels
-        What kind of machine it is, and what tasks may require of it.
-    taints
-        It takes only tasks that tolerate all of these.
+    worker_class, labels, taints
+        What kind of machine it is, what tasks may require of it, and what they must tolerate.
     resources
         What it has to give for all its tasks together: `{"gpu": 2, "memory": "64GiB"}` or `"gpu=2,memory=64GiB"`.
+    report_load
+        Also tell how busy the processors are; only for a worker that is alone on its machine.
     drain_timeout_s
         How long running tasks may finish after the first signal; then they go back to the queue.
     result_ttl_s
@@ -77,6 +78,7 @@ async def serve(
         labels=labels or {},
         taints=taints,
         resources=resources_of(resources or {}),
+        report_load=report_load,
         drain_timeout_s=drain_timeout_s,
         heartbeat_s=heartbeat_s,
     )

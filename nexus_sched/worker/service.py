@@ -31,6 +31,7 @@ from nexus_sched.worker.completions import CANCELLED_UNSTARTED, PREEMPTED_UNSTAR
 from nexus_sched.worker.executors import Executors, Run
 from nexus_sched.worker.inbox import BACKOFF_S_MAX, BACKOFF_S_MIN, InboxReader
 from nexus_sched.worker.ledger import PREEMPT, STOP, Key, Ledger
+from nexus_sched.worker.load import MachineLoad
 from nexus_sched.worker.log import Log
 from nexus_sched.worker.settings import WorkerSettings
 
@@ -62,7 +63,8 @@ class Worker:
         self._draining = False
         self._beat_is_due = False
         self._stepped_at_s = 0.0
-        self._reported: tuple[bool, int, int] = (False, 0, 0)
+        self._reported: WorkerReport | None = WorkerReport()  # `None`: this incarnation has said nothing yet
+        self._load = MachineLoad() if settings.report_load else None
         self._reported_at_s = 0.0
         self._failures_in_a_row = 0
         self._fenced_at_s: deque[float] = deque(maxlen=FENCED_COUNT_MAX)
@@ -135,7 +137,7 @@ class Worker:
             self._incarnation = await self._store.register(settings.worker_id, blob)
 
         await self._retrying(register)
-        self._reported = (False, -1, -1)  # the new incarnation has said nothing yet
+        self._reported = None
         self._inbox.reconcile_soon()
 
     async def _finish(self) -> int:
@@ -198,13 +200,17 @@ class Worker:
     def _report(self) -> bytes:
         """A capacity report if it is time for one, else nothing."""
         now_s = _clock_s()
-        if now_s - self._reported_at_s < self._settings.report_s and self._draining == self._reported[0]:
+        told_of_drain = self._reported is not None and self._reported.draining
+        if now_s - self._reported_at_s < self._settings.report_s and self._draining == told_of_drain:
             return b""
-        state = (self._draining, len(self._runs), len(self._ledger.waiting))
-        if state == self._reported:
+        cpu = None if self._load is None else self._load.share()
+        report = WorkerReport(
+            draining=self._draining, running=len(self._runs), queued=len(self._ledger.waiting), cpu=cpu
+        )
+        if report == self._reported:
             return b""
-        self._reported, self._reported_at_s = state, now_s
-        return _encode(WorkerReport(draining=state[0], running=state[1], queued=state[2]))
+        self._reported, self._reported_at_s = report, now_s
+        return _encode(report)
 
     def _take_up(self, starts: list[StartLine], controls: list[StartLine], reply: StepReply, now_s: float) -> None:
         ledger, envelopes = self._ledger, reply.envelopes
@@ -275,7 +281,7 @@ class Worker:
         if self._failures_in_a_row % FAILURES_PER_LINE == 1:
             self._log.warning("store does not answer", code=error.code, error=str(error), running=len(self._runs))
         await asyncio.sleep(min(BACKOFF_S_MIN * 2 ** min(self._failures_in_a_row - 1, 8), BACKOFF_S_MAX))
-        self._reported = (False, -1, -1)
+        self._reported = None
 
         async def beat() -> None:
             await self._store.step(self._settings.worker_id, self._incarnation, b"", [], [])

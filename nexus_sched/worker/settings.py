@@ -12,7 +12,6 @@ import msgspec
 from msgspec import Struct
 
 from nexus_sched.errors import InvalidInput
-from nexus_sched.model.demands import DESCRIPTION_BYTES_MAX
 from nexus_sched.model.ids import WORKER_ID_LENGTH_MAX, check_worker_class, check_worker_id
 from nexus_sched.model.worker import SLOTS_MAX, WorkerOffer, checked_offer
 
@@ -31,6 +30,7 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str] = {}
     taints: Sequence[str] = ()  # it takes only tasks that tolerate them all
     resources: Mapping[str, float] = {}  # what it has to give, for all its tasks together
+    report_load: bool = False  # also how busy the machine is; it should be the only worker there
     drain_timeout_s: float = DRAIN_TIMEOUT_S_DEFAULT
     heartbeat_s: float = 1.0  # a step at least this often
     report_s: float = 5.0  # a capacity report at most this often, and only if something changed
@@ -56,8 +56,6 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
             resources=dict(self.resources),
         )
         encoded = _encode(checked_offer(offer))
-        if len(encoded) > DESCRIPTION_BYTES_MAX:
-            raise InvalidInput(f"the offer has {len(encoded)} bytes, at most {DESCRIPTION_BYTES_MAX} are possible")
         try:
             _decode(encoded)
         except msgspec.ValidationError as error:

@@ -106,6 +106,13 @@ class WorkerSection(Struct, frozen=True, kw_only=True):
             extra=DURATION,
         ),
     ] = field(name="heartbeat", default=1_000)
+    report_load: Annotated[
+        bool,
+        Meta(
+            description="Report how busy the machine's processors are, so that what others take of them makes the "
+            "slots count less. Only for a worker that is alone on its machine.",
+        ),
+    ] = False
 
 
 class LoggingSection(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import threading
 
 import msgspec
 
-from nexus_sched.model.worker import WorkerOffer, WorkerReport
+from nexus_sched.model.worker import WorkerReport
 from nexus_sched.worker import App, Worker, WorkerSettings, current
 from nexus_sched.worker.log import Log
 from tests.unit.worker.bench import WORKER, Desk, FaultyStore, Gate, eventually, serving
@@ -249,9 +249,3 @@ async def test_worker_beats_while_idle_and_while_a_thread_blocks(desk: Desk, sto
         before = desk.shard.beats[WORKER]
         await eventually(lambda: desk.shard.beats[WORKER] >= before + 3)
         go.set()
-
-
-async def test_offer_carries_slots_class_and_labels(desk: Desk, store: FaultyStore):
-    async with serving(Gate().app, store, slots=7, worker_class="c5", labels={"zone": "a"}):
-        offer = msgspec.msgpack.decode(desk.shard.workers[WORKER].offer, type=WorkerOffer)
-    assert (offer.slots, offer.worker_class, offer.labels) == (7, "c5", {"zone": "a"})
