@@ -398,9 +398,9 @@ int32_t nexus_total(const nexus_workspace *space, nexus_span over) {
 /* How many cumulative sums are less than this. Counted, not searched: a search waits for every step of it. */
 NEXUS_CLONES
 static ptrdiff_t rank_of(const int32_t *restrict below, ptrdiff_t bins, float wanted) {
+    const ptrdiff_t whole = (bins + LANES - 1) / LANES * LANES; /* behind the last bin is the total: never less */
     int32_t rank = 0;
-    for (ptrdiff_t first = 0; first < bins; first += LANES) /* what is behind the last bin is the total, never less */
-        for (ptrdiff_t lane = 0; lane < LANES; lane++) rank += (float)below[first + lane] < wanted;
+    for (ptrdiff_t bin = 0; bin < whole; bin++) rank += (float)below[bin] < wanted;
     return rank;
 }
 

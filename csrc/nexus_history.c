@@ -247,7 +247,7 @@ int nexus_learn(nexus_history *history, nexus_workspace *space, nexus_query quer
     const int16_t step = nexus_time_step(run_ms);
     const float octave = (float)step * (1.0f / 1024.0f);
     query.hint_weight = 0.0f;
-    const int64_t unseen = history->samples - forecast.seen;
+    const int64_t unseen = history->samples > forecast.seen ? history->samples - forecast.seen : 0;
     const int forecasted = forecast.low <= forecast.high;
     if (unseen < history->count && judged_now(history)) judge(history, space, query, (int32_t)unseen, octave);
     if (forecasted) {

@@ -94,7 +94,7 @@ int nexus_class_means(const nexus_history *history, nexus_workspace *space, nexu
 /* What had been predicted for a run. */
 typedef struct {
     float low, p50, high; /* log2(ms) of the 80 % interval and its middle; low > high if nothing was predicted */
-    int64_t seen;         /* runs the history had then; at most `samples` */
+    int64_t seen;         /* runs the history had then; some of them may have been struck out since */
 } nexus_forecast;
 
 /* Takes in one run. Experts are judged by what they could know when the task was predicted, because judging them by
