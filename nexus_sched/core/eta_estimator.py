@@ -12,10 +12,10 @@ from math import sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 from nexus_sched.core.eta_calibration import BEHIND, FREE_SLOT, WAITED, Raw
+from nexus_sched.core.eta_left import left_ms
 from nexus_sched.core.eta_opinion import RUNS_MIN, Opinions, mixed
 from nexus_sched.core.eta_queue import EtaQueue
 from nexus_sched.core.forecasts import PINNED
-from nexus_sched.core.freeing import left_ms
 from nexus_sched.core.predictors.learned import STRANGE
 from nexus_sched.core.predictors.usable import scaled
 from nexus_sched.core.records import TaskRecord, WorkerRecord
@@ -65,12 +65,9 @@ class Estimator:
         passed_ms = float(max(0, now_ms - record.placed_ms))
         if not passed_ms:
             return Found(_sum(prediction, transit_ms, 0.0, 0.0, FREE_SLOT), opinions)
-        p50_ms, spread95_ms = left_ms(record, now_ms) or (0.0, 0.0)
-        spread80_ms = min(max(0.0, prediction.p80_ms - passed_ms - p50_ms), spread95_ms)
-        if record.overdue:
-            spread80_ms = Z80_OF_Z95 * spread95_ms
+        p50_ms, p80_ms, p95_ms = left_ms(prediction, passed_ms)
         known = (prediction.confidence, prediction.basis)
-        return Found(Raw(0.0, 0.0, 0.0, p50_ms, spread80_ms, spread95_ms, *known, FREE_SLOT), opinions)
+        return Found(Raw(0.0, 0.0, 0.0, p50_ms, p80_ms - p50_ms, p95_ms - p50_ms, *known, FREE_SLOT), opinions)
 
     def _two_opinions(
         self, record: TaskRecord, worker: WorkerRecord, prediction: TaskPrediction
@@ -132,7 +129,8 @@ def _before(worker: WorkerRecord, record: TaskRecord, now_ms: int) -> tuple[floa
         if prediction is None:
             continue
         if index < worker.slots:
-            p50_ms, spread_ms = left_ms(other, now_ms) or (0.0, 0.0)
+            p50_ms, _, p95_ms = left_ms(prediction, float(max(0, now_ms - other.placed_ms)))
+            spread_ms = p95_ms - p50_ms
         else:
             p50_ms, spread_ms = prediction.p50_ms, max(0.0, prediction.p95_ms - prediction.p50_ms)
         at_ms, variance = slots[0]

