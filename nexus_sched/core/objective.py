@@ -26,7 +26,7 @@ class Weights(NamedTuple):
     fit_ms: float
     near_tie_share: float
     near_tie_ms: float
-    explore_share: float
+    explore_margin: float  # of the run time: what counts as a near tie when exploring
     explore_below: int  # digests of task ids below this one explore
 
 

@@ -23,7 +23,8 @@ FACTOR_DEAD_BAND = 0.1  # the choice ignores smaller differences, else it chases
 CREDIT_MAX = 2**30  # no bound of its own
 RATIO_MAX = 4.0  # one run counts as at most this much slower (or faster) than predicted
 PACE_MIN, PACE_MAX = 0.25, 4.0  # beyond what was predicted for this very worker
-PACE_RETURN = 2.0  # it returns to 1 this much faster: a predictor that gets to know a worker must not be corrected too
+PACE_RETURN = 3.0  # it returns to 1 this much faster: a predictor that gets to know a worker must not be corrected too
+SURPRISE_MAX = 1.0  # of one run: three times as long as predicted, or a third
 PACE_SPREAD = 0.5  # predicted relative spread at which a run says half as much
 SHARE_MIN = 0.25  # of its slots is left to a worker, whatever others do there (placement.md, capacity prediction)
 REFERENCE_MAX = 0.9  # of the processors that others may use normally
@@ -204,11 +205,12 @@ class Roster:
             return
         expected_ms = prediction.p50_ms / record.pace * worker.pace
         surprise = 2.0 * (run_ms - expected_ms) / (run_ms + expected_ms)
+        surprise = min(max(surprise, -SURPRISE_MAX), SURPRISE_MAX)
         spread = (prediction.p90_ms - prediction.p10_ms) / (P10_TO_P90 * prediction.p50_ms) or PACE_SPREAD
         worker.pace_samples += 1
         step = max(FACTOR_ALPHA, 1.0 / (worker.pace_samples + FACTOR_PRIOR_SAMPLES))
         step /= 1.0 + (spread / PACE_SPREAD) ** 2
-        if (worker.pace > 1.0) == (surprise < 0.0):
+        if (worker.pace - 1.0) * surprise < 0.0:
             step = min(step * PACE_RETURN, 0.5)
         worker.pace = min(max(worker.pace * (1.0 + step * surprise), PACE_MIN), PACE_MAX)
 

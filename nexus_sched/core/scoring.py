@@ -84,7 +84,7 @@ class Scoring:
         row = self._scorer.choose(
             means_ms,
             weights.wait_weight,
-            weights.explore_share if self.explored else weights.near_tie_share,
+            weights.explore_margin if self.explored else weights.near_tie_share,
             weights.near_tie_ms,
             rotation,
             weights.balance_ms,

@@ -11,8 +11,20 @@ import pytest
 
 from nexus_sched.core.breaker import BreakerState
 from nexus_sched.errors import KernelError
+from nexus_sched.model.events import SettingsChanged, WorkerJoined
 from nexus_sched.model.journal import FORMAT, Turn, decode_turn, encode_turn
-from nexus_sched.model.settings import LEAST_OUTSTANDING, PREDICTIVE, ROUND_ROBIN, SHADOW, EngineSettings
+from nexus_sched.model.settings import (
+    BALANCE,
+    CUSTOM,
+    LATENCY,
+    LEAST_OUTSTANDING,
+    PREDICTIVE,
+    ROUND_ROBIN,
+    SHADOW,
+    EngineSettings,
+)
+from nexus_sched.model.task import Task
+from nexus_sched.model.terms import Condition, Needs, Operator, Terms
 from nexus_sched.testing.builders import Bench, ToldPredictor, finished, joined, prediction, raising, submitted, task
 
 
@@ -184,3 +196,211 @@ def test_only_bounded_run_times_train(run_ms: float, learnable: bool):
     bench.turn(finished("t1", run_ms=run_ms))
     assert bool(told.learned) is learnable
     assert bench.engine.counters["finished"] == 1
+
+
+class ByClass(ToldPredictor):
+    """Tells classes apart: what it says of a class is in `by_class`. Knows no worker."""
+
+    def __init__(self, **by_class: float) -> None:
+        super().__init__(lambda _: prediction(50.0))
+        self.by_class = by_class
+        self.asked_for: list[tuple[str, ...]] = []
+
+    def predict(self, task, worker=None, worker_class=""):  # noqa: ARG002 - the contract's
+        return prediction(self.by_class.get(worker_class, 50.0))
+
+    def predict_classes(self, task, classes, means_ms):  # noqa: ARG002 - the contract's
+        self.asked_for.append(classes)
+        for index, name in enumerate(classes):
+            means_ms[index] = self.by_class[name]
+        return True
+
+
+def test_each_type_goes_to_the_class_that_is_fast_at_it():
+    told = ByClass(blue=90.0, green=30.0)
+    bench = Bench(settings(), told)
+    bench.turn(joined("b", worker_class="blue"), joined("g", worker_class="green"))
+    (dispatch,) = bench.turn(submitted("t1"))
+    decision = dispatch.decision
+    assert (decision.worker, decision.score_ms, decision.predicted_ms) == ("g", 30.0, 30.0)
+    assert bench.engine.tasks["t1"].mean_ms == 30.0
+    told.by_class = {"blue": 20.0, "green": 60.0}
+    assert bench.dispatched(submitted("t2")) == [("t2", "b")]
+
+
+def test_only_classes_with_an_open_worker_are_asked_about():
+    names = ("one", "two", "three", "four", "five")
+    told = ByClass(**dict.fromkeys(names, 10.0))
+    bench = Bench(settings(prefetch=0, near_tie_ms=0.0), told)
+    bench.turn(*(joined(name, worker_class=name) for name in names))
+    bench.turn(submitted("t0"))
+    assert told.asked_for == [names]
+    told.by_class |= {"four": 5.0, "five": 1.0}
+    bench.turn(*(submitted(f"t{number}") for number in range(1, 5)))
+    assert [len(each) for each in told.asked_for] == [5, 5, 5, 2, 1]  # fewer than half of them: only those
+    assert bench.engine.tasks["t1"].worker == "five"
+    assert bench.engine.tasks["t2"].worker == "four"
+
+
+def test_factor_of_a_worker_is_learned_against_what_was_predicted_for_its_class():
+    bench = Bench(settings(), ByClass(blue=90.0, green=30.0))
+    bench.turn(joined("b", worker_class="blue"), joined("g", worker_class="green"))
+    for number in range(20):
+        bench.turn(submitted(f"t{number}"))
+        bench.turn(finished(f"t{number}", "g", run_ms=30.0))
+    assert bench.engine.roster.by_name["g"].factor == pytest.approx(1.0)
+    assert bench.engine.roster.by_name["g"].samples == 20
+
+
+@pytest.mark.parametrize("mean_ms", [math.nan, math.inf, -1.0])
+def test_mean_of_a_class_that_is_no_bounded_number_counts_as_a_failure(mean_ms: float):
+    told = ByClass(blue=mean_ms, green=30.0)
+    bench = Bench(settings(), told)
+    bench.turn(joined("b", worker_class="blue"), joined("g", worker_class="green"))
+    assert policies(bench.turn(submitted("t1"))) == [ROUND_ROBIN]
+    assert bench.engine.forecasts.failures == 1
+
+
+def test_predictor_that_fails_for_classes_is_a_failure_and_the_task_is_placed():
+    told = ByClass()  # raises KeyError
+    bench = Bench(settings(), told)
+    bench.turn(joined("b", worker_class="blue"), joined("g", worker_class="green"))
+    assert policies(bench.turn(submitted("t1"))) == [PREDICTIVE]  # by what it says without a class
+    assert bench.engine.forecasts.failures == 1
+
+
+def test_shadow_mode_books_what_is_predicted_for_the_class_of_the_worker():
+    bench = Bench(settings(mode=SHADOW), ByClass(blue=90.0, green=30.0))
+    bench.turn(joined("b", worker_class="blue"), joined("g", worker_class="green"), submitted("t1"), submitted("t2"))
+    assert {record.worker: record.mean_ms for record in bench.engine.tasks.values()} == {"b": 90.0, "g": 30.0}
+
+
+def needing(name: str, *, priority: int = 5, **needs) -> Task:
+    return msgspec.structs.replace(task(name, priority=priority), asks=Terms(needs=Needs(**needs)))
+
+
+def with_labels(name: str, slots: int = 1, taints=(), resources=(), **labels: str) -> WorkerJoined:
+    return WorkerJoined(name, 1, slots, "", labels, tuple(taints), dict(resources))
+
+
+GPU = Condition("gpu", Operator.EXISTS)
+
+
+@pytest.mark.parametrize("answer", [lambda _: prediction(10.0), lambda _: None], ids=["scored", "without data"])
+@pytest.mark.parametrize("fallback", [ROUND_ROBIN, LEAST_OUTSTANDING])
+def test_task_goes_only_where_it_may_run_whoever_places_it(answer, fallback: str):
+    bench = Bench(settings(fallback=fallback, prefetch=0), ToldPredictor(answer))
+    bench.turn(with_labels("plain", 4), with_labels("gpu", 1, gpu="a100"), with_labels("kept", 4, taints=("kept",)))
+    wanted = [submitted(needing(f"t{number}", conditions=(GPU,))) for number in range(2)]
+    assert bench.dispatched(*wanted) == [("t0", "gpu")]
+    assert bench.dispatched(submitted("t2")) == [("t2", "plain")]
+    assert bench.dispatched(finished("t0", "gpu")) == [("t1", "gpu")]
+    assert bench.dispatched(submitted(needing("t3", tolerates=("kept",)))) == [("t3", "kept")]
+
+
+def test_resources_in_use_send_a_task_elsewhere_and_come_back_with_the_end():
+    bench = Bench(settings(), ToldPredictor(lambda _: prediction(10.0)))
+    bench.turn(*(with_labels(name, 8, resources={"memory": 10.0}) for name in ("a", "b")))
+    asks = {"resources": (("memory", 6.0),)}
+    first = bench.dispatched(*(submitted(needing(f"t{number}", **asks)) for number in range(3)))
+    assert sorted(worker for _, worker in first) == ["a", "b"]
+    assert bench.dispatched(finished(*first[0])) == [("t2", first[0][1])]
+
+
+def test_worker_to_avoid_is_taken_only_if_nobody_else_is_open():
+    bench = Bench(settings(prefetch=0), ToldPredictor(lambda _: prediction(10.0)))
+    bench.turn(joined("w1"), joined("w2"))
+    placement = bench.engine.placement
+    for _ in range(4):
+        assert placement.place(task("t"), 0, "w1").worker.name == "w2"
+    bench.turn(submitted("t1"))
+    (open_one,) = (worker for worker in bench.engine.roster.ring if not worker.in_flight)
+    assert placement.place(task("t"), 0, open_one.name).worker is open_one
+    assert placement.place(task("t"), 0, "gone long ago").worker is open_one
+
+
+def test_fallback_avoids_as_well():
+    bench = Bench(settings(prefetch=0), ToldPredictor(lambda _: None))
+    bench.turn(joined("w1"), joined("w2"))
+    for _ in range(4):
+        assert bench.engine.placement.place(task("t"), 0, "w1").worker.name == "w2"
+
+
+def test_busier_worker_loses_under_balance_though_the_other_one_is_slower():
+    fast_but_busy = [joined("fast", slots=4), *(submitted(f"t{number}") for number in range(3))]
+    found = {}
+    for objective in (LATENCY, BALANCE):
+        changes = {"objective": objective, "near_tie_share": 0.0, "near_tie_ms": 0.0, "explore_share": 0.0}
+        bench = Bench(settings(**changes), ToldPredictor(lambda _: prediction(10.0)))
+        bench.turn(*fast_but_busy)
+        bench.turn(joined("slow", slots=4))
+        bench.engine.roster.table.set_factor(bench.engine.roster.by_name["slow"].row, 1.2)
+        found[objective] = bench.dispatched(submitted("t9"))[0][1]
+    assert found == {LATENCY: "fast", BALANCE: "slow"}
+
+
+def test_weights_are_those_of_the_settings_of_now():
+    bench = Bench(settings(), ToldPredictor(lambda _: prediction(10.0)))
+    bench.turn(SettingsChanged(settings(objective=CUSTOM, balance_ms=7.0, fit_ms=3.0, wait_weight=1.5), "me"))
+    weights = bench.engine.placement.scoring.weights
+    assert (weights.balance_ms, weights.fit_ms, weights.wait_weight) == (7.0, 3.0, 1.5)
+
+
+def test_share_of_decisions_explores_within_a_wider_margin_and_the_task_id_decides_which():
+    bench = Bench(settings(explore_share=0.25, near_tie_ms=0.0), ToldPredictor(lambda _: prediction(100.0)))
+    bench.turn(joined("best", slots=2), joined("other", slots=2), submitted("t0"))
+    roster = bench.engine.roster
+    busy = next(worker for worker in roster.ring if worker.in_flight)
+    idle = next(worker for worker in roster.ring if not worker.in_flight)
+    roster.table.set_factor(idle.row, 1.4)  # beyond a tenth, within a half
+    choices = {f"task-{number}": bench.engine.placement.place(task(f"task-{number}"), 0) for number in range(2_000)}
+    assert all((choice.worker is idle) is choice.explored for choice in choices.values())
+    assert all((choice.worker is busy) is not choice.explored for choice in choices.values())
+    share = sum(choice.explored for choice in choices.values()) / len(choices)
+    assert 0.2 < share < 0.3
+    again = bench.engine.placement.place(task("task-7"), 0)
+    assert again.explored is choices["task-7"].explored
+
+
+def test_task_waits_for_a_faster_worker_only_if_that_is_wanted_and_worth_it():
+    found = {}
+    for hold in (False, True):
+        bench = Bench(settings(hold_for_faster=hold, prefetch=0), ToldPredictor(lambda _: prediction(100.0)))
+        bench.turn(joined("fast"), submitted("t0"))
+        bench.turn(joined("slow"))
+        row = bench.engine.roster.by_name["slow"].row
+        bench.engine.roster.table.set_factor(row, 2.5)  # 250 ms there, 200 ms here
+        found[hold] = bench.dispatched(submitted("t1"))
+        bench.engine.roster.table.set_factor(row, 2.1)
+        if hold:
+            assert bench.dispatched() == [("t1", "slow")]
+    assert found == {False: [("t1", "slow")], True: []}
+
+
+def test_bill_adds_up_to_the_score_of_the_choice():
+    config = settings(objective=CUSTOM, balance_ms=40.0, fit_ms=10.0, transfer_ms_per_mib=3.0, near_tie_ms=0.0)
+    bench = Bench(config, ToldPredictor(lambda _: prediction(100.0)))
+    bench.turn(*(with_labels(f"w{number}", 2, resources={"cpu": 4.0 + number}, zone="a") for number in range(3)))
+    needs = Needs((Condition("zone", Operator.IN, ("a",), 25.0),), (), (("cpu", 1.0),))
+    wanted = msgspec.structs.replace(task("t0"), payload_bytes=2**20, asks=Terms(needs=needs, affinity="key"))
+    for number in range(6):
+        (dispatch,) = bench.turn(submitted(msgspec.structs.replace(wanted, id=f"t{number}")))
+    placement = bench.engine.placement
+    for worker in bench.engine.roster.ring:
+        bench.engine.roster.set_health(worker, 2.0)
+    choice = placement.place(wanted, bench.now_ms)
+    bill = placement.scoring.bill(wanted, choice.mean_ms, choice.worker, bench.now_ms)
+    assert bill.total_ms == pytest.approx(choice.score_ms, rel=1e-6)
+    assert (bill.transfer_ms, bill.affinity_ms, bill.health_ms) == (3.0, pytest.approx(-53.0), 2.0)
+    assert dispatch.decision.policy == PREDICTIVE
+
+
+def test_urgent_task_may_take_the_place_of_one_whose_resources_it_gets():
+    bench = Bench(settings(), ToldPredictor(lambda _: prediction(10.0)))
+    bench.turn(with_labels("w", 1, resources={"memory": 10.0}), submitted(needing("t0", resources=(("memory", 8.0),))))
+    placed, could_run = bench.engine.tasks["t0"], bench.engine.placement.could_run
+    assert could_run(needing("t1", resources=(("memory", 10.0),)), placed)
+    assert not could_run(needing("t1", resources=(("memory", 11.0),)), placed)
+    assert not could_run(needing("t1", conditions=(GPU,)), placed)
+    bench.engine.roster.by_name["w"].accepting = False
+    assert not could_run(task("t1"), placed)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+import math
+import random
 
+import pytest
+from msgspec import structs
+
+from nexus_sched.core import snapshot
 from nexus_sched.core.records import TaskRecord
-from nexus_sched.core.roster import FACTOR_MAX, FACTOR_MIN, Roster
+from nexus_sched.core.roster import FACTOR_MAX, FACTOR_MIN, PACE_MAX, PACE_MIN, Roster, banded
+from nexus_sched.model.events import WorkerJoined, WorkerReported
+from nexus_sched.model.prediction import TaskPrediction
 from nexus_sched.model.settings import PREDICTIVE, ROUND_ROBIN, SHADOW, EngineSettings
-from nexus_sched.testing.builders import joined, task
+from nexus_sched.model.terms import Needs, Terms
+from nexus_sched.testing.builders import PREDICTORS, Bench, finished, joined, submitted, task
 
 SETTINGS = EngineSettings(prefetch=2, early_inbox_max=100)
 
@@ -109,3 +117,133 @@ def test_runs_without_a_ratio_teach_nothing(run_ms: float, class_ms: float):
     worker = member(roster)
     roster.learn_factor(worker, run_ms, class_ms)
     assert (worker.factor, worker.samples) == (1.0, 0)
+
+
+def predicted(p50_ms: float, spread: float = 0.2, pace: float = 1.0) -> TaskRecord:
+    """A record whose worker was told this median, its own pace included."""
+    record = placed("t")
+    width_ms = 1.2815516 * spread * p50_ms
+    record.pace = pace
+    record.prediction = TaskPrediction(
+        p50_ms, p50_ms, p50_ms, p50_ms, 1.0, "told", 1, "told", 1, p50_ms - width_ms, p50_ms + width_ms
+    )
+    return record
+
+
+def runs(median_ms: float, sigma: float, count: int) -> list[float]:
+    dice = random.Random(count)
+    return [median_ms * math.exp(dice.gauss(0.0, sigma)) for _ in range(count)]
+
+
+@pytest.mark.parametrize(("slowness", "low", "high"), [(1.5, 1.35, 1.6), (0.6, 0.55, 0.68), (1.0, 0.93, 1.07)])
+def test_pace_of_a_worker_that_the_predictor_does_not_know_reaches_its_slowness(slowness, low, high):
+    roster = Roster()
+    worker = member(roster)
+    for run_ms in runs(100.0 * slowness, 0.15, 100):
+        roster.learn_pace(worker, run_ms, predicted(100.0 * banded(worker.pace), 0.15, banded(worker.pace)))
+    assert low < worker.pace < high
+
+
+def test_pace_returns_to_one_when_the_predictor_gets_to_know_the_worker():
+    roster = Roster()
+    worker = member(roster)
+    for _ in range(40):
+        roster.learn_pace(worker, 200.0, predicted(100.0))
+    assert worker.pace > 1.6
+    for needed in range(1, 60):
+        roster.learn_pace(worker, 200.0, predicted(200.0 * worker.pace, pace=worker.pace))
+        if banded(worker.pace) == 1.0:
+            break
+    assert needed < 20
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.3, 1.0])
+def test_right_predictions_leave_the_pace_within_its_dead_band(sigma: float):
+    roster = Roster()
+    worker = member(roster)
+    outside = 0
+    for run_ms in runs(100.0, sigma, 2_000):
+        roster.learn_pace(worker, run_ms, predicted(100.0, sigma))
+        outside += banded(worker.pace) != 1.0
+    assert outside <= 60  # 3 %
+
+
+def test_one_wild_run_hardly_moves_the_pace():
+    roster = Roster()
+    worker = member(roster)
+    roster.learn_pace(worker, 1e9, predicted(100.0))
+    assert worker.pace < 1.2
+    for _ in range(500):
+        roster.learn_pace(worker, 1e9, predicted(1e-3))
+    assert worker.pace == PACE_MAX
+    other = member(roster, "w2")
+    for _ in range(500):
+        roster.learn_pace(other, 1e-6, predicted(1e6))
+    assert other.pace == PACE_MIN
+
+
+def test_run_without_a_prediction_says_nothing_of_the_pace():
+    roster = Roster()
+    worker = member(roster)
+    for record in (placed("a"), predicted(0.0)):
+        roster.learn_pace(worker, 100.0, record)
+    roster.learn_pace(worker, 0.0, predicted(100.0))
+    assert (worker.pace, worker.pace_samples) == (1.0, 0)
+
+
+def share_after(*reports: tuple[int, float, int], reference: float = 0.0, slots: int = 4) -> float:
+    """Reports as (instant, cpu, running)."""
+    roster = Roster()
+    worker = member(roster, slots=slots)
+    for at_ms, cpu, running in reports:
+        roster.take_load(worker, cpu, running, reference, at_ms)
+    return roster.table.share(worker.row)
+
+
+def test_processors_that_our_own_tasks_use_are_not_external_load():
+    assert share_after(*((at_ms, 0.75, 3) for at_ms in range(0, 20_000, 1_000))) == 1.0
+
+
+def test_external_load_shortens_the_slots_down_to_a_quarter():
+    busy = share_after(*((at_ms, 0.9, 2) for at_ms in range(0, 60_000, 1_000)))
+    assert busy == pytest.approx(0.6, abs=0.01)
+    assert share_after(*((at_ms, 1.0, 0) for at_ms in range(0, 60_000, 1_000))) == pytest.approx(0.25, abs=0.01)
+
+
+def test_load_that_is_normal_on_a_machine_costs_nothing():
+    assert share_after(*((at_ms, 0.3, 0) for at_ms in range(0, 60_000, 1_000)), reference=0.3) == 1.0
+
+
+def test_report_after_a_long_silence_counts_for_more():
+    quiet, soon, late = (0, 0.0, 0), (1_000, 0.8, 0), (300_000, 0.8, 0)
+    assert share_after(quiet, late) < share_after(quiet, soon) < 1.0
+
+
+def test_effective_slots_make_what_waits_there_take_longer():
+    roster = Roster()
+    worker = member(roster, slots=1)
+    roster.book(worker, placed("a", booked_ms=100.0))
+    for at_ms in range(0, 60_000, 500):
+        roster.take_load(worker, 1.0, 0, 0.0, at_ms)
+    assert roster.table.wait_ms(worker.row) == pytest.approx(400.0, rel=0.02)
+
+
+def test_share_and_pace_and_what_is_offered_survive_a_snapshot():
+    bench = Bench(EngineSettings())
+    offers = ({"zone": "a"}, ("spot",), {"memory": 8.0})
+    asks = Terms(needs=Needs((), ("spot",), (("memory", 3.0),)))
+    bench.turn(WorkerJoined("w1", 1, 2, "", *offers), submitted(structs.replace(task("t1", hint_ms=10.0), asks=asks)))
+    bench.turn(WorkerReported("w1", 1, False, 0, 0, 0.9))
+    bench.turn(finished("t1", run_ms=300.0), submitted(structs.replace(task("t2"), asks=asks)))
+    engine = snapshot.restore(snapshot.take(bench.engine), PREDICTORS)
+    for one in (engine, bench.engine):
+        worker = one.roster.by_name["w1"]
+        assert (worker.labels, worker.taints, worker.resources) == offers
+        assert worker.used == {"memory": 3.0}
+        assert worker.pace != 1.0
+        assert one.roster.table.share(worker.row) < 1.0
+        assert one.roster.resources.columns["memory"].free[worker.row] == 5.0
+        assert one.roster.tainted == 1
+    assert engine.digest() == bench.engine.digest()
+    engine.roster.by_name["w1"].used["memory"] = 2.0
+    assert engine.digest() != bench.engine.digest()
