@@ -19,7 +19,9 @@ from nexus_sched.model.effects import Dispatch
 from nexus_sched.model.events import TaskSubmitted
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.model.task import TaskSpec
+from nexus_sched.model.terms import Condition, Operator
 from nexus_sched.runtime.inputs import events_of
+from nexus_sched.runtime.ports import RawEntry
 from nexus_sched.testing.builders import PREDICTORS, finished, joined, submitted, task
 from nexus_sched.units import NS_PER_MS
 
@@ -116,11 +118,30 @@ def test_handle_256_tasks_a_turn(benchmark):
     assert len(ready) == BATCH
 
 
+def entries_of(spec: TaskSpec) -> list[RawEntry]:
+    encoded = msgspec.msgpack.encode(spec)
+    return [
+        [b"1700000000000-%d" % each, [b"i", b"task-%d" % each, b"m", encoded, b"b", b"12"]] for each in range(BATCH)
+    ]
+
+
 def test_read_256_submissions(benchmark):
     """From raw stream entries to events, with every check of the border."""
-    spec = msgspec.msgpack.encode(TaskSpec(type="kind-3", hint_ms=12.5))
-    entries = [
-        [b"1700000000000-%d" % each, [b"i", b"task-%d" % each, b"m", spec, b"b", b"12"]] for each in range(BATCH)
-    ]
-    events = benchmark(events_of, "q:5", entries)
-    assert all(type(event) is TaskSubmitted for event in events)
+    events = benchmark(events_of, "q:5", entries_of(TaskSpec(type="kind-3", hint_ms=12.5)))
+    assert all(type(event) is TaskSubmitted and event.task.asks is None for event in events)
+
+
+def test_read_256_demanding_submissions(benchmark):
+    """The same for tasks that ask for all there is."""
+    spec = TaskSpec(
+        type="kind-3",
+        requires=(Condition("zone", Operator.IN, ("a", "b")), Condition("gpu", Operator.EXISTS)),
+        tolerates=("spot",),
+        resources={"gpu": 1.0, "memory": 2.0**33},
+        tenant="acme",
+        key="account-7",
+        affinity="model-1",
+        deadline_ms=60_000.0,
+    )
+    events = benchmark(events_of, "q:5", entries_of(spec))
+    assert all(type(event) is TaskSubmitted and event.task.asks is not None for event in events)
