@@ -32,7 +32,11 @@ def digest_of(engine: EngineState) -> int:
         repr(engine.ejection.snapshot()),
         tuple(engine.cordons),
         (tuple(engine.late), engine.next_look_ms, engine.look_wanted),
-        tuple((worker.name, repr(worker.drift)) for worker in engine.roster.ring if worker.drift is not None),
+        tuple(
+            (worker.name, repr(worker.drift), repr(worker.slowed))
+            for worker in engine.roster.ring
+            if worker.drift is not None or worker.slowed is not None
+        ),
         sorted(engine.counters.items()),
         engine.etas.scalars(),
         tuple((worker.name, worker.factor, worker.pace, repr(worker.used)) for worker in engine.roster.ring),

@@ -28,7 +28,7 @@ class Overdue:
         """A task has been placed and is expected to start in `wait_ms`; without a prediction nothing is watched."""
         record.placed_ms = now_ms
         record.due_ms = 0
-        record.overdue = record.straggling = False
+        record.overdue, record.straggled_ms = False, 0.0
         if record.prediction is not None:
             record.placed_ms = now_ms + round(wait_ms)
             record.due_ms = record.placed_ms + max(1, round(record.booked_ms))

@@ -30,6 +30,7 @@ class PaceDrift(Struct, array_like=True):
     runs: int = 0  # since both sums were 0
     run_ms: float = 0.0  # their measured time
     expected_ms: float = 0.0  # what their type takes on an average worker
+    former: float = 1.0  # the worker's factor before them
 
     def observe(self, away: float, run_ms: float, expected_ms: float) -> float:
         """Take in a run `away` from its prediction; gives measured / expected since the change, 0 if there is none."""
@@ -46,6 +47,15 @@ class PaceDrift(Struct, array_like=True):
     def settled(self) -> bool:
         """Whether its runs are as predicted; then it need not be kept."""
         return self.slower == 0.0 == self.faster
+
+
+class SlowedPace(Struct, array_like=True):
+    """What is kept of a worker whose pace changed for the worse, see `core.forgiving`."""
+
+    factor: float  # its slow pace
+    former: float  # the one before
+    every_ms: int  # between two steps back
+    due_ms: int = 0  # the next one, 0 if it is all the way back
 
 
 def deviation(run_ms: float, prediction: TaskPrediction) -> float:

@@ -2,7 +2,8 @@
 
 * A task that has run for `STRAGGLER_TIMES` its 95th percentile is a straggler: counted, and people hear of it. It is
   evidence of its worker's pace before it ends.
-* When the runs of a worker have changed their pace (`core.pace`), its factor starts anew from the runs since then.
+* When the runs of a worker have changed their pace (`core.pace`), its factor starts anew from the runs since then; one
+  that became slow is tried again after a while (`core.forgiving`).
 * At most every `pause_ms`, tasks that wait in the inbox of a worker with an overdue run are asked back, if a worker
   whose slot was left free by what waits in the backlog would finish them sooner, by `2 RTT`, `gain_share_min` of the
   run and `gain_ms_min` (placement.md, re-scheduling). They return by way of `q:r` under their old order key. A task is
@@ -49,7 +50,7 @@ class Reactions:
             if worker.in_flight > worker.slots:
                 state.late.setdefault(worker.name)
             prediction = record.prediction
-            if prediction is None or record.straggling or prediction.p95_ms <= 0.0:
+            if prediction is None or record.straggled_ms or prediction.p95_ms <= 0.0:
                 continue
             passed_ms = float(state.now_ms - record.placed_ms)
             if passed_ms > STRAGGLER_TIMES * prediction.p95_ms and record in running(worker):
@@ -59,7 +60,7 @@ class Reactions:
         self, worker: WorkerRecord, record: TaskRecord, prediction: TaskPrediction, passed_ms: float
     ) -> None:
         state = self._state
-        record.straggling = True
+        record.straggled_ms = passed_ms
         state.counters["stragglers"] += 1
         if state.now_ms >= state.straggler_told_ms + NOTICE_PAUSE_MS:
             state.straggler_told_ms = state.now_ms
@@ -72,7 +73,13 @@ class Reactions:
     def observe(self, worker: WorkerRecord, record: TaskRecord, run_ms: float) -> None:
         """A run ended well that had been predicted for this worker."""
         prediction = record.prediction
-        if prediction is None or record.straggling:  # what was said of a straggler counts once
+        if worker.slowed is not None and run_ms > 0.0 and record.mean_ms > 0.0:
+            self._state.forgiving.judge(worker, worker.slowed, run_ms / record.mean_ms, self._state.now_ms)
+        if prediction is None:
+            return
+        if record.straggled_ms:  # it counts once: what was said of it is only made good
+            if worker.drift is not None and worker.drift.runs:
+                worker.drift.run_ms += max(0.0, run_ms - record.straggled_ms)
             return
         p50_ms = prediction.p50_ms
         if worker.drift is not None or not NEAR_MIN * p50_ms <= run_ms <= NEAR_MAX * p50_ms:
@@ -86,7 +93,7 @@ class Reactions:
         if drift is None:
             if abs(away) <= SLACK:
                 return
-            drift = worker.drift = PaceDrift()
+            drift = worker.drift = PaceDrift(former=worker.factor)
         factor = drift.observe(away, run_ms, expected_ms)
         if factor:
             self._change_pace(worker, factor, drift)
@@ -95,11 +102,15 @@ class Reactions:
 
     def _change_pace(self, worker: WorkerRecord, factor: float, drift: PaceDrift) -> None:
         state = self._state
-        former, slower = worker.factor, drift.slower > 0.0
+        former, slower = drift.former, drift.slower > 0.0
         worker.drift = None
         state.roster.restart_factor(worker, factor, drift.runs)
-        if slower and worker.in_flight > worker.slots:
-            state.late.setdefault(worker.name)
+        if slower:
+            state.forgiving.begin(worker, former, state.now_ms)
+            if worker.in_flight > worker.slots:
+                state.late.setdefault(worker.name)
+        else:
+            worker.slowed = None
         if not 1.0 / PACE_TOLD <= worker.factor / former <= PACE_TOLD:
             state.counters["pace_changes"] += 1
             detail = f"pace: {worker.name} takes {worker.factor:.2f} times the average, it was {former:.2f}"
@@ -110,6 +121,7 @@ class Reactions:
     def look(self) -> None:
         """Ask back what would be better off elsewhere. Once a turn; mostly there is nothing to look at."""
         state = self._state
+        state.forgiving.tend(state.now_ms)
         state.look_wanted = bool(state.late)
         if not state.late or state.now_ms < state.next_look_ms:
             return
@@ -137,8 +149,11 @@ class Reactions:
         state = self._state
         if state.look_wanted:
             return state.next_look_ms
-        due_ms = state.overdue.due_ms(state.tasks)
-        return None if due_ms is None else max(due_ms, state.next_look_ms)
+        overdue_ms, forgiven_ms = state.overdue.due_ms(state.tasks), state.forgiving.due_ms()
+        if overdue_ms is None:
+            return forgiven_ms
+        overdue_ms = max(overdue_ms, state.next_look_ms)
+        return overdue_ms if forgiven_ms is None else min(overdue_ms, forgiven_ms)
 
     def _relieve(self, worker: WorkerRecord, promised: list[tuple[int, float]]) -> bool:
         """Ask for the tasks of a worker that gain, the one that would start next first. False if nobody is free.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from nexus_sched.core.pace import PaceDrift
+from nexus_sched.core.pace import PaceDrift, SlowedPace
 from nexus_sched.core.worker_breaker import WorkerBreaker
 from nexus_sched.model.prediction import TaskPrediction
 from nexus_sched.model.task import Task
@@ -49,7 +49,7 @@ class TaskRecord(Struct, array_like=True, gc=False, eq=False):
     attempts: int = 0  # highest attempt ever given, if that was a copy's
     copy_at_ms: int = 0  # placed: when a copy of it should be considered, 0 for never
     recalled: int = 0  # the attempt that was asked back to be placed better
-    straggling: bool = False  # placed: has run far longer than was predicted, and that was said
+    straggled_ms: float = 0.0  # placed: how long it had run when it was said to take far too long, 0 if it was not
 
     @property
     def waiting(self) -> bool:
@@ -102,6 +102,7 @@ class WorkerRecord:
         "runs_before",
         "samples",
         "slots",
+        "slowed",
         "suspect",
         "taints",
         "trial",
@@ -129,6 +130,7 @@ class WorkerRecord:
         self.bucket_until_ms = 0  # when the current half ends
         self.breaker: WorkerBreaker | None = None  # since its first failure, until that is long past
         self.drift: PaceDrift | None = None  # since a run that was far from its prediction
+        self.slowed: SlowedPace | None = None  # while it is taken to have become slow
         self.in_flight = 0
         self.heard_at_ms = 0
         self.labels: dict[str, str] = {}

@@ -183,14 +183,15 @@ class Roster:
         ratio = min(max(run_ms / class_ms, worker.factor / RATIO_MAX), worker.factor * RATIO_MAX)
         worker.samples += 1
         step = max(FACTOR_ALPHA, 1.0 / (worker.samples + FACTOR_PRIOR_SAMPLES))
-        self._set_factor(worker, worker.factor + step * (ratio - worker.factor))
+        self.set_factor(worker, worker.factor + step * (ratio - worker.factor))
 
     def restart_factor(self, worker: WorkerRecord, factor: float, samples: int) -> None:
         """The worker's pace has changed: its factor is what the last `samples` runs say, and follows quickly again."""
         worker.samples, worker.pace_samples = samples, 0
-        self._set_factor(worker, factor)
+        self.set_factor(worker, factor)
 
-    def _set_factor(self, worker: WorkerRecord, factor: float) -> None:
+    def set_factor(self, worker: WorkerRecord, factor: float) -> None:
+        """Take a factor as it is, within its bounds."""
         worker.factor = min(max(factor, FACTOR_MIN), FACTOR_MAX)
         self.table.set_factor(worker.row, banded(worker.factor))
 

@@ -12,7 +12,7 @@ from nexus_sched.core.ejection import EjectionState
 from nexus_sched.core.engine import Engine
 from nexus_sched.core.eta import EtaState
 from nexus_sched.core.forecasts import ForecastState
-from nexus_sched.core.pace import PaceDrift
+from nexus_sched.core.pace import PaceDrift, SlowedPace
 from nexus_sched.core.predictors.base import PredictorFactory
 from nexus_sched.core.records import Cordon, TaskRecord, WorkerRecord
 from nexus_sched.core.state import COUNTERS
@@ -45,6 +45,7 @@ class WorkerSnapshot(Struct, array_like=True, gc=False):
     runs_before: int = 0
     bucket_until_ms: int = 0
     drift: PaceDrift | None = None
+    slowed: SlowedPace | None = None
     pace: float = 1.0
     pace_samples: int = 0
     labels: dict[str, str] = {}
@@ -154,6 +155,7 @@ def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) ->
     engine.backlog.restore(state.backlog, engine.tasks)
     engine.overdue.restore(engine.tasks.values())
     engine.ejection.restore(state.ejection)
+    engine.forgiving.restore(engine.roster.ring)
     engine.cordons = dict(state.cordons)
     late, engine.next_look_ms, engine.look_wanted, engine.straggler_told_ms = state.reaction
     engine.late = dict.fromkeys(late)
@@ -185,6 +187,7 @@ def _worker_snapshot(worker: WorkerRecord) -> WorkerSnapshot:
         worker.runs_before,
         worker.bucket_until_ms,
         worker.drift,
+        worker.slowed,
         worker.pace,
         worker.pace_samples,
         worker.labels,
@@ -198,7 +201,7 @@ def _worker_snapshot(worker: WorkerRecord) -> WorkerSnapshot:
 _SAME_FIELDS = (
     *("credit", "draining", "suspect", "heard_at_ms", "factor", "samples"),
     *("pace", "pace_samples", "labels", "taints", "resources", "used", "load_at_ms"),
-    *("broken", "trial", "ramp", "ramp_from_ms", "runs", "runs_before", "bucket_until_ms", "drift"),
+    *("broken", "trial", "ramp", "ramp_from_ms", "runs", "runs_before", "bucket_until_ms", "drift", "slowed"),
 )
 
 

@@ -13,6 +13,7 @@ from nexus_sched.core.backlog.backlog import Backlog
 from nexus_sched.core.ejection import Ejection
 from nexus_sched.core.eta import Etas
 from nexus_sched.core.forecasts import Forecasts
+from nexus_sched.core.forgiving import Forgiving
 from nexus_sched.core.overdue import Overdue
 from nexus_sched.core.placement import Placement
 from nexus_sched.core.predictors.base import PredictorFactory
@@ -72,6 +73,7 @@ class EngineState:
         self.placement = Placement(self.roster, self.settings, self.forecasts)
         self.overdue = Overdue()
         self.ejection = Ejection(self.roster, self.settings.worker_breaker)
+        self.forgiving = Forgiving(self.roster)
         self.cordons: dict[str, Cordon] = {}  # by the name of a worker, live or not
         self.late: dict[str, None] = {}  # workers with an overdue run and something behind it, the next one first
         self.next_look_ms = 0  # when tasks may be moved again

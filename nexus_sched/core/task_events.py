@@ -172,8 +172,8 @@ class TaskEvents:
             if abs(prediction.p50_ms - run_ms) <= TOLERANCE * run_ms:
                 state.counters["predictions_within"] += 1
             if worker is not None and prediction.basis != PINNED:  # a pin says nothing of the worker
-                state.roster.learn_factor(worker, run_ms, record.mean_ms)
                 self._reactions.observe(worker, record, run_ms)
+                state.roster.learn_factor(worker, run_ms, record.mean_ms)
                 state.roster.learn_pace(worker, run_ms, record)
         worker_class = "" if worker is None else worker.worker_class
         run = CompletedRun(record.task, event.worker, worker_class, run_ms, state.now_ms, prediction)
