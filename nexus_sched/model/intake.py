@@ -15,6 +15,12 @@ from nexus_sched.errors import InvalidInput
 from nexus_sched.model.ids import check_task_type
 
 INTAKE_FIELDS = ("id", "type", "payload", "priority", "hint_ms", "timeout_ms", "max_attempts", "retry")
+# What a task may ask for beyond its type. Only looked at where `fields` names it: a producer's own `key` or `tenant`
+# means something else until somebody says so.
+DEMAND_FIELDS = (
+    *("requires", "tolerates", "resources", "tenant", "key", "affinity"),
+    *("deadline_ms", "deadline_strict", "delay_ms", "idempotent", "backoff_ms"),
+)
 ENTRY_BYTES_MAX_DEFAULT = 4 * 2**20
 STREAM_LENGTH_MAX = 512
 
@@ -27,7 +33,9 @@ class IntakeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     codec
         How payloads are encoded, and the document if there is one.
     fields
-        Our names (`INTAKE_FIELDS`) to the producer's. What is not named here keeps our own name.
+        Our names to the producer's. Of id, type, payload, priority, hint_ms, timeout_ms, max_attempts and retry, those
+        not named here keep our own name. Those of what a task may ask for (requires, tolerates, resources, tenant, key,
+        affinity, deadline_ms, deadline_strict, delay_ms, idempotent, backoff_ms) are only read if named here.
     document
         The entry's field that holds one map with everything; its keys are then what `fields` names. If the
         map has no payload, what is left of it without our fields is the payload.
@@ -48,13 +56,19 @@ class IntakeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """What the producer calls our field."""
         return self.fields.get(field, field)
 
+    def names(self) -> dict[str, str]:
+        """Every field of ours that is looked at, and what the producer calls it."""
+        return {field: field for field in INTAKE_FIELDS} | self.fields
+
 
 def intake_problems(settings: IntakeSettings) -> list[str]:
     """One line for each thing that makes these settings useless; empty if they are fine."""
     problems = [
-        f"fields.{name} is none of {', '.join(INTAKE_FIELDS)}" for name in settings.fields if name not in INTAKE_FIELDS
+        f"fields.{name} is none of {', '.join((*INTAKE_FIELDS, *DEMAND_FIELDS))}"
+        for name in settings.fields
+        if name not in INTAKE_FIELDS and name not in DEMAND_FIELDS
     ]
-    names = [settings.name_of(field) for field in INTAKE_FIELDS]
+    names = list(settings.names().values())
     problems += [f"fields uses the name {name!r} twice" for name in sorted({n for n in names if names.count(n) > 1})]
     if settings.stream.startswith("{nx:"):
         problems.append("stream is a key of the scheduler itself")

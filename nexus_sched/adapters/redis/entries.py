@@ -16,8 +16,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from nexus_sched.errors import InvalidInput
+from nexus_sched.model.choices import resources_of
+from nexus_sched.model.conditions import conditions_of
+from nexus_sched.model.demands import check_description
 from nexus_sched.model.ids import TASK_ID_LENGTH_MAX, check_task_id, check_task_type
-from nexus_sched.model.intake import INTAKE_FIELDS, IntakeSettings
+from nexus_sched.model.intake import DEMAND_FIELDS, IntakeSettings
 from nexus_sched.model.outcome import Reason
 from nexus_sched.model.task import PRIORITY_DEFAULT, PRIORITY_MAX, PRIORITY_MIN, TaskSpec
 from nexus_sched.runtime.ports import SubmitLine
@@ -28,9 +31,11 @@ DETAIL_LENGTH_MAX = 200
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError, OverflowError)
 _INTEGER = re.compile(r"[0-9]{1,9}")
 _DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
+_SWITCHES = ("deadline_strict", "idempotent")
+_SPANS = ("deadline_ms", "delay_ms", "backoff_ms")
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9._:-]")
 
-Scalar = str | int | float | None
+Scalar = str | int | float | bool | None
 _json_map = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _json_scalar = msgspec.json.Decoder(Scalar).decode
 _msgpack_map = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
@@ -87,9 +92,7 @@ def _named(fields: list[bytes]) -> dict[str, bytes]:
 
 def _of_fields(named: Mapping[str, bytes], settings: IntakeSettings) -> tuple[dict[str, Scalar], bytes]:
     values: dict[str, Scalar] = {
-        field: named[name].decode()
-        for field in INTAKE_FIELDS
-        if field != "payload" and (name := settings.name_of(field)) in named
+        field: named[name].decode() for field, name in settings.names().items() if field != "payload" and name in named
     }
     return values, named.get(settings.name_of("payload"), b"")
 
@@ -105,10 +108,12 @@ def _of_document(named: Mapping[str, bytes], settings: IntakeSettings) -> tuple[
         raise _Refused("a key of the document occurs twice")
     values: dict[str, Scalar] = {}
     payload = content.pop(settings.name_of("payload"), None)
-    for field in INTAKE_FIELDS:
-        raw = content.pop(settings.name_of(field), None)
+    for field, name in settings.names().items():
+        raw = content.pop(name, None)
         if raw is not None:
-            values[field] = scalar(raw)
+            values[field] = value = scalar(raw)
+            if isinstance(value, bool) and field not in _SWITCHES:
+                raise _Refused(f"{field} cannot be true or false")
     if payload is not None:
         return values, bytes(payload)
     encode = msgspec.msgpack.encode if binary else msgspec.json.encode
@@ -158,9 +163,30 @@ def _line(entry: str, values: Mapping[str, Scalar], payload: bytes, settings: In
         "retry": values.get("retry") or "lost",
         "codec": settings.codec,
     }
-    checked = msgspec.convert(spec, TaskSpec)
+    demands = {field: values[field] for field in DEMAND_FIELDS if values.get(field) not in (None, "")}
+    checked = msgspec.convert(spec | {field: _demand(demands, field) for field in demands}, TaskSpec)
+    encoded = _encode_spec(checked)
+    if demands:
+        check_description(checked, encoded)
     known = task_id_of(settings.stream, entry) if task_id is None else check_task_id(task_id)
-    return SubmitLine(known, priority, _encode_spec(checked), payload)
+    return SubmitLine(known, priority, encoded, payload)
+
+
+def _demand(values: Mapping[str, Scalar], field: str) -> object:
+    """What a task may ask for, as its producer writes it: several conditions with `;`, several others with `,`."""
+    value = values[field]
+    if field in _SPANS:
+        return _span_ms(values, field)
+    text = str(value).strip()
+    if field in _SWITCHES:
+        if text.lower() not in ("true", "false", "1", "0"):
+            raise _Refused(f"{field} is neither true nor false")
+        return text.lower() in ("true", "1")
+    if field == "requires":
+        return conditions_of(text.split(";"))
+    if field == "tolerates":
+        return [taint.strip() for taint in text.split(",")]
+    return resources_of(text) if field == "resources" else text
 
 
 def _integer(values: Mapping[str, Scalar], field: str, default: int) -> int:

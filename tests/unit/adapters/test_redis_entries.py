@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from nexus_sched.adapters.redis.entries import DETAIL_LENGTH_MAX, Refusal, submission_of, task_id_of
+from nexus_sched.model.conditions import conditions_of
 from nexus_sched.model.ids import check_task_id, check_task_type
 from nexus_sched.model.intake import IntakeSettings, intake_problems
 from nexus_sched.model.outcome import Reason
@@ -59,6 +60,85 @@ def test_submission_mapped_fields_are_taken_by_the_producers_names() -> None:
     )
     line, spec = accepted(fields_of(job="resize", body=b"\x81", urgency="1", type="ignored"), settings)
     assert (line.priority, line.payload, spec.type, spec.codec) == (1, b"\x81", "resize", "msgpack")
+
+
+DEMANDED = {
+    "requires": "gpu; zone in a, b;disk > 100 worth 5ms",
+    "tolerates": "spot, slow",
+    "resources": "gpu=1,memory=8GiB",
+    "tenant": "acme",
+    "key": "account-7",
+    "affinity": "model",
+    "deadline_ms": "250",
+    "deadline_strict": "true",
+    "delay_ms": "0.5",
+    "idempotent": "1",
+    "backoff_ms": "7",
+}
+
+
+def demanding(document: str = "", **fields: str) -> IntakeSettings:
+    return IntakeSettings(stream="jobs", document=document, fields=fields)
+
+
+def test_submission_demands_are_read_where_they_are_named() -> None:
+    settings = demanding(**{name: f"x-{name}" for name in DEMANDED})
+    assert intake_problems(settings) == []
+    _, spec = accepted(fields_of(type="a", **{f"x-{name}": text for name, text in DEMANDED.items()}), settings)
+    assert spec == TaskSpec(
+        type="a",
+        codec="json",
+        requires=conditions_of(["gpu", "zone in a, b", "disk > 100 worth 5ms"]),
+        tolerates=("spot", "slow"),
+        resources={"gpu": 1.0, "memory": 2.0**33},
+        tenant="acme",
+        key="account-7",
+        affinity="model",
+        deadline_ms=250.0,
+        deadline_strict=True,
+        delay_ms=0.5,
+        idempotent=True,
+        backoff_ms=7.0,
+    )
+
+
+def test_submission_demands_of_a_document_may_have_types() -> None:
+    settings = demanding("data", idempotent="twice", key="account", delay_ms="pause")
+    document = json.dumps({"type": "a", "twice": True, "account": 7, "pause": 20, "tenant": "in the payload"})
+    line, spec = accepted(fields_of(data=document), settings)
+    assert (spec.idempotent, spec.key, spec.delay_ms, spec.tenant) == (True, "7", 20.0, "")
+    assert json.loads(line.payload) == {"tenant": "in the payload"}
+
+
+def test_submission_demands_are_the_producers_own_where_nobody_named_them() -> None:
+    line, spec = accepted(fields_of(data=json.dumps({"type": "a", "key": 5, "requires": ["x"]})), JSON_DOCUMENT)
+    assert spec == TaskSpec(type="a", codec="json")
+    assert json.loads(line.payload) == {"key": 5, "requires": ["x"]}
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("requires", "a b"),
+        ("requires", "gpu;"),
+        ("tolerates", "a,,b"),
+        ("resources", "gpu"),
+        ("resources", "gpu=0"),
+        ("tenant", "no blanks"),
+        ("key", "x" * 129),
+        ("deadline_ms", "soon"),
+        ("deadline_ms", "-1"),
+        ("deadline_strict", "true"),
+        ("idempotent", "yes"),
+        ("backoff_ms", "1e9"),
+    ],
+)
+def test_submission_demand_that_makes_no_sense_is_refused(field: str, text: str) -> None:
+    assert refused(fields_of(type="a", **{field: text}), demanding(**{field: field})).reason is Reason.MALFORMED
+
+
+def test_submission_switch_where_none_belongs_is_refused() -> None:
+    assert refused(fields_of(data='{"type": "a", "id": true}'), JSON_DOCUMENT).detail == "id cannot be true or false"
 
 
 def test_submission_without_id_is_named_after_its_entry() -> None:
