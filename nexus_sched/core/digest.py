@@ -19,6 +19,7 @@ def digest_of(engine: EngineState) -> int:
         len(engine.tasks),
         len(engine.backlog),
         repr(engine.backlog.snapshot()),
+        tuple(engine.reservations.snapshot()),
         placement.mode,
         placement.rotation,
         placement.round_robin.position,

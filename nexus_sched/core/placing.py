@@ -32,19 +32,43 @@ class Placing:
         backlog, table, placement = state.backlog, state.roster.table, state.placement
         self._keep_time()
         backlog.begin_turn(now_ms)
-        left = DECISIONS_MAX
-        while left and table.open_count and backlog.ready:
+        left = DECISIONS_MAX - self._place_reserving()
+        while left > 0 and table.open_count and backlog.ready:
             record = backlog.first(now_ms)
             if record is None:
                 break
             choice = placement.place(record.task, now_ms, record.avoid)
             if choice is None:
-                backlog.block()
+                self._refuse(record)
                 continue
             backlog.take(now_ms)
             self._dispatch(record, choice)
             left -= 1
-        state.more = left == 0 and table.open_count > 0 and backlog.ready > 0
+        state.more = left <= 0 and table.open_count > 0 and backlog.ready > 0
+
+    def _place_reserving(self) -> int:
+        """Hand out what holds a worker, if it fits somewhere now; how many that was."""
+        state = self._state
+        now_ms = state.now_ms
+        placed = 0
+        for record in state.reservations.tried(state.tasks, now_ms):
+            if not state.backlog.admits(record, now_ms):
+                record.reserve_at_ms = 0
+                continue
+            choice = state.placement.place(record.task, now_ms, record.avoid)
+            if choice is not None:
+                state.backlog.pull(record, now_ms)
+                self._dispatch(record, choice)
+                placed += 1
+        return placed
+
+    def _refuse(self, record: TaskRecord) -> None:
+        """No open worker is feasible for the task whose turn it is: let others pass, but not for ever."""
+        state = self._state
+        weight = order_weight(state.settings, state.placement.mode)
+        patience_ms = weight * max(0.0, record.mean_ms) + state.settings.reserve_after_ms
+        state.reservations.refused(record, patience_ms, state.now_ms)
+        state.backlog.block()
 
     def _keep_time(self) -> None:
         """Let delayed tasks wait for their turn, and end what has missed a deadline that it insists on."""

@@ -44,6 +44,7 @@ class TaskRecord(Struct, array_like=True, gc=False, eq=False):
     preempted_at_ms: int = 0  # the last time
     charged_ms: float = -1.0  # placed: worker time its tenant was charged for it, -1 if nothing was
     counted: bool = False  # placed: its limits count it
+    reserve_at_ms: int = 0  # waiting: refused by all open workers, it may hold one from then on; 0: not refused yet
     pace: float = 1.0  # placed: the worker's pace that its prediction was multiplied by
     gives_way: int = -1  # placed: priority of the task in whose favour it was told to stop, -1 if it was not
     attempts: int = 0  # highest attempt ever given, if that was a copy's

@@ -80,6 +80,7 @@ class EngineSnapshot(Struct, array_like=True):
     etas: EtaState | None = None
     copies: list[TaskRecord] = []
     affinity: list[tuple[str, list[tuple[str, int]]]] = []
+    reservations: list[tuple[str, str]] = []
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -112,6 +113,7 @@ def capture(engine: Engine) -> EngineSnapshot:
         engine.etas.snapshot(),
         list(engine.copies.values()),
         placement.scoring.affinity.snapshot(),
+        engine.reservations.snapshot(),
     )
 
 
@@ -153,6 +155,7 @@ def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) ->
     except KeyError as error:
         raise SnapshotUnreadable(f"snapshot names a task it does not hold: {error}") from error
     engine.backlog.restore(state.backlog, engine.tasks)
+    engine.reservations.restore(state.reservations, engine.tasks.values(), state.now_ms)
     engine.overdue.restore(engine.tasks.values())
     engine.ejection.restore(state.ejection)
     engine.forgiving.restore(engine.roster.ring)

@@ -18,6 +18,7 @@ from nexus_sched.core.overdue import Overdue
 from nexus_sched.core.placement import Placement
 from nexus_sched.core.predictors.base import PredictorFactory
 from nexus_sched.core.records import Cordon, TaskRecord, WorkerRecord
+from nexus_sched.core.reservations import Reservations
 from nexus_sched.core.roster import Roster
 from nexus_sched.model.effects import AnyEffect, CancelQueued, DeadLetter, Discard, Noticed
 from nexus_sched.model.events import QuestionAsked
@@ -65,6 +66,7 @@ class EngineState:
         self.seq = 0
         self.epoch = 0
         self.roster = Roster()
+        self.reservations = Reservations(self.roster)
         self.backlog = Backlog()
         self.backlog.configure(self.settings, ())
         self.tasks: dict[str, TaskRecord] = {}

@@ -10,10 +10,11 @@ from random import Random
 import pytest
 
 from nexus_sched.core.delays import JITTER
-from nexus_sched.model.events import CancelRequested
+from nexus_sched.core.records import WorkerRecord
+from nexus_sched.model.events import CancelRequested, WorkerJoined
 from nexus_sched.model.settings import PREDICTABLE, EngineSettings, Limit
 from nexus_sched.model.task import PRIORITY_MAX, Retry, Task
-from nexus_sched.model.terms import Terms
+from nexus_sched.model.terms import Condition, Needs, Operator, Terms
 from nexus_sched.testing.builders import joined, task
 from nexus_sched.testing.checks import bookings_differ
 from nexus_sched.testing.fleet import Fleet, Handed, Job
@@ -28,14 +29,46 @@ def settings_of(random: Random, **changes: object) -> EngineSettings:
         "prefetch": random.choice((0, 1, 1, 2)),
         "order_weight": random.choice((0.0, 1.0, 1.0)),
         "order": random.choice(("fast", PREDICTABLE)),
+        "reserve_after_ms": random.choice((50.0, 5_000.0)),
         "backoff_ms": 100.0,
         "backoff_ms_max": 300.0,
     }
     return EngineSettings(**{**told, **changes})
 
 
-def crew(random: Random, workers: int) -> list:
-    return [joined(f"w{number}", slots=random.randint(1, 3)) for number in range(workers)]
+def crew(random: Random, workers: int) -> list[WorkerJoined]:
+    """Workers that differ in slots and zone; the first can run whatever there is."""
+    some = [WorkerJoined("w0", 1, random.randint(1, 3), "", {"zone": "a"}, (), {"memory": 8.0})]
+    for number in range(1, workers):
+        taints = random.choice(((), (), ("spot",)))
+        offer = random.choice(({}, {"memory": 4.0}, {"memory": 8.0}))
+        zone = {"zone": random.choice(("a", "b"))}
+        some.append(WorkerJoined(f"w{number}", 1, random.randint(1, 3), "", zone, taints, offer))
+    return some
+
+
+ASKED = (
+    Needs(),
+    Needs(),
+    Needs((Condition("zone", Operator.IN, ("a",)),)),
+    Needs(tolerates=("spot",)),
+    Needs(resources=(("memory", 2.0),)),
+    Needs((Condition("zone", Operator.NOT_IN, ("b",)),), resources=(("memory", 7.0),)),
+)
+
+
+def could_take(worker: WorkerRecord, needs: Needs) -> bool:
+    """Whether a worker can be given such a task now, once more from what is said of both."""
+    if not worker.accepting or worker.in_flight >= worker.credit or set(worker.taints) - set(needs.tolerates):
+        return False
+    for condition in needs.conditions:
+        if (worker.labels["zone"] in condition.values) != (condition.operator is Operator.IN):
+            return False
+    for name, amount in needs.resources:
+        taken = sum(dict(record.task.terms.needs.resources).get(name, 0.0) for record in worker.placed.values())
+        if worker.resources.get(name, 0.0) - taken < amount:
+            return False
+    return True
 
 
 def weight_of(settings: EngineSettings) -> float:
@@ -99,6 +132,7 @@ class Story:
         if tenants > 1 or random.random() < 0.3:
             due = random.random()
             asks = Terms(
+                needs=random.choice(ASKED),
                 tenant=f"tenant-{random.randrange(tenants)}" if tenants > 1 else "",
                 key=random.choice(("", "", "k1", "k2")),
                 not_before_ms=at_ms + random.choice((0, 0, 0, 30, 500)),
@@ -128,7 +162,7 @@ class Story:
         assert self.idle_hands() == []
 
     def idle_hands(self) -> list[str]:
-        """Ready tasks that no limit keeps, while a worker is open."""
+        """Ready tasks that no limit keeps, while a worker is open to them."""
         engine = self.fleet.engine
         if engine.ready or not engine.roster.table.open_count:
             return []
@@ -143,7 +177,8 @@ class Story:
                 names = self.counted(record.task)
                 full = any(0 < self.settings.limits[rule].concurrency <= held[rule, name] for rule, name in names)
                 paced = any(self.tokens(rule, name) < 1.0 for rule, name in names)
-                if not (full or paced):
+                needs = record.task.terms.needs
+                if not (full or paced) and any(could_take(worker, needs) for worker in engine.roster.ring):
                     free.append(record.task.id)
         return free
 
@@ -278,6 +313,33 @@ def test_no_task_starves(seed: int):
         overtaking = [each.task.arrived_at_ms for each in fleet.handed if each.at_ms < run.at_ms]
         own_ms = settings.order_weight * 10.0
         assert max(overtaking) <= victim.arrived_at_ms + CREDIT_MS * (9 - victim.priority) + own_ms
+
+
+def crowded_out(settings: EngineSettings) -> int | None:
+    """When a task that needs a whole worker is placed, while small ones that fit beside each other never end."""
+    some = [WorkerJoined(f"w{number}", 1, 4, "", {}, (), {"memory": 4.0}) for number in range(3)]
+    fleet = Fleet(settings, some)
+    large = task("large", arrived_at_ms=100, hint_ms=50.0, asks=Terms(needs=Needs(resources=(("memory", 4.0),))))
+    fleet.submit(Job(large, 50))
+    small = Terms(needs=Needs(resources=(("memory", 1.0),)))
+    for number in range(1_500):
+        run_ms = 20 + 7 * number % 40
+        fleet.submit(Job(task(f"t{number}", arrived_at_ms=2 * number, hint_ms=float(run_ms), asks=small), run_ms))
+    closed = []
+    fleet.look = lambda: closed.append(len(fleet.engine.reservations))
+    fleet.run(until_ms=2_900)
+    assert max(closed) <= 1, "a tenth of three workers, and at least one"
+    assert closed[-1] == 0 or "large" in fleet.engine.tasks
+    return next((run.at_ms for run in fleet.handed if run.task.id == "large"), None)
+
+
+def test_task_that_others_crowd_out_is_placed_by_a_reservation():
+    settings = EngineSettings(predictor="told", reserve_after_ms=300.0)
+    placed_ms = crowded_out(settings)
+    assert placed_ms is not None
+    # it is patient until then; after that one worker has to end what it holds
+    assert 100 + 300 + 50 <= placed_ms <= 100 + 300 + 50 + 2 * 60
+    assert crowded_out(EngineSettings(predictor="told", reserve_after_ms=1e9)) is None
 
 
 def jain(shares: list[float]) -> float:

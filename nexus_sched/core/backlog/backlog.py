@@ -229,10 +229,24 @@ class Backlog:
         lane = self._lane
         assert lane is not None
         record = heappop(lane.heap)[2]
+        self._hand_out(lane, record, now_ms)
+
+    def pull(self, record: TaskRecord, now_ms: int) -> None:
+        """Take out a task wherever it stands in the order: it is being handed out before its turn."""
+        lane = self._lane_of(record.task)
+        self._hand_out(lane, record, now_ms)
+        lane.sweep()
+
+    def _hand_out(self, lane: Lane, record: TaskRecord, now_ms: int) -> None:
         if lane.gates:
             self.limits.take(lane.gates, now_ms)
             record.counted = True
+        record.reserve_at_ms = 0
         self._leave(lane, record)
+
+    def admits(self, record: TaskRecord, now_ms: int) -> bool:
+        """Whether no limit keeps a waiting task."""
+        return not any(gate.wait_ms(now_ms) for gate in self._lane_of(record.task).gates)
 
     def block(self) -> None:
         """No open worker is feasible for the task that `first` gave: its group stands aside in this turn."""
