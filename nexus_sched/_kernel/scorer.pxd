@@ -4,6 +4,13 @@ cimport cython
 from nexus_sched._kernel.worker_table cimport WorkerTable
 
 
+cdef enum:
+    TERMS_MAX = 16  # terms of single rows in one question; count
+
+
+cdef int take_floats(source, Py_ssize_t count, Py_buffer *view, str what) except -1
+
+
 @cython.final
 cdef class Scorer:
     cdef WorkerTable table  # whose rows are scored; not owned
@@ -12,6 +19,12 @@ cdef class Scorer:
     cdef float *load_minima  # least load of the near ties per block and lane, shape of minima; ratio
     cdef Py_ssize_t row_capacity  # rows that fit the arrays; count
     cdef float chosen_score_ms  # J of the row picked last, +inf before the first; ms
+    cdef object asked_run_ms  # of the last choice, None if there was none since `scores`
+    cdef object asked_extra_ms  # of the last choice
+    cdef tuple asked_terms  # of the last choice
+    cdef float asked_wait_weight  # of the last choice
+    cdef float asked_balance_ms  # of the last choice
+    cdef float asked_margin_ms  # of the last choice: near ties are so much above the least score; ms
 
     cdef Py_ssize_t blocks(self) noexcept
     cdef float run_of(self, run_ms, Py_ssize_t row) except? -1.0

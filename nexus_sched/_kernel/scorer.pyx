@@ -1,6 +1,7 @@
 """Scores all workers for one task and picks one: csrc/nexus_score.c over the columns of a `WorkerTable`.
 
 Laws
+* What was asked in the last choice is remembered, for its bill (`_kernel.bill`).
 * A closed row scores +inf, an open one a finite number, unless an extra column keeps the task from it (+inf as well);
   anything else is a `KernelError`, never a choice.
 * The terms of single rows are added to their bias for one pass, and the bias is put back to the bit.
@@ -42,9 +43,6 @@ cdef extern from "nexus_score.h" nogil:
 cdef extern from "<stdlib.h>" nogil:
     void *aligned_alloc(size_t alignment, size_t size) noexcept
 
-
-cdef enum:
-    TERMS_MAX = 16  # terms of single rows in one question; count
 
 cdef Py_ssize_t ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 cdef double AMOUNT_MAX = 1e18  # of a resource
@@ -168,6 +166,9 @@ cdef class Scorer:
             self.load_minima
         )
         self.chosen_score_ms = self.score_column[row]
+        self.asked_run_ms, self.asked_extra_ms, self.asked_terms = run_ms, extra_ms, terms
+        self.asked_wait_weight, self.asked_balance_ms = <float>wait_weight, <float>balance_ms
+        self.asked_margin_ms = margin
         return row
 
     @property
@@ -180,6 +181,7 @@ cdef class Scorer:
         import numpy  # here, not above: a scheduler that never asks for scores does not pay for numpy
 
         self.score(run_ms, wait_weight, balance_ms, extra_ms, terms)
+        self.asked_run_ms = None
         values = numpy.empty(self.table.row_count, numpy.float32)
         cdef float[::1] target = values
         if self.table.row_count:

@@ -6,10 +6,13 @@ from nexus_sched.core.forecasts import Forecasts
 from nexus_sched.core.placement import Choice
 from nexus_sched.core.records import TaskRecord
 from nexus_sched.core.roster import banded
+from nexus_sched.model.bill import Why
 from nexus_sched.model.decision import SchedulingDecision
 
 
-def decide(record: TaskRecord, choice: Choice, forecasts: Forecasts, now_ms: int) -> SchedulingDecision:
+def decide(
+    record: TaskRecord, choice: Choice, forecasts: Forecasts, why: Why | None, now_ms: int
+) -> SchedulingDecision:
     """Start the next attempt of a waiting task: its bookings and predictions for this worker, and the decision.
 
     Results have arrived while the task waited, and now the worker is known, so the prediction is made again.
@@ -24,7 +27,7 @@ def decide(record: TaskRecord, choice: Choice, forecasts: Forecasts, now_ms: int
         record.booked_ms = 0.0
         record.prediction = None
         record.shadow = ""
-        return SchedulingDecision(task.id, task.type, worker.name, record.attempt, policy, wait_ms=wait_ms)
+        return SchedulingDecision(task.id, task.type, worker.name, record.attempt, policy, wait_ms=wait_ms, why=why)
     candidate = forecasts.ask_shadow(task, worker)
     record.mean_ms = mean_ms
     record.pace = banded(worker.pace)
@@ -43,4 +46,9 @@ def decide(record: TaskRecord, choice: Choice, forecasts: Forecasts, now_ms: int
         score_ms,
         wait_ms,
         refined.basis,
+        refined.confidence,
+        refined.predictor,
+        refined.version,
+        choice.explored,
+        why,
     )

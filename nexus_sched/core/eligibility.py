@@ -27,15 +27,17 @@ OPEN = "open"
 DRAINING, CORDONED, BROKEN, SUSPECT = "draining", "cordoned", "breaker open", "suspect"
 NOT_ACCEPTING = "not accepting"
 TAINTS, LABELS, RESOURCES, BUSY = "taints", "labels", "resources", "no credit left"
+BY_TAINTS, BY_LABELS = 1, 2  # as in csrc/nexus_bill.h
 
 
 class _Group:
-    """A column, and how many changes of the roster are in it."""
+    """A column, for which reason it forbids a row, and how many changes of the roster are in it."""
 
-    __slots__ = ("column", "seen")
+    __slots__ = ("column", "forbidden", "seen")
 
     def __init__(self) -> None:
         self.column = array("f")
+        self.forbidden = array("B")  # 0 if it does not, else `BY_TAINTS` or `BY_LABELS`
         self.seen = -1  # none: everything has to be looked at
 
 
@@ -46,6 +48,8 @@ class Eligibility:
         self._roster = roster
         self._groups: dict[Needs, _Group] = {}  # the least recently used first
         self._scratch = array("f")
+        self.base_ms: array[float] | None = None  # of the last column: what labels and taints are to it, without fit
+        self.forbidden: array[int] | None = None  # of the last column: by row why labels or taints forbid it
 
     def column(self, needs: Needs, fit_ms: float) -> array[float] | None:
         """What is added to the score of each row, +inf where it may not run; `None` if it may run everywhere.
@@ -74,6 +78,7 @@ class Eligibility:
     def _static(self, needs: Needs) -> array[float] | None:
         """The column of labels and taints."""
         if not needs.conditions and not self._roster.tainted:
+            self.base_ms = self.forbidden = None
             return None
         key = Needs(needs.conditions, needs.tolerates) if needs.resources else needs
         group = self._groups.pop(key, None)
@@ -84,14 +89,20 @@ class Eligibility:
         self._groups[key] = group
         if group.seen != self._roster.changed:
             self._catch_up(key, group)
+        self.base_ms, self.forbidden = group.column, group.forbidden
         return group.column
 
     def _catch_up(self, needs: Needs, group: _Group) -> None:
-        roster, column = self._roster, group.column
-        column.extend(array("f", bytes(4 * (roster.table.capacity - len(column)))))
+        roster, column, forbidden = self._roster, group.column, group.forbidden
+        missing = roster.table.capacity - len(column)
+        column.extend(array("f", bytes(4 * missing)))
+        forbidden.extend(bytes(missing))
         for row in roster.changes_since(group.seen):
             worker = roster.by_row.get(row)
-            column[row] = 0.0 if worker is None else worth_ms(worker, needs)
+            column[row] = found_ms = 0.0 if worker is None else worth_ms(worker, needs)
+            forbidden[row] = 0
+            if found_ms == math.inf and worker is not None:
+                forbidden[row] = BY_LABELS if tolerated(worker, needs) else BY_TAINTS
         group.seen = roster.changed
 
     def possible(self, needs: Needs) -> bool:

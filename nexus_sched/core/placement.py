@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from nexus_sched.core.eligibility import rejection, worth_ms
 from nexus_sched.core.forecasts import Forecasts
+from nexus_sched.core.reasons import Reasons
 from nexus_sched.core.records import TaskRecord, WorkerRecord
 from nexus_sched.core.resources import fits
 from nexus_sched.core.roster import Roster
@@ -49,6 +50,7 @@ class Placement:
         self._forecasts = forecasts
         self._mean_ms = array("f", [0.0])  # of one class
         self.scoring = Scoring(roster, settings)
+        self.reasons = Reasons(roster, self.scoring, settings)
         self.settings = settings
         self.mode = settings.mode
         self.rotation = 0
@@ -59,6 +61,7 @@ class Placement:
         """Take over a configuration."""
         self.settings = settings
         self.scoring.configure(settings)
+        self.reasons.configure(settings)
         self.set_mode(settings.mode)
 
     def set_mode(self, mode: str) -> None:
@@ -69,7 +72,7 @@ class Placement:
     def place(self, task: Task, now_ms: int, avoid: str = "") -> Choice | None:
         """A worker for this task, `None` if none is open to it; `avoid` only if nobody else is. At 1000 workers < 5 us.
 
-        Books nothing: whoever acts on the choice does, and says so to `scoring.sent`.
+        Books nothing: whoever acts on the choice does, and says so to `scoring.sent`; until then `reasons` tells why.
         """
         if not self._table.open_count:
             return None

@@ -112,7 +112,8 @@ class Placing:
         """Decide, book and record; gives how long the task is expected to wait in the worker's inbox, in ms."""
         state = self._state
         worker = choice.worker
-        decision = decide(record, choice, state.forecasts, state.now_ms)
+        why = state.placement.reasons.of(record.task, choice, state.counters["dispatched"])
+        decision = decide(record, choice, state.forecasts, why, state.now_ms)
         if state.backlog.fairness.shared:
             state.backlog.charge(record)
         state.effects.append(Dispatch(decision, record.place, record.entry))

@@ -6,6 +6,7 @@ flight. The records alone are enough for the fallback; the table alone is enough
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 
 from nexus_sched._kernel.worker_table import WorkerTable
@@ -32,6 +33,8 @@ LOAD_KEPT = 0.5  # weight of the former load when a report follows it at once ..
 LOAD_AGE_MS = 30_000.0  # ... and half of that after this long
 CHANGES_MAX = 4_096
 P10_TO_P90 = 2.563103  # standard deviations from the 10th to the 90th percentile
+# Where a worker stands, as a number (csrc/nexus_bill.h); the first is for rows without one.
+NOBODY, ACCEPTING, DRAINING, CORDONED, BROKEN, SUSPECT = range(6)
 
 
 class Roster:
@@ -45,6 +48,8 @@ class Roster:
         self.classes = WorkerClasses()
         self.resources = Resources(self.table)
         self.tainted = 0  # workers with a taint
+        self.standings = array("B")  # by row, padded to the table's capacity
+        self.standing_counts = [0] * (SUSPECT + 1)  # workers by standing
         self.changed = 0  # joins, returns and departures ever seen by this object
         self._changes: list[int] = []  # rows of the last of them
 
@@ -97,6 +102,7 @@ class Roster:
             self._enlist(worker)
             self.tainted += bool(worker.taints)
             self.resources.restore(worker)
+            self._set_standing(worker.row, standing_of(worker))
         self.classes.restore((worker.worker_class, worker.class_index) for worker in self.ring)
 
     def leave(self, worker: WorkerRecord) -> None:
@@ -105,6 +111,7 @@ class Roster:
         self.resources.withdraw(worker)
         self.tainted -= bool(worker.taints)
         self._note(worker.row)
+        self._set_standing(worker.row, NOBODY)
         self.table.leave(worker.row)
         self.ring.remove(worker)
         del self.by_name[worker.name], self.by_row[worker.row]
@@ -117,8 +124,19 @@ class Roster:
 
     def refresh(self, worker: WorkerRecord) -> None:
         """Let the standing of a worker take effect."""
-        worker.accepting = not (worker.draining or worker.suspect or worker.cordoned or worker.broken)
+        standing = standing_of(worker)
+        worker.accepting = standing == ACCEPTING
         self.table.set_accepting(worker.row, worker.accepting)
+        self._set_standing(worker.row, standing)
+
+    def _set_standing(self, row: int, standing: int) -> None:
+        standings, counts = self.standings, self.standing_counts
+        missing = self.table.capacity - len(standings)
+        if missing > 0:
+            standings.extend(bytes(missing))
+        counts[standings[row]] -= 1
+        counts[standing] += 1
+        standings[row] = standing
 
     def set_health(self, worker: WorkerRecord, health_ms: float) -> None:
         """What the failures of a worker cost, for the score."""
@@ -214,6 +232,17 @@ class Roster:
         if (worker.pace - 1.0) * surprise < 0.0:
             step = min(step * PACE_RETURN, 0.5)
         worker.pace = min(max(worker.pace * (1.0 + step * surprise), PACE_MIN), PACE_MAX)
+
+
+def standing_of(worker: WorkerRecord) -> int:
+    """The first reason for which a worker takes no tasks, `ACCEPTING` if there is none."""
+    if worker.draining:
+        return DRAINING
+    if worker.cordoned:
+        return CORDONED
+    if worker.broken:
+        return BROKEN
+    return SUSPECT if worker.suspect else ACCEPTING
 
 
 def banded(factor: float) -> float:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from array import array
 from typing import NamedTuple, TypeAlias
 
+from nexus_sched._kernel.bill import bill
 from nexus_sched._kernel.digest import digest64
 from nexus_sched._kernel.scorer import Scorer
 from nexus_sched.core.affinity import Affinity
@@ -24,6 +25,7 @@ from nexus_sched.model.settings import EngineSettings
 from nexus_sched.model.task import Task
 from nexus_sched.model.terms import NO_NEEDS, Terms
 
+TRANSFER_MS_MAX = 1e15  # what the kernel takes
 AVOIDED_MS = 1e9  # a task that failed somewhere goes back there if nobody else will have it
 MIB_BYTES = 2.0**20
 HELD = -2  # a faster worker is worth waiting for
@@ -59,6 +61,8 @@ class Scoring:
         self.affinity = Affinity()
         self.score_ms = 0.0  # J of the row chosen last
         self.explored = False  # whether the last choice was exploring
+        self.extra_ms: array[float] | None = None  # of the last choice, like the next one
+        self._transfer_ms_asked = 0.0
         self.configure(settings)
 
     def configure(self, settings: EngineSettings) -> None:
@@ -72,11 +76,10 @@ class Scoring:
         Raises `KernelError` if the means or a score are not usable.
         """
         weights = self.weights
-        extra_ms, transfer_ms = None, 0.0
+        transfer_ms = 0.0
         terms: tuple[tuple[int, float], ...] = ()
         asks = task.asks
-        if asks is not None or self._roster.tainted:
-            extra_ms = self.eligibility.column(asks.needs if asks is not None else NO_NEEDS, weights.fit_ms)
+        extra_ms = self.extra_column(task) if asks is not None or self._roster.tainted else None
         if avoid or (asks is not None and asks.affinity):
             transfer_ms = self._transfer_ms(task)
             terms = self._terms(asks, transfer_ms, now_ms, avoid)
@@ -94,6 +97,7 @@ class Scoring:
         if row < 0:
             return row
         self.score_ms = self._scorer.score_ms + transfer_ms
+        self.extra_ms, self._transfer_ms_asked = extra_ms, transfer_ms
         return HELD if self.settings.hold_for_faster and self._worth_waiting(means_ms, extra_ms, row) else row
 
     def _worth_waiting(self, means_ms: Means, extra_ms: array[float] | None, row: int) -> bool:
@@ -121,6 +125,18 @@ class Scoring:
         if worker is not None:
             found.append((worker.row, AVOIDED_MS))
         return tuple(found)
+
+    def extra_column(self, task: Task) -> array[float] | None:
+        """What is added to the score of each row for labels, taints, resources and fit; see `Eligibility.column`."""
+        asks = task.asks
+        if asks is None and not self._roster.tainted:
+            return None
+        return self.eligibility.column(asks.needs if asks is not None else NO_NEEDS, self.weights.fit_ms)
+
+    def written_bill(self, row: int, top: int, turn: int) -> tuple[bytes, tuple[str, ...], str]:
+        """The bill of the last choice, its workers, and whom round robin would have taken; see `_kernel.bill`."""
+        base_ms = None if self.extra_ms is None else self.eligibility.base_ms
+        return bill(self._scorer, row, top, min(self._transfer_ms_asked, TRANSFER_MS_MAX), base_ms, turn)
 
     def sent(self, task: Task, worker: WorkerRecord, now_ms: int) -> None:
         """The task goes to this worker: its affinity key lives there from now on."""

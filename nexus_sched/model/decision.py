@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from nexus_sched.model.bill import Why
+
 
 class SchedulingDecision(Struct, frozen=True, array_like=True, gc=False):
     """Which worker a task goes to, and why. All spans in milliseconds.
@@ -22,3 +24,8 @@ class SchedulingDecision(Struct, frozen=True, array_like=True, gc=False):
     score_ms: float | None = None
     wait_ms: float = 0.0  # how long it had waited in the queue when it was placed
     basis: str = ""
+    confidence: float = 0.0  # 0..1, of the prediction
+    model: str = ""  # who predicted
+    version: int = 0
+    explored: bool = False  # a wider difference counted as a near tie
+    why: Why | None = None  # unless the recording of reasons is switched off

@@ -108,6 +108,7 @@ class EngineSettings(Struct, frozen=True, array_like=True, gc=False):
     backoff_ms: float = 1_000.0  # before the first retry of a failed run, doubled each time
     backoff_ms_max: float = 60_000.0
     round_trip_ms: float = 2.0  # scheduler to worker and back, until it is measured
+    explain_top: int = 5  # workers on the bill that is recorded with a decision; 0: none, and nothing else of why
     worker_breaker: WorkerBreakerSettings = WorkerBreakerSettings()
     reaction: Reaction = Reaction()
     preemption: Preemption = Preemption()
