@@ -37,7 +37,7 @@ class EjectionState(Struct, frozen=True, array_like=True):
     unhealthy: list[str] = []
     panic: bool = False
     blame: dict[str, TypeTrouble] = {}
-    slow_start: list[tuple[int, str]] = []
+    slow_start: tuple[list[tuple[int, str]], list[int]] = ([], [])
     deaths: dict[str, int] = {}
 
 
@@ -145,7 +145,8 @@ class Ejection:
     def joined(self, worker: WorkerRecord, now_ms: int, *, slowly: bool) -> None:
         """A worker registered and was granted its credit: what is remembered of its name counts."""
         slow_start_ms = self.settings.slow_start_ms
-        if slowly and slow_start_ms and worker.credit > FLOOR:
+        others_suffice = self.slow_start.arrived(len(self._roster.ring), now_ms, slow_start_ms)
+        if slowly and others_suffice and slow_start_ms and worker.credit > FLOOR:
             self.slow_start.begin(worker, max(FLOOR, worker.in_flight), now_ms, slow_start_ms)
             self._touched[worker.name] = None
         worker.breaker = self.breakers.get(worker.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nexus_sched.core import snapshot
+from nexus_sched.core.records import WorkerRecord
 from nexus_sched.core.slow_start import FLOOR
 from nexus_sched.core.worker_breaker import CLOSED, HALF_OPEN, OPEN
 from nexus_sched.model.effects import Noticed, Retract
@@ -314,35 +315,52 @@ def test_tripping_nobody_is_refused():
 # -- slow start ------------------------------------------------------------------------------------------
 
 
+def settled(slots: int, **settings: object) -> tuple[Bench, WorkerRecord]:
+    """Two idle workers that nobody may use have been there for long; then a third one comes."""
+    here = bench(2, **settings)
+    here.turn(*(WorkerCordoned(f"w{number}", False, "", "") for number in range(2)), after_ms=10_000)
+    here.turn(joined("new", slots=slots), after_ms=10_000)
+    return here, here.engine.roster.by_name["new"]
+
+
 def test_small_worker_is_not_held_back():
-    here = bench(1, slots=FLOOR - 1)
-    assert here.engine.roster.ring[0].credit == FLOOR
+    here, worker = settled(FLOOR - 1)
+    assert worker.credit == FLOOR
     assert here.engine.next_due_ms is None
 
 
+def test_fleet_that_has_just_started_is_not_held_back():
+    here = bench(20, slots=100)
+    assert {worker.credit for worker in here.engine.roster.ring} == {101}
+    here.turn(joined("one more", slots=100), after_ms=4_999)
+    assert here.engine.roster.by_name["one more"].credit == 101
+    here.turn(joined("later", slots=100), after_ms=10_000)
+    assert here.engine.roster.by_name["later"].credit == FLOOR
+
+
 def test_large_worker_starts_slowly_and_grows_with_time():
-    here = bench(1, slots=100)
-    credit = [here.engine.roster.ring[0].credit]
+    here, worker = settled(100)
+    credit = [worker.credit]
     while (due_ms := here.engine.next_due_ms) is not None:
         here.turn(after_ms=due_ms - here.now_ms)
-        credit.append(here.engine.roster.ring[0].credit)
+        credit.append(worker.credit)
     assert credit == [FLOOR, 25, 50, 75, 101]
-    assert here.now_ms == 5_000
+    assert here.now_ms == 25_000
 
 
 def test_large_worker_grows_with_each_success():
-    here = bench(1, slots=100)
+    here, worker = settled(100)
     here.turn(*(submitted(f"t{number}") for number in range(200)))
     rounds = 0
-    while here.engine.roster.ring[0].credit < 101:
-        here.turn(*(finished(name, "w0") for name in list(here.engine.roster.ring[0].placed)))
+    while worker.credit < 101:
+        here.turn(*(finished(name, "new") for name in list(worker.placed)))
         rounds += 1
     assert rounds <= 5
     assert bookings_differ(here.engine) == []
 
 
 def test_slow_start_can_be_switched_off_and_is_none_where_binding_is_early():
-    assert bench(1, slots=100, slow_start_ms=0).engine.roster.ring[0].credit == 101
+    assert settled(100, slow_start_ms=0)[1].credit == 101
     early = Bench(EngineSettings(mode="round-robin", early_inbox_max=50))
     early.turn(joined("w0", slots=100))
     assert early.engine.roster.ring[0].credit == 150
