@@ -208,7 +208,10 @@ class Ejection:
 
     def due_ms(self) -> int | None:
         """When there is something to do even without events."""
-        return min((heap[0][0] for heap in (self._due, self.slow_start.due) if heap), default=None)
+        due, growing = self._due, self.slow_start.due
+        if due and growing:
+            return min(due[0][0], growing[0][0])
+        return due[0][0] if due else growing[0][0] if growing else None
 
     def _watch(self, breaker: WorkerBreaker, due_ms: int) -> None:
         if not breaker.due_ms or due_ms < breaker.due_ms:

@@ -279,7 +279,7 @@ def test_stories_have_swaps_pins_and_refusals_in_them():
             seen |= {event.name for event in turn.events if isinstance(event, PredictorChosen)}
             seen |= {effect.decision.basis for effect in turn.effects if isinstance(effect, Dispatch)}
             seen |= {effect.kind for effect in turn.effects if isinstance(effect, Noticed)}
-    assert seen >= {"ema", "learned", "pinned", "refused", "type", "hint"}
+    assert seen >= {"ema", "learned", "pinned", "refused", "type", "hint", "breaker", "pace", "straggler"}
 
 
 REPLAY = """
