@@ -50,6 +50,7 @@ def engine_settings(config: Config) -> EngineSettings:
         backoff_ms=float(scheduler.backoff_ms),
         backoff_ms_max=float(scheduler.backoff_ms_max),
         round_trip_ms=float(scheduler.round_trip_ms),
+        explain_top=scheduler.explain_top,
         worker_breaker=_worker_breaker(config.worker_breaker),
         reaction=_reaction(config.reaction),
         preemption=_preemption(config.preemption),

@@ -122,6 +122,15 @@ class SchedulerSection(Struct, frozen=True, kw_only=True):
         int,
         Meta(description="Longest such pause.", ge=0, le=DAY_MS, extra=DURATION | HOT),
     ] = field(name="backoff_max", default=int(_ENGINE.backoff_ms_max))
+    explain_top: Annotated[
+        int,
+        Meta(
+            description="Workers on the bill that is recorded with each decision; 0 records nothing of why.",
+            ge=0,
+            le=16,
+            extra=HOT,
+        ),
+    ] = _ENGINE.explain_top
     worker_killer_deaths: Annotated[
         int,
         Meta(description="Workers lost while running one task before it is dead-lettered.", ge=1, le=100, extra=HOT),

@@ -8,6 +8,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
+from nexus_sched._kernel.bill import ROWS_MAX
 from nexus_sched.config.describe import Key, json_schema, keys, sections
 from nexus_sched.config.load import load
 from nexus_sched.config.reference import render
@@ -39,6 +40,10 @@ def test_schema_modes_and_fallbacks_are_those_of_the_engine():
     assert set(get_args(hints["fallback"])) == set(FALLBACKS)
     assert set(get_args(hints["objective"])) == set(OBJECTIVES)
     assert set(get_args(hints["order"])) == set(ORDERS)
+
+
+def test_schema_bound_of_a_bill_is_that_of_the_kernel():
+    assert keys()["scheduler.explain_top"].highest == ROWS_MAX
 
 
 def test_aliases_lead_to_keys():
