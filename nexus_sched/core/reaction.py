@@ -168,7 +168,7 @@ class Reactions:
             ahead_ms += record.booked_ms
             if record.cancelled or record.moves >= settings.moves_max or record.recalled == record.attempt:
                 continue
-            choice = state.placement.place(record.task, state.now_ms)
+            choice = state.placement.place(record.task, state.now_ms, worker.name)
             if choice is None or choice.mean_ms <= 0.0:
                 return False
             target = choice.worker
