@@ -63,9 +63,10 @@ def test_predict(benchmark):
 
 
 def decide(engine: Engine, record: TaskRecord, now_ms: int) -> None:
-    """Predict, filter, score, select, predict for the chosen one and book; settling it again is counted too."""
+    """Predict, filter, score, select, say why, predict for the chosen one and book; settling it is counted too."""
     choice = engine.placement.place(record.task, now_ms)
     assert choice is not None
+    engine.placement.reasons.of(record.task, choice, 500)
     refined = engine.forecasts.refine(record.task, choice.worker, choice.prediction, now_ms)
     assert refined is not None
     record.place = "i:" + choice.worker.name
@@ -78,6 +79,13 @@ def test_decision(benchmark, engine: Engine):
     record = TaskRecord(task("t", "kind-3"), "q:5", "1-0")
     benchmark(decide, engine, record, AT_NS // NS_PER_MS)
     assert engine.forecasts.failures == 0
+
+
+def test_decision_without_reasons(benchmark, engine: Engine):
+    record = TaskRecord(task("t", "kind-3"), "q:5", "1-0")
+    engine.placement.reasons.configure(EngineSettings(explain_top=0))
+    benchmark(decide, engine, record, AT_NS // NS_PER_MS)
+    engine.placement.reasons.configure(engine.settings)
 
 
 def test_decision_single_calls(benchmark, engine: Engine):

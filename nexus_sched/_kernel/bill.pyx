@@ -62,7 +62,9 @@ cdef extern from "nexus_bill.h" nogil:
 ROWS_MAX = NEXUS_BILL_ROWS_MAX - 1  # of a bill, besides the one of round robin
 
 
-def bill(Scorer scorer not None, Py_ssize_t chosen, Py_ssize_t top, double transfer_ms, base_ms, unsigned long long turn):
+def bill(
+    Scorer scorer not None, Py_ssize_t chosen, Py_ssize_t top, double transfer_ms, base_ms, unsigned long long turn
+):
     """The bill of the last choice, the workers of its rows, and whom round robin would have taken."""
     cdef WorkerTable table = scorer.table
     cdef Columns *columns = &table.columns

@@ -9,14 +9,13 @@ Round robin is taken as what people run today: it sends the n-th task to the n-t
 
 from __future__ import annotations
 
-from array import array
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from nexus_sched._kernel.bill import ROWS_MAX, funnel, in_turn
 from nexus_sched._kernel.digest import digest64
-from nexus_sched.core.roster import ACCEPTING, BROKEN, CORDONED, DRAINING, SUSPECT, Roster
+from nexus_sched.core.roster import Roster
 from nexus_sched.core.scoring import Scoring
 from nexus_sched.model.bill import Why
 from nexus_sched.model.settings import ROUND_ROBIN, EngineSettings
@@ -50,17 +49,14 @@ class Reasons:
             written, candidates, round_robin = scoring.written_bill(choice.worker.row, self._top, turn)
             extra_ms = scoring.extra_ms
         else:
-            written, candidates, round_robin = b"", (), ""
+            written, candidates, round_robin = b"", (), ""  # no scores were compared
             extra_ms = scoring.extra_column(task)
             if choice.policy != ROUND_ROBIN:
                 round_robin = in_turn(roster.table, extra_ms, turn)
-        return Why(self._funnel(extra_ms), written, candidates, round_robin, self._settings_digest)
-
-    def _funnel(self, extra_ms: array[float] | None) -> tuple[int, ...]:
-        roster = self._roster
-        if extra_ms is not None:
-            return funnel(roster.table, roster.standings, self._scoring.eligibility.forbidden, extra_ms)
-        counts, open_count = roster.standing_counts, roster.table.open_count
-        accepting = counts[ACCEPTING]
-        standing = (counts[DRAINING], counts[CORDONED], counts[BROKEN], counts[SUSPECT])
-        return (len(roster.ring), open_count, 0, 0, 0, *standing, accepting - open_count)
+        if extra_ms is None:
+            open_count = roster.table.open_count
+            _, accepting, *others = roster.standing_counts
+            counts = (len(roster.ring), open_count, 0, 0, 0, *others, accepting - open_count)
+        else:
+            counts = funnel(roster.table, roster.standings, scoring.eligibility.forbidden, extra_ms)
+        return Why(counts, written, candidates, round_robin, self._settings_digest)

@@ -62,6 +62,7 @@ class Scoring:
         self.score_ms = 0.0  # J of the row chosen last
         self.explored = False  # whether the last choice was exploring
         self.extra_ms: array[float] | None = None  # of the last choice, like the next one
+        self._base_ms: array[float] | None = None
         self._transfer_ms_asked = 0.0
         self.configure(settings)
 
@@ -98,6 +99,7 @@ class Scoring:
             return row
         self.score_ms = self._scorer.score_ms + transfer_ms
         self.extra_ms, self._transfer_ms_asked = extra_ms, transfer_ms
+        self._base_ms = None if extra_ms is None else self.eligibility.base_ms
         return HELD if self.settings.hold_for_faster and self._worth_waiting(means_ms, extra_ms, row) else row
 
     def _worth_waiting(self, means_ms: Means, extra_ms: array[float] | None, row: int) -> bool:
@@ -112,7 +114,7 @@ class Scoring:
         asks = task.asks
         if asks is None or not asks.affinity:
             return 0.0
-        return max(0.0, self.settings.transfer_ms_per_mib) * task.payload_bytes / MIB_BYTES
+        return min(max(0.0, self.settings.transfer_ms_per_mib) * task.payload_bytes / MIB_BYTES, TRANSFER_MS_MAX)
 
     def _terms(self, asks: Terms | None, transfer_ms: float, now_ms: int, avoid: str) -> tuple[tuple[int, float], ...]:
         found: list[tuple[int, float]] = []
@@ -135,8 +137,7 @@ class Scoring:
 
     def written_bill(self, row: int, top: int, turn: int) -> tuple[bytes, tuple[str, ...], str]:
         """The bill of the last choice, its workers, and whom round robin would have taken; see `_kernel.bill`."""
-        base_ms = None if self.extra_ms is None else self.eligibility.base_ms
-        return bill(self._scorer, row, top, min(self._transfer_ms_asked, TRANSFER_MS_MAX), base_ms, turn)
+        return bill(self._scorer, row, top, self._transfer_ms_asked, self._base_ms, turn)
 
     def sent(self, task: Task, worker: WorkerRecord, now_ms: int) -> None:
         """The task goes to this worker: its affinity key lives there from now on."""

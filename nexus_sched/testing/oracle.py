@@ -22,7 +22,8 @@ def _float32(values: Iterable[float]) -> list[float]:
     return array("f", values).tolist()
 
 
-def _float32_of(value: float) -> float:
+def float32_of(value: float) -> float:
+    """The nearest float32."""
     return _float32([value])[0]
 
 
@@ -42,10 +43,10 @@ class Question:
 
 def scores(columns: Mapping[str, Sequence[float]], question: Question) -> list[float]:
     """J of every row: wait_weight * wait + run, + bias, + balance * load, + extra, + closed, each step in float32."""
-    weight, balance_ms = _float32_of(question.wait_weight), _float32_of(question.balance_ms)
+    weight, balance_ms = float32_of(question.wait_weight), float32_of(question.balance_ms)
     bias_ms = list(columns["bias_ms"])
     for row, term_ms in question.terms:
-        bias_ms[row] = _float32_of(bias_ms[row] + _float32_of(term_ms))
+        bias_ms[row] = float32_of(bias_ms[row] + float32_of(term_ms))
     waiting = _float32(weight * value for value in columns["wait_ms"])
     total = _float32(left + right for left, right in zip(waiting, runs(columns, question), strict=True))
     addends = [bias_ms]
@@ -62,9 +63,9 @@ def runs(columns: Mapping[str, Sequence[float]], question: Question) -> list[flo
     """What the task takes on each row, in float32."""
     told = question.run_ms
     if isinstance(told, float):
-        means = [_float32_of(told)] * len(columns["factor"])
+        means = [float32_of(told)] * len(columns["factor"])
     else:
-        means = [_float32_of(told[int(index)]) for index in columns["class_index"]]
+        means = [float32_of(told[int(index)]) for index in columns["class_index"]]
     return _float32(mean * factor for mean, factor in zip(means, columns["factor"], strict=True))
 
 
@@ -75,8 +76,8 @@ def choose(columns: Mapping[str, Sequence[float]], question: Question) -> int:
     if best == math.inf:
         return -1
     run_ms = runs(columns, question)[row_scores.index(best)]
-    share = _float32_of(_float32_of(question.near_tie_share) * run_ms)
-    threshold = _float32_of(best + max(share, _float32_of(question.near_tie_ms)))
+    share = float32_of(float32_of(question.near_tie_share) * run_ms)
+    threshold = float32_of(best + max(share, float32_of(question.near_tie_ms)))
     near_ties = [row for row, score in enumerate(row_scores) if score <= threshold]
     return min(near_ties, key=lambda row: (load[row], (row - question.rotation) % len(row_scores)))
 
@@ -139,11 +140,11 @@ class PlainWorkerTable:
 
     def set_factor(self, row: int, factor: float) -> None:
         """Learned slowness."""
-        self.workers[row].factor = _float32_of(factor)
+        self.workers[row].factor = float32_of(factor)
 
     def set_bias(self, row: int, bias_ms: float) -> None:
         """Per-worker terms of the score; -0.0 is kept as 0.0."""
-        self.workers[row].bias_ms = _float32_of(bias_ms) + 0.0
+        self.workers[row].bias_ms = float32_of(bias_ms) + 0.0
 
     def set_class(self, row: int, index: int) -> None:
         """Dense index of its class."""
@@ -151,7 +152,7 @@ class PlainWorkerTable:
 
     def set_share(self, row: int, share: float) -> None:
         """Part of its slots that others leave to it."""
-        self.workers[row].share = _float32_of(share)
+        self.workers[row].share = float32_of(share)
 
     def book(self, row: int, work_ms: float) -> None:
         """One task more."""
