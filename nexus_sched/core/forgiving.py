@@ -62,8 +62,15 @@ class Forgiving:
                 self._watch(worker, slowed, now_ms)
 
     def due_ms(self) -> int | None:
-        """When there is something to do even without events."""
-        return self._due[0][0] if self._due else None
+        """When there is something to do even without events; what does not fit any more is dropped on the way."""
+        due = self._due
+        while due:
+            due_ms, name = due[0]
+            worker = self._roster.by_name.get(name)
+            if worker is not None and worker.slowed is not None and worker.slowed.due_ms == due_ms:
+                return due_ms
+            heappop(due)
+        return None
 
     def restore(self, ring: Iterable[WorkerRecord]) -> None:
         """Watch all that are slowed, of a snapshot."""

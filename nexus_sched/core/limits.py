@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from nexus_sched.core.backlog.lane import Lane
 
 EACH = "*"
-SCOPES = ("type", "tenant", "key")
 GATES_MAX = 65_536  # names that are remembered only because their bucket is not full again
 GATES_MIN = 256
 WAIT_MS_MAX = 86_400_000  # look again at least this often, however slow the rate
@@ -90,7 +89,7 @@ class Limits:
 
     def __init__(self) -> None:
         self.rules: tuple[Limit, ...] = ()
-        self._by_name: dict[tuple[str, str], list[int]] = {}
+        self._scopes: list[tuple[str, dict[str, list[int]]]] = []  # those with rules: the rules by name
         self._gates: dict[tuple[int, str], Gate] = {}
         self._sweep_at = GATES_MIN
 
@@ -99,30 +98,34 @@ class Limits:
         former, self._gates = self._gates, {}
         kept = {(gate.limit, gate.name[1]): gate for gate in former.values()}
         self.rules = rules
-        self._by_name = {}
+        by_scope: dict[str, dict[str, list[int]]] = {}
         for index, limit in enumerate(rules):
-            self._by_name.setdefault((limit.scope, limit.name), []).append(index)
+            by_scope.setdefault(limit.scope, {}).setdefault(limit.name, []).append(index)
+        self._scopes = list(by_scope.items())
         for index, limit in enumerate(rules):
             for (old, name), gate in kept.items():
                 if old == limit:
-                    self._gate((index, name)).tokens = gate.tokens
-                    self._gates[index, name].counted_at_ms = gate.counted_at_ms
+                    same = self._new((index, name))
+                    same.tokens, same.counted_at_ms = gate.tokens, gate.counted_at_ms
 
     def gates_of(self, task: Task) -> tuple[Gate, ...]:
         """Everything that counts this task."""
         terms = task.terms
         found = []
-        for scope, name in zip(SCOPES, (task.type, terms.tenant, terms.key), strict=True):
-            if scope == "key" and not name:
-                continue
-            for meant in (name, EACH):
-                found += [self._gate((index, name)) for index in self._by_name.get((scope, meant), ())]
+        for scope, rules in self._scopes:
+            if scope == "tenant":
+                name = terms.tenant
+            else:
+                name = task.type if scope == "type" else terms.key
+                if not name:
+                    continue
+            for meant in (name, EACH) if name != EACH else (EACH,):
+                if meant in rules:
+                    found += [self._gates.get((index, name)) or self._new((index, name)) for index in rules[meant]]
         return tuple(found)
 
-    def _gate(self, name: tuple[int, str]) -> Gate:
-        gate = self._gates.get(name)
-        if gate is None:
-            gate = self._gates[name] = Gate(name, self.rules[name[0]])
+    def _new(self, name: tuple[int, str]) -> Gate:
+        gate = self._gates[name] = Gate(name, self.rules[name[0]])
         return gate
 
     def take(self, gates: Sequence[Gate], now_ms: int) -> None:

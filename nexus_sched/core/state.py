@@ -164,6 +164,7 @@ class EngineState:
         """Let the copy of a task take the place of its own record, which is no longer with its worker."""
         copy = self.copies.pop(record.task.id)
         copy.starts, copy.deaths, copy.cancelled = record.starts, record.deaths, record.cancelled
+        copy.counted, record.counted = record.counted, False  # limits count the task, however often it runs
         self.unplace(record)
         self.tasks[record.task.id] = copy
         self.overdue.resume(copy)

@@ -11,6 +11,7 @@ from collections.abc import Container, Mapping
 from nexus_sched.adapters.memory.shard import QUEUED, RUNNING, MemoryShard
 from nexus_sched.adapters.memory.stream import parse_entry_id
 from nexus_sched.core.engine import Engine
+from nexus_sched.core.records import TaskRecord
 from nexus_sched.runtime.ports import PRIORITY_STREAMS, RECLAIMED_STREAM
 
 ENTRIES_MAX = 1_000_000
@@ -72,11 +73,42 @@ def standings_differ(engine: Engine) -> list[str]:
 
 
 def conserves_work(engine: Engine) -> list[str]:
-    """No worker is open while a task waits, unless the turn's budget was spent."""
+    """No worker is open while a task waits that no limit keeps, unless the turn's budget was spent.
+
+    Tasks must be free to run anywhere, and limits bound the number of tasks only.
+    """
     if engine.ready or not engine.roster.table.open_count:
         return []
-    waiting = sum(record.waiting and record.not_before_ms <= engine.now_ms for record in engine.tasks.values())
+    held = Counter(name for record in engine.tasks.values() if not record.waiting for name in _limited(engine, record))
+    limits = engine.settings.limits
+    waiting = sum(
+        record.waiting
+        and record.not_before_ms <= engine.now_ms
+        and all(held[rule, name] < limits[rule].concurrency for rule, name in _limited(engine, record))
+        for record in engine.tasks.values()
+    )
     return [f"{waiting} tasks wait and {engine.roster.table.open_count} workers are open"] if waiting else []
+
+
+def limits_exceeded(engine: Engine) -> list[str]:
+    """What is handed out beyond the limits on how many tasks of a name there may be at once."""
+    held = Counter(name for record in engine.tasks.values() if not record.waiting for name in _limited(engine, record))
+    limits = engine.settings.limits
+    return [
+        f"{count} tasks of {name} are handed out, at most {limits[rule].concurrency} may be"
+        for (rule, name), count in held.items()
+        if count > limits[rule].concurrency
+    ]
+
+
+def _limited(engine: Engine, record: TaskRecord) -> list[tuple[int, str]]:
+    """The rules that count a task, with the name that they count."""
+    names = {"type": record.task.type, "tenant": record.task.terms.tenant, "key": record.task.terms.key}
+    return [
+        (rule, names[limit.scope])
+        for rule, limit in enumerate(engine.settings.limits)
+        if limit.concurrency and limit.name in ("*", names[limit.scope]) and (limit.scope != "key" or names["key"])
+    ]
 
 
 def pointers(shard: MemoryShard) -> Counter[str]:

@@ -34,6 +34,7 @@ from nexus_sched.model.settings import (
     LEAST_OUTSTANDING,
     MODES,
     EngineSettings,
+    Limit,
     Preemption,
     Reaction,
     WorkerBreakerSettings,
@@ -41,7 +42,14 @@ from nexus_sched.model.settings import (
 from nexus_sched.model.task import Retry
 from nexus_sched.replay.verify import verify
 from nexus_sched.testing.builders import PREDICTORS
-from nexus_sched.testing.checks import bookings_differ, conserves_work, places_differ, standings_differ, views_differ
+from nexus_sched.testing.checks import (
+    bookings_differ,
+    conserves_work,
+    limits_exceeded,
+    places_differ,
+    standings_differ,
+    views_differ,
+)
 from nexus_sched.testing.world import Actor, World
 
 ACTIONS = 120
@@ -60,6 +68,11 @@ SETTINGS = (
         reaction=Reaction(pause_ms=1, gain_share_min=0.0, gain_ms_min=0.0, moves_max=5),
         worker_breaker=WorkerBreakerSettings(1, 0.9, 500, 1, 200, 2_000, 0.5, 0.75, 300),
     ),
+    EngineSettings(
+        limits=(Limit("tenant", "*", concurrency=4), Limit("key", "*", concurrency=1)),
+        tenant_weights={"tenant-1": 3.0},
+        backoff_ms=50.0,
+    ),
 )
 
 
@@ -70,6 +83,7 @@ class Story:
         self.random = Random(seed)
         self.world = World(seed, settings=SETTINGS[seed % len(SETTINGS)])
         self.tasks: list[str] = []
+        self.reconfigured = False
         self.twin: Engine | None = None
         for actor in self.world.actors[:2]:
             self.world.register(actor)
@@ -119,6 +133,9 @@ class Story:
             hint_ms = self.random.choice((None, 50.0))
             priority, idempotent = self.random.randrange(10), self.random.random() < 0.3
             more = {"eta": self.random.random() < 0.4}
+            if self.random.random() < 0.4:
+                more |= {"tenant": f"tenant-{self.random.randrange(3)}", "key": self.random.choice(("", "k1", "k2"))}
+                more |= {"delay_ms": self.random.choice((0.0, 0.0, 30.0, 700.0))}
             if self.random.random() < 0.1:
                 more |= {"deadline_ms": self.random.choice((20.0, 2_000.0)), "deadline_strict": True}
             self.world.submit(task_id, priority=priority, retry=retry, hint_ms=hint_ms, idempotent=idempotent, **more)
@@ -130,6 +147,7 @@ class Story:
         if fate < 0.03:
             world.settings = self.random.choice(SETTINGS)  # the next leader may be configured otherwise
             world.fail_over()
+            self.reconfigured = True  # new limits may be narrower than what is handed out
             self.twin = None
         elif fate < 0.08:
             world.checkpoint()
@@ -144,6 +162,7 @@ class Story:
         assert bookings_differ(world.engine) == []
         assert standings_differ(world.engine) == []
         assert conserves_work(world.engine) == []
+        assert self.reconfigured or limits_exceeded(world.engine) == []
         if not world.under_way:
             assert views_differ(world.engine, world.shard, world.cursors) == []
         if self.twin is not None:

@@ -99,7 +99,8 @@ def test_slower_still_keeps_the_pace_it_may_come_back_to():
 def test_worker_that_left_is_skipped():
     case = Case()
     case.roster.leave(case.worker)
-    case.tend()
+    assert case.forgiving.due_ms() is None
+    case.forgiving.tend(EVERY_MS)
     assert case.forgiving.due_ms() is None
 
 
