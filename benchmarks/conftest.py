@@ -17,6 +17,6 @@ def loops(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     target = tmp_path_factory.mktemp("loops") / "loops.so"
     library = build(target, ["-O3"], [Path(__file__).parent / "csrc" / "repeat.c"])
     library.repeat_read.restype = ctypes.c_float
-    library.repeat_score.restype = ctypes.c_float
+    library.repeat_score.restype = library.repeat_score_all.restype = ctypes.c_float
     library.repeat_select.restype = ctypes.c_ssize_t
     return library

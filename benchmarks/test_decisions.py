@@ -16,13 +16,13 @@ from nexus_sched.core.predictors.base import CompletedRun
 from nexus_sched.core.predictors.ema import EmaPredictor
 from nexus_sched.core.records import TaskRecord
 from nexus_sched.model.effects import Dispatch
-from nexus_sched.model.events import TaskSubmitted
-from nexus_sched.model.settings import EngineSettings
+from nexus_sched.model.events import AnyEvent, TaskSubmitted, WorkerJoined
+from nexus_sched.model.settings import CUSTOM, EngineSettings
 from nexus_sched.model.task import TaskSpec
-from nexus_sched.model.terms import Condition, Operator
+from nexus_sched.model.terms import Condition, Needs, Operator, Terms
 from nexus_sched.runtime.inputs import events_of
 from nexus_sched.runtime.ports import RawEntry
-from nexus_sched.testing.builders import PREDICTORS, finished, joined, submitted, task
+from nexus_sched.testing.builders import PREDICTORS, finished, submitted, task
 from nexus_sched.units import NS_PER_MS
 
 WORKERS = 1_000
@@ -31,12 +31,29 @@ BATCH = 256
 AT_NS = 1_700_000_000_000 * NS_PER_MS
 
 
-def led(busy_share: float = 0.5) -> Engine:
-    """An engine with 1000 workers of four slots, about half of them taken, and twenty known types."""
-    engine = Engine(PREDICTORS, EngineSettings())
-    engine.handle([joined(f"w{number}", slots=4) for number in range(WORKERS)], AT_NS)
+def led(
+    busy_share: float = 0.5, *, workers: int = WORKERS, classes: int = 1, settings: EngineSettings | None = None
+) -> Engine:
+    """An engine with workers of four slots, about half of them taken, and twenty known types.
+
+    The workers are of so many classes and in two zones; every other one offers memory.
+    """
+    engine = Engine(PREDICTORS, settings or EngineSettings())
+    joins: list[AnyEvent] = [
+        WorkerJoined(
+            f"w{number}",
+            1,
+            4,
+            f"class-{number % classes}",
+            {"zone": "ab"[number % 2]},
+            (),
+            {"memory": 16.0} if number % 2 else {},
+        )
+        for number in range(workers)
+    ]
+    engine.handle(joins, AT_NS)
     types = [f"kind-{number}" for number in range(TYPES)]
-    for start in range(0, int(4 * WORKERS * busy_share), BATCH):
+    for start in range(0, int(4 * workers * busy_share), BATCH):
         names = range(start, start + BATCH)
         engine.handle([submitted(task(f"old{name}", types[name % TYPES])) for name in names], AT_NS)
         if start < 2 * BATCH:
@@ -86,6 +103,38 @@ def test_decision_without_reasons(benchmark, engine: Engine):
     engine.placement.reasons.configure(EngineSettings(explain_top=0))
     benchmark(decide, engine, record, AT_NS // NS_PER_MS)
     engine.placement.reasons.configure(engine.settings)
+
+
+ASKS = {
+    "plain": None,
+    "all_factors": Terms(
+        needs=Needs((Condition("zone", Operator.IN, ("a", "b")), Condition("zone", Operator.IN, ("a",), 20.0))),
+        affinity="model-7",
+    ),
+    "resources": Terms(needs=Needs((), (), (("memory", 4.0),))),
+}
+
+
+@pytest.mark.parametrize("asks", ASKS)
+@pytest.mark.parametrize("workers", [1_000, 4_000])
+def test_decision_four_classes(benchmark, workers: int, asks: str):
+    """With a mean for each class; all factors: required and preferred labels, affinity, transfer, balance."""
+    settings = EngineSettings(objective=CUSTOM, balance_ms=20.0, fit_ms=10.0, transfer_ms_per_mib=1.0)
+    engine = led(workers=workers, classes=4, settings=EngineSettings() if asks == "plain" else settings)
+    described = msgspec.structs.replace(task("t", "kind-3"), asks=ASKS[asks])
+    for number in range(0, workers, workers // 4):
+        engine.placement.scoring.sent(described, engine.roster.by_name[f"w{number}"], AT_NS // NS_PER_MS)
+    benchmark(decide, engine, TaskRecord(described, "q:5", "1-0"), AT_NS // NS_PER_MS)
+    assert engine.forecasts.failures == 0
+
+
+def test_decision_saturated(benchmark):
+    """One worker of four classes is open: only its class is asked about."""
+    engine = led(classes=4)
+    for worker in engine.roster.ring[1:]:
+        engine.roster.table.set_accepting(worker.row, False)
+    benchmark(decide, engine, TaskRecord(task("t", "kind-3"), "q:5", "1-0"), AT_NS // NS_PER_MS)
+    assert engine.forecasts.failures == 0
 
 
 def test_decision_single_calls(benchmark, engine: Engine):

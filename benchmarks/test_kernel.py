@@ -59,6 +59,22 @@ def test_loop_score(benchmark: BenchmarkFixture, loops: ctypes.CDLL, blocks: int
     benchmark.pedantic(loops.repeat_score, columns.arguments(), rounds=200, warmup_rounds=20)
 
 
+@pytest.mark.parametrize("classes", [4, 1000], ids=["4_classes", "1000_classes"])
+@pytest.mark.parametrize("blocks", [4, 16], ids=["1000_workers", "4000_workers"])
+def test_loop_score_all(benchmark: BenchmarkFixture, loops: ctypes.CDLL, blocks: int, classes: int):
+    """With a mean for each class, balance and an extra column."""
+    columns = LoopColumns(blocks)
+    dice = random.Random(classes)
+    index = array("i", (dice.randrange(classes) for _ in range(blocks * BLOCK_ROWS)))
+    means = array("f", (dice.lognormvariate(4, 1) for _ in range(classes)))
+    by_class = (
+        ctypes.c_void_p(index.buffer_info()[0]),
+        ctypes.c_void_p(means.buffer_info()[0]),
+        ctypes.c_ssize_t(classes),
+    )
+    benchmark.pedantic(loops.repeat_score_all, (*columns.arguments(), *by_class), rounds=200, warmup_rounds=20)
+
+
 @pytest.mark.parametrize("blocks", [4, 16], ids=["1000_workers", "4000_workers"])
 def test_loop_select_all_tie(benchmark: BenchmarkFixture, loops: ctypes.CDLL, blocks: int):
     columns = LoopColumns(blocks)

@@ -34,7 +34,8 @@ cdef Py_ssize_t ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 cdef bytes MAGIC = b"NXWT"
 cdef uint32_t VERSION = 1
 cdef tuple COLUMN_NAMES = (
-    "wait_ms", "factor", "bias_ms", "closed", "load", "share", "booked_ms", "in_flight", "slots", "credit", "class_index"
+    "wait_ms", "factor", "bias_ms", "closed", "load", "share", "booked_ms", "in_flight", "slots", "credit",
+    "class_index",
 )
 cdef Py_ssize_t BODY_HEADER_BYTES = 16
 

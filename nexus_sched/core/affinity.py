@@ -42,12 +42,16 @@ class Affinity:
         self, key: str, worth_ms: float, half_life_ms: float, workers: Mapping[str, WorkerRecord], now_ms: int
     ) -> list[tuple[int, float]]:
         """`(row, ms)` of every live worker where the key lives; negative, as lower scores are better."""
+        lives: Mapping[str, int] | None = self._keys.get(key)
+        if lives is None:
+            return []
         found = []
-        for name, at_ms in self._keys.get(key, {}).items():
+        oldest_ms = now_ms - HALVINGS_MAX * half_life_ms
+        for name, at_ms in lives.items():
             worker = workers.get(name)
-            if worker is not None:
-                halvings = (now_ms - at_ms) / half_life_ms if half_life_ms > 0.0 else HALVINGS_MAX
-                found.append((worker.row, -worth_ms * exp2(-min(halvings, HALVINGS_MAX))))
+            if worker is not None and at_ms >= oldest_ms:
+                left = exp2((at_ms - now_ms) / half_life_ms) if at_ms < now_ms else 1.0
+                found.append((worker.row, -worth_ms * left))
         return found
 
     def snapshot(self) -> AffinityState:

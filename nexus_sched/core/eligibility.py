@@ -31,14 +31,15 @@ BY_TAINTS, BY_LABELS = 1, 2  # as in csrc/nexus_bill.h
 
 
 class _Group:
-    """A column, for which reason it forbids a row, and how many changes of the roster are in it."""
+    """A column, why it forbids a row, how many changes of the roster are in it, and when it was asked for."""
 
-    __slots__ = ("column", "forbidden", "seen")
+    __slots__ = ("asked", "column", "forbidden", "seen")
 
     def __init__(self) -> None:
         self.column = array("f")
         self.forbidden = array("B")  # 0 if it does not, else `BY_TAINTS` or `BY_LABELS`
         self.seen = -1  # none: everything has to be looked at
+        self.asked = 0
 
 
 class Eligibility:
@@ -46,7 +47,8 @@ class Eligibility:
 
     def __init__(self, roster: Roster) -> None:
         self._roster = roster
-        self._groups: dict[Needs, _Group] = {}  # the least recently used first
+        self._groups: dict[Needs, _Group] = {}
+        self._asked = 0  # lookups
         self._scratch = array("f")
         self.base_ms: array[float] | None = None  # of the last column: what labels and taints are to it, without fit
         self.forbidden: array[int] | None = None  # of the last column: by row why labels or taints forbid it
@@ -81,16 +83,20 @@ class Eligibility:
             self.base_ms = self.forbidden = None
             return None
         key = Needs(needs.conditions, needs.tolerates) if needs.resources else needs
-        group = self._groups.pop(key, None)
-        if group is None:
-            group = _Group()
-            if len(self._groups) >= GROUPS_MAX:
-                del self._groups[next(iter(self._groups))]
-        self._groups[key] = group
+        group = self._groups.get(key) or self._new_group(key)
+        self._asked += 1
+        group.asked = self._asked
         if group.seen != self._roster.changed:
             self._catch_up(key, group)
         self.base_ms, self.forbidden = group.column, group.forbidden
         return group.column
+
+    def _new_group(self, needs: Needs) -> _Group:
+        """In place of the one that was asked for longest ago, if there are too many."""
+        if len(self._groups) >= GROUPS_MAX:
+            del self._groups[min(self._groups, key=lambda each: self._groups[each].asked)]
+        group = self._groups[needs] = _Group()
+        return group
 
     def _catch_up(self, needs: Needs, group: _Group) -> None:
         roster, column, forbidden = self._roster, group.column, group.forbidden

@@ -2,8 +2,8 @@
 
 Laws
 * A worker that offers no figure for a resource is not given a task that asks for it.
-* Only tasks in flight count, with the amounts they asked for. A worker that holds nothing has all that it offers, to
-  the bit, so sums do not drift for longer than it is busy.
+* Only tasks in flight count, with the amounts they asked for. Where nobody asks for a resource any more all of it is
+  free, to the bit, so sums do not drift for longer than it is in use.
 * The records of workers are the truth (`WorkerRecord.used` is in the snapshot); the columns are derived.
 """
 
@@ -16,7 +16,7 @@ from nexus_sched._kernel.worker_table import WorkerTable
 from nexus_sched.core.records import WorkerRecord
 
 Amounts = Sequence[tuple[str, float]]
-ROUNDING = 1e-9  # of what is offered: 0.1 + 0.2 fits into 0.3
+ROUNDING = 1e-9  # share of an amount that is nothing: 0.1 + 0.2 fits into 0.3
 
 
 class ResourceColumn:
@@ -68,7 +68,7 @@ class Resources:
         """It is no longer; `in_flight` of the worker does not count it any more."""
         for name, amount in amounts:
             left = worker.used.get(name, 0.0) - amount
-            if worker.in_flight and left > 0.0:
+            if worker.in_flight and left > ROUNDING * amount:
                 worker.used[name] = left
             else:
                 worker.used.pop(name, None)

@@ -82,7 +82,8 @@ class Scoring:
         asks = task.asks
         extra_ms = self.extra_column(task) if asks is not None or self._roster.tainted else None
         if avoid or (asks is not None and asks.affinity):
-            transfer_ms = self._transfer_ms(task)
+            if self.settings.transfer_ms_per_mib > 0.0:
+                transfer_ms = self._transfer_ms(task)
             terms = self._terms(asks, transfer_ms, now_ms, avoid)
         self.explored = digest64(task.id.encode()) < weights.explore_below
         row = self._scorer.choose(
@@ -123,9 +124,8 @@ class Scoring:
             bonus_ms = settings.affinity_ms if asks.affinity_ms is None else asks.affinity_ms
             worth_ms = bonus_ms + transfer_ms
             found = self.affinity.terms(asks.affinity, worth_ms, settings.affinity_half_life_ms, workers, now_ms)
-        worker = workers.get(avoid)
-        if worker is not None:
-            found.append((worker.row, AVOIDED_MS))
+        if avoid and avoid in workers:
+            found.append((workers[avoid].row, AVOIDED_MS))
         return tuple(found)
 
     def extra_column(self, task: Task) -> array[float] | None:

@@ -5,6 +5,7 @@ They read the state from outside and share no arithmetic with the code that they
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Container, Mapping
 
@@ -13,6 +14,7 @@ from nexus_sched.adapters.memory.stream import parse_entry_id
 from nexus_sched.core.engine import Engine
 from nexus_sched.core.records import TaskRecord
 from nexus_sched.runtime.ports import PRIORITY_STREAMS, RECLAIMED_STREAM
+from nexus_sched.testing.oracle_needs import feasible
 
 ENTRIES_MAX = 1_000_000
 
@@ -73,21 +75,40 @@ def standings_differ(engine: Engine) -> list[str]:
 
 
 def conserves_work(engine: Engine) -> list[str]:
-    """No worker is open while a task waits that no limit keeps, unless the turn's budget was spent.
+    """No worker is open while a task waits that it may run and no limit keeps, unless the turn's budget was spent.
 
-    Tasks must be free to run anywhere, and limits bound the number of tasks only.
+    Limits must bound the number of tasks only.
     """
-    if engine.ready or not engine.roster.table.open_count:
+    if engine.ready:
         return []
     held = Counter(name for record in engine.tasks.values() if not record.waiting for name in _limited(engine, record))
     limits = engine.settings.limits
-    waiting = sum(
-        record.waiting
-        and record.not_before_ms <= engine.now_ms
-        and all(held[rule, name] < limits[rule].concurrency for rule, name in _limited(engine, record))
+    open_ones = [each for each in engine.roster.ring if each.accepting and each.in_flight < each.credit]
+    return [
+        f"{record.task.id} waits and {worker.name} is open"
         for record in engine.tasks.values()
-    )
-    return [f"{waiting} tasks wait and {engine.roster.table.open_count} workers are open"] if waiting else []
+        if record.waiting and record.not_before_ms <= engine.now_ms
+        if all(held[rule, name] < limits[rule].concurrency for rule, name in _limited(engine, record))
+        for worker in open_ones
+        if feasible(worker, record.task.terms.needs)
+    ]
+
+
+def resources_differ(engine: Engine) -> list[str]:
+    """What is booked of each resource is what the tasks that a worker holds ask for."""
+    found: list[str] = []
+    for worker in engine.roster.ring:
+        held: dict[str, list[float]] = {}
+        for record in worker.placed.values():
+            needs = record.task.terms.needs
+            for name, amount in needs.resources:
+                held.setdefault(name, []).append(amount)
+        for name, amounts in held.items():
+            if abs(math.fsum(amounts) - worker.used.get(name, 0.0)) > 1e-6:
+                found.append(f"{worker.name}: tasks ask for {math.fsum(amounts)} {name}, {worker.used} is booked")
+        if worker.used.keys() - held.keys():
+            found.append(f"{worker.name}: {worker.used} is booked, nobody asks for all of that")
+    return found
 
 
 def limits_exceeded(engine: Engine) -> list[str]:

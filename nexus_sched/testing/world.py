@@ -46,6 +46,7 @@ from nexus_sched.runtime.recovery import Recovered, apply, compress, encode_chec
 from nexus_sched.testing.builders import PREDICTORS
 from nexus_sched.units import NS_PER_MS
 
+TAINTED = 3  # of every four workers
 LIMIT = 1_000_000  # more than anything here ever holds
 _encode = msgspec.msgpack.encode
 
@@ -58,6 +59,7 @@ class Actor(Struct):
     speed: float  # run times are divided by it
     incarnation: int = 0
     up: bool = False
+    draining: bool = False  # it has said so since it registered
     running: dict[tuple[str, int], str] = {}  # (task, attempt) -> inbox entry
     told: list[CompletionLine] = []
 
@@ -208,9 +210,16 @@ class World:
 
     def register(self, actor: Actor) -> None:
         """A new incarnation; what the process still runs goes on running."""
-        offer = WorkerOffer(slots=actor.slots, worker_class="even" if actor.slots % 2 == 0 else "odd")
+        number = int(actor.name[1:])
+        offer = WorkerOffer(
+            slots=actor.slots,
+            worker_class="even" if actor.slots % 2 == 0 else "odd",
+            labels={"zone": "ab"[number % 2], "number": str(number)},
+            taints=("kept",) if number % 4 == TAINTED else (),
+            resources={"memory": 0.3 + 0.1 * (actor.incarnation % 3)} if number % 2 == 0 else {},
+        )
         actor.incarnation = self.shard.register(actor.name, _encode(offer))
-        actor.up = True
+        actor.up, actor.draining = True, False
 
     def kill(self, actor: Actor) -> None:
         """The process is gone, with all that it knew."""
@@ -247,7 +256,8 @@ class World:
             elif (key := (fields[3].decode(), int(fields[5]))) not in here:
                 # a control message whose task is not here is acknowledged
                 starts.append(StartLine(*key, format_entry_id(entry_id)))
-        report = _encode(WorkerReport(draining=draining)) if draining or self._chance(0.2) else b""
+        report = _encode(self._report(draining=draining)) if draining or self._chance(0.2) else b""
+        actor.draining |= draining
         try:
             reply = self.shard.step(actor.name, actor.incarnation, report, completions, starts)
         except Fenced:
@@ -261,6 +271,11 @@ class World:
             if envelope is not None:
                 actor.running[start.task_id, start.attempt] = start.inbox_entry
                 self.starts.setdefault(start.task_id, set()).add((actor.name, start.attempt))
+
+    def _report(self, *, draining: bool) -> WorkerReport:
+        return WorkerReport(
+            draining=draining, running=self.random.randrange(3), cpu=self.random.choice((None, 0.0, 0.9))
+        )
 
     def _stopped(self, actor: Actor) -> dict[tuple[str, int], bytes]:
         """What control messages ask for, by task and attempt; the last one counts."""
@@ -291,7 +306,8 @@ class World:
     def quiesce(self, rounds_max: int = 500) -> None:
         """All faults are over: every worker is there, everything is read; until nothing is left to do."""
         for actor in self.actors:
-            if not actor.up or self._chance(0.5):
+            worker = self.engine.roster.by_name.get(actor.name)
+            if not actor.up or actor.draining or worker is None or worker.suspect or self._chance(0.5):
                 self.register(actor)
         for _ in range(rounds_max):
             self.now_ms = max(self.now_ms + 10, self.engine.next_due_ms or 0)

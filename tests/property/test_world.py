@@ -47,6 +47,7 @@ from nexus_sched.testing.checks import (
     conserves_work,
     limits_exceeded,
     places_differ,
+    resources_differ,
     standings_differ,
     views_differ,
 )
@@ -136,10 +137,24 @@ class Story:
             if self.random.random() < 0.4:
                 more |= {"tenant": f"tenant-{self.random.randrange(3)}", "key": self.random.choice(("", "k1", "k2"))}
                 more |= {"delay_ms": self.random.choice((0.0, 0.0, 30.0, 700.0))}
+            more = {"eta": self.random.random() < 0.4, **self.needs()}
             if self.random.random() < 0.1:
                 more |= {"deadline_ms": self.random.choice((20.0, 2_000.0)), "deadline_strict": True}
             self.world.submit(task_id, priority=priority, retry=retry, hint_ms=hint_ms, idempotent=idempotent, **more)
             self.tasks.append(task_id)
+
+    def needs(self) -> dict[str, object]:
+        """What a task asks of its worker; among all workers there is always one that has it."""
+        some: list[dict[str, object]] = [
+            {},
+            {},
+            {"requires": [["zone", "in", [self.random.choice("ab")]]]},
+            {"requires": [["number", "above", ["0"]], ["zone", "exists", [], 40.0]]},
+            {"tolerates": ["kept"], "requires": [["number", "below", ["1"], 90.0]]},
+            {"resources": {"memory": self.random.choice((0.1, 0.2, 0.3))}},
+            {"affinity": self.random.choice(("x", "y"))},
+        ]
+        return self.random.choice(some)
 
     def lead(self) -> None:
         world = self.world
@@ -163,6 +178,7 @@ class Story:
         assert standings_differ(world.engine) == []
         assert conserves_work(world.engine) == []
         assert self.reconfigured or limits_exceeded(world.engine) == []
+        assert resources_differ(world.engine) == []
         if not world.under_way:
             assert views_differ(world.engine, world.shard, world.cursors) == []
         if self.twin is not None:

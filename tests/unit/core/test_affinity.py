@@ -36,7 +36,8 @@ def bench(**changes) -> Bench:
 def test_worth_is_halved_with_every_half_life():
     roster, affinity = fleet(2), Affinity()
     affinity.sent("key", "w1", 1_000, 10)
-    for halvings, worth_ms in ((0, 80.0), (1, 40.0), (2, 20.0), (1_000_000, 0.0)):
+    assert affinity.terms("key", 80.0, 500.0, roster.by_name, 1_000_000) == []
+    for halvings, worth_ms in ((0, 80.0), (1, 40.0), (2, 20.0), (-3, 80.0)):
         ((row, term_ms),) = affinity.terms("key", 80.0, 500.0, roster.by_name, 1_000 + 500 * halvings)
         assert row == roster.by_name["w1"].row
         assert term_ms == pytest.approx(-worth_ms, abs=1e-9)

@@ -206,10 +206,10 @@ class ByClass(ToldPredictor):
         self.by_class = by_class
         self.asked_for: list[tuple[str, ...]] = []
 
-    def predict(self, task, worker=None, worker_class=""):  # noqa: ARG002 - the contract's
+    def predict(self, task, worker=None, worker_class=""):
         return prediction(self.by_class.get(worker_class, 50.0))
 
-    def predict_classes(self, task, classes, means_ms):  # noqa: ARG002 - the contract's
+    def predict_classes(self, task, classes, means_ms):
         self.asked_for.append(classes)
         for index, name in enumerate(classes):
             means_ms[index] = self.by_class[name]
