@@ -32,6 +32,27 @@ def parse_size_bytes(text: str) -> int:
     return _parse(text, _SIZE_BYTES, "size", '"512B", "64KiB", "4MiB" or "2GiB"')
 
 
+def span_text(milliseconds: float) -> str:
+    """For people: `12 ms`, `3.1 s`, `4.0 min` or `1.5 h`."""
+    if abs(milliseconds) < 10.0:
+        return f"{milliseconds:.1f} ms"
+    if abs(milliseconds) < MS_PER_S:
+        return f"{milliseconds:.0f} ms"
+    if abs(milliseconds) < 120 * MS_PER_S:
+        return f"{milliseconds / MS_PER_S:.1f} s"
+    if abs(milliseconds) < 120 * 60 * MS_PER_S:
+        return f"{milliseconds / (60 * MS_PER_S):.1f} min"
+    return f"{milliseconds / (3_600 * MS_PER_S):.1f} h"
+
+
+def amount_text(amount: float) -> str:
+    """For people: an amount of a resource; large ones are taken to be bytes."""
+    if amount >= _SIZE_BYTES["MiB"]:
+        unit = "GiB" if amount >= _SIZE_BYTES["GiB"] else "MiB"
+        return f"{amount / _SIZE_BYTES[unit]:.4g} {unit}"
+    return f"{amount:.6g}"
+
+
 def _parse(text: str, units: dict[str, int], what: str, examples: str) -> int:
     match = _QUANTITY.match(text)
     if match is None or match.group(2) not in units:

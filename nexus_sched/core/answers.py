@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from msgspec.structs import asdict
 
+from nexus_sched.core.explanation import about_task
 from nexus_sched.core.state import EngineState
 from nexus_sched.core.worker_answer import about_worker
 from nexus_sched.model.answer import Answer, EtaAnswer, Unanswered, encode_answer
 from nexus_sched.model.effects import Answered
 from nexus_sched.model.events import QuestionAsked
-from nexus_sched.model.question import AskEta, AskWorker, Question
+from nexus_sched.model.question import AskEta, AskWhy, AskWorker, Question
 
 
 class Answers:
@@ -36,8 +37,8 @@ class Answers:
                 return about_worker(self._state, question.worker)
             case AskEta():
                 return self._eta(question.task_id)
-            case _:
-                return Unanswered(question.task_id, "this is not answered here")
+            case AskWhy():
+                return about_task(self._state, question.task_id, question.worker)
 
     def _eta(self, task_id: str) -> Answer:
         record = self._state.tasks.get(task_id)

@@ -175,6 +175,11 @@ class EtaQueue:
             return WAIT_MS_MAX
         return min(self._drain_ms(work, rate, record.key - now_ms, now_ms), WAIT_MS_MAX)
 
+    def before_ms(self, record: TaskRecord) -> float:
+        """Predicted work that stands before a waiting task."""
+        _, mine = self._entries.get(record.task.id, (0, 0))
+        return self._before(record.key, mine) / US_PER_MS
+
     def _before(self, key: float, mine: int) -> int:
         fine = int(key // FINE_MS)
         own = fine // COARSE

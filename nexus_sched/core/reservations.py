@@ -37,6 +37,10 @@ class Reservations:
     def __len__(self) -> int:
         return len(self._held)
 
+    def holder_of(self, worker: str) -> str:
+        """The task that a worker is held free for, empty if there is none."""
+        return next((task_id for task_id, held in self._held.items() if held.name == worker), "")
+
     def refused(self, record: TaskRecord, patience_ms: float, now_ms: int) -> None:
         """No open worker is feasible for this task, whose turn it is; it puts up with that for `patience_ms`."""
         if not record.reserve_at_ms:

@@ -77,7 +77,30 @@ class EtaAnswer(Struct, frozen=True, tag="eta", tag_field="ask"):
     eta: dict[str, float | str]
 
 
-Answer = Unanswered | WorkerAnswer | EtaAnswer
+MISCONFIGURED, FOR_CAPACITY, ITS_TURN = "misconfigured", "waiting for capacity", "waiting its turn"
+
+
+class WhyAnswer(Struct, frozen=True, tag="why", tag_field="ask"):
+    """Why a task waits, or where its decision is recorded."""
+
+    task: str
+    type: str
+    at_ms: int
+    state: str  # "waiting" or "placed"
+    tier: str  # `MISCONFIGURED`, `FOR_CAPACITY` or `ITS_TURN`; empty for a placed task
+    reason: str  # a sentence
+    remedies: tuple[str, ...]  # what would change it
+    funnel: dict[str, int]  # the workers of now: those open to the task, and the others by the first reason
+    eta: dict[str, float | str]  # as in `EtaAnswer`
+    ahead: int = 0  # tasks before it in the order, -1 if there are too many to count
+    ahead_ms: float = 0.0  # their predicted work
+    worker: str = ""  # placed: who has it
+    attempt: int = 0
+    decision: str = ""  # placed: `<seq>-<index>`, the decision in the journal
+    why_not: str = ""  # if a worker was asked about: why the task is not there
+
+
+Answer = Unanswered | WorkerAnswer | EtaAnswer | WhyAnswer
 
 encode_answer = msgspec.json.Encoder().encode
 decode_answer = msgspec.json.Decoder(Answer).decode

@@ -1,0 +1,212 @@
+"""Why a task waits: the reason, in one of three tiers, what would change it, and when it is expected to start.
+
+* misconfigured: no worker of the pool could ever run it;
+* waiting for capacity: workers could, but they are full, left alone, held for others, or a limit is reached;
+* waiting its turn: it may not start yet, or others go first.
+
+Law: an answer follows from the state at the end of its turn, so it replays like a decision. It takes a look at all
+workers, and at all tasks if they are not too many: some 2 ms at the most.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import NamedTuple
+
+from msgspec.structs import asdict
+
+from nexus_sched.core.eligibility import BROKEN, BUSY, CORDONED, DRAINING, OPEN, RESOURCES, SUSPECT, rejection
+from nexus_sched.core.freeing import left_ms
+from nexus_sched.core.limits import Gate
+from nexus_sched.core.records import TaskRecord
+from nexus_sched.core.resources import fits
+from nexus_sched.core.state import EngineState
+from nexus_sched.core.why_not import impossible, why_not
+from nexus_sched.model.answer import FOR_CAPACITY, ITS_TURN, MISCONFIGURED, Answer, Unanswered, WhyAnswer
+from nexus_sched.model.eta import Eta
+from nexus_sched.units import MS_PER_S, span_text
+
+PASSING = (BUSY, RESOURCES, DRAINING, CORDONED, BROKEN, SUSPECT)
+MEANING = {
+    BUSY: "hold all the tasks they may",
+    RESOURCES: "have not enough left of what it asks for",
+    DRAINING: "are draining",
+    CORDONED: "are cordoned",
+    BROKEN: "have an open breaker",
+    SUSPECT: "have not been heard of lately",
+}
+REMEDIES = {
+    BUSY: "more workers, or fewer tasks; `nexus-sched simulate` says how many",
+    DRAINING: "`nexus-sched workers resume NAME` for a worker that need not stop",
+    CORDONED: "`nexus-sched workers resume NAME`",
+    BROKEN: "whatever makes runs fail there; `nexus-sched workers get NAME` has its story",
+    SUSPECT: "the network, or the machines of silent workers",
+    RESOURCES: "fewer resources for the task, or larger workers",
+}
+
+
+TASKS_COUNTED_MAX = 20_000
+
+
+class Ahead(NamedTuple):
+    """What stands before a task in the order."""
+
+    tasks: int  # -1: too many to count
+    work_ms: float  # predicted
+
+    def __bool__(self) -> bool:
+        return self.tasks != 0
+
+    def __str__(self) -> str:
+        tasks = "one task" if self.tasks == 1 else "many tasks" if self.tasks < 0 else f"{self.tasks} tasks"
+        verb = "is" if self.tasks == 1 else "are"
+        return f"{tasks} with {span_text(self.work_ms)} of predicted work {verb} before it"
+
+
+class Reason:
+    """A tier, a sentence, and what would change it."""
+
+    __slots__ = ("remedies", "sentence", "tier")
+
+    def __init__(self, tier: str, sentence: str, *remedies: str) -> None:
+        self.tier = tier
+        self.sentence = sentence
+        self.remedies = remedies
+
+
+def about_task(state: EngineState, task_id: str, worker: str) -> Answer:
+    """Why a task is where it is, and if `worker` is given, why not there."""
+    record = state.tasks.get(task_id)
+    if record is None:
+        return Unanswered(task_id, f"no task {task_id!r} waits or runs")
+    eta = state.etas.eta_of(record)
+    ahead = _ahead(state, record)
+    reason = _waiting(state, record, ahead) if record.waiting else Reason("", _placed(state, record))
+    return WhyAnswer(
+        task=task_id,
+        type=record.task.type,
+        at_ms=state.now_ms,
+        state="waiting" if record.waiting else "placed",
+        tier=reason.tier,
+        reason=reason.sentence,
+        remedies=reason.remedies,
+        funnel=state.placement.scoring.eligibility.funnel(record.task.terms.needs),
+        eta=asdict(eta),
+        ahead=ahead.tasks,
+        ahead_ms=ahead.work_ms,
+        worker=record.worker,
+        attempt=record.attempt,
+        decision="" if record.waiting else record.entry,
+        why_not=why_not(state, record, worker) if worker else "",
+    )
+
+
+def _ahead(state: EngineState, record: TaskRecord) -> Ahead:
+    """By keys; shares of tenants and limits may let others pass."""
+    if record.ticket <= 0:
+        return Ahead(0, 0.0)
+    if len(state.backlog) > TASKS_COUNTED_MAX:
+        return Ahead(-1, state.etas.queue.before_ms(record))
+    place = (record.key, record.ticket)
+    before = [each for each in state.tasks.values() if each.ticket > 0 and (each.key, each.ticket) < place]
+    return Ahead(len(before), sum(max(0.0, each.mean_ms) for each in before))
+
+
+def _placed(state: EngineState, record: TaskRecord) -> str:
+    passed_ms = state.now_ms - record.placed_ms
+    if passed_ms < 0:
+        return f"it is with {record.worker}, where it is expected to start in {span_text(float(-passed_ms))}"
+    late = ", longer than predicted" if record.overdue else ""
+    return f"it is with {record.worker}, where it was expected to start {span_text(float(passed_ms))} ago{late}"
+
+
+def _waiting(state: EngineState, record: TaskRecord, ahead: Ahead) -> Reason:
+    """The first that holds, from what lasts to what passes."""
+    if not state.roster.ring:
+        return Reason(FOR_CAPACITY, "no worker is registered", "start one: `nexus-sched worker MODULE:APP`")
+    failing = impossible(state, record.task.terms.needs)
+    if failing:
+        demand, there = failing[0]
+        sentence = f"no worker could ever run it: it asks for {demand}, but {there}"
+        return Reason(MISCONFIGURED, sentence, f"a worker with {demand}", "submit it again without that demand")
+    if record.ticket < 0:
+        return _delayed(state, record)
+    return _limited(state, record) or _crowded_out(state, record, ahead) or _in_line(state, record, ahead)
+
+
+def _delayed(state: EngineState, record: TaskRecord) -> Reason:
+    left = span_text(float(max(0, record.not_before_ms - state.now_ms)))
+    if record.retries:
+        runs = "run" if record.retries == 1 else "runs"
+        return Reason(ITS_TURN, f"it backs off after {record.retries} failed {runs}, and is tried again in {left}")
+    return Reason(ITS_TURN, f"it was submitted with a delay, and may start in {left}")
+
+
+def _limited(state: EngineState, record: TaskRecord) -> Reason | None:
+    if not state.settings.limits:
+        return None
+    for gate in state.backlog.limits.gates_of(record.task):
+        limit = gate.limit
+        whose = f"{limit.scope} {gate.name[1] or 'without a name'!r}"
+        remedy = f"a higher limit for {limit.scope} {limit.name!r} in the configuration"
+        if 0 < limit.concurrency <= gate.held:
+            sentence = f"{gate.held} tasks of {whose} are handed out, and no more than {limit.concurrency} may be"
+            return Reason(FOR_CAPACITY, sentence, "the end of one of them", remedy)
+        if limit.rate_per_s > 0.0 and tokens_of(gate, state.now_ms) < 1.0:
+            sentence = f"tasks of {whose} may start {limit.rate_per_s:g} times a second, and have just done so"
+            return Reason(FOR_CAPACITY, sentence, remedy)
+    return None
+
+
+def tokens_of(gate: Gate, now_ms: int) -> float:
+    """What its bucket holds by now; unlike asking the gate, this changes nothing."""
+    passed_ms = max(0, now_ms - gate.counted_at_ms)
+    return min(max(1.0, gate.limit.burst), gate.tokens + passed_ms * gate.limit.rate_per_s / MS_PER_S)
+
+
+def _crowded_out(state: EngineState, record: TaskRecord, ahead: Ahead) -> Reason | None:
+    """Nobody who could run it takes anything now, and that is not because others go first."""
+    funnel = state.placement.scoring.eligibility.funnel(record.task.terms.needs)
+    if funnel.get(OPEN, 0):
+        return None
+    passing = {reason: funnel[reason] for reason in PASSING if funnel.get(reason)}
+    if ahead and (passing.get(BUSY) or passing.get(RESOURCES)):
+        return None
+    feasible = sum(passing.values())
+    parts = ", ".join(f"{count} {MEANING[reason]}" for reason, count in passing.items())
+    sentence = f"it is next in line, but of the {feasible} workers that could run it {parts}"
+    soonest_ms = _soonest_ms(state, record)
+    if soonest_ms is not None:
+        sentence += f"; the first run there is expected to end in {span_text(soonest_ms)}"
+    return Reason(FOR_CAPACITY, sentence, *(REMEDIES[reason] for reason in passing))
+
+
+def _soonest_ms(state: EngineState, record: TaskRecord) -> float | None:
+    """When the first run of a feasible worker that takes tasks is expected to end."""
+    needs = record.task.terms.needs
+    found = [
+        left[0]
+        for worker in state.roster.ring
+        if rejection(worker, needs) in (BUSY, RESOURCES) and fits(worker, needs.resources, ever=True)
+        for held in islice(worker.placed.values(), worker.slots)
+        if (left := left_ms(held, state.now_ms)) is not None
+    ]
+    return min(found, default=None)
+
+
+def _in_line(state: EngineState, record: TaskRecord, ahead: Ahead) -> Reason:
+    start = _start_text(state.etas.eta_of(record))
+    if state.backlog.fairness.shared:
+        tenant = record.task.terms.tenant
+        whose = f"tenant {tenant!r}" if tenant else "tasks without a tenant"
+        sentence = f"{ahead} in the order, and tenants share: {whose} has a turn when its share is due{start}"
+        return Reason(ITS_TURN, sentence, "a larger weight for its tenant")
+    if ahead:
+        return Reason(ITS_TURN, f"{ahead} in the order{start}", "a higher priority", REMEDIES[BUSY])
+    if state.settings.hold_for_faster:
+        return Reason(ITS_TURN, f"a faster worker is worth waiting for{start}", "`scheduler.hold_for_faster = false`")
+    return Reason(ITS_TURN, f"it is next in line{start}")
+
+
+def _start_text(eta: Eta) -> str:
+    return f"; it is expected to start in {span_text(eta.start_p50_ms)}" if eta.known else ""
