@@ -9,7 +9,7 @@ cdef extern from *:
     #define NEXUS_FACTOR_MAX 1e6
     #define NEXUS_MS_MAX 1e15
     #define NEXUS_SHARE_MIN 0.0625
-    #define NEXUS_RECORD_BYTES ((Py_ssize_t)60)
+    #define NEXUS_RECORD_BYTES ((Py_ssize_t)68)
     """
     const Py_ssize_t ROWS_MAX "NEXUS_ROWS_MAX"  # rows; keeps a hostile snapshot from claiming all memory
     const int32_t COUNT_MAX "NEXUS_COUNT_MAX"  # slots, credit, in flight: the integers float32 holds exactly
@@ -20,13 +20,14 @@ cdef extern from *:
 
 
 cdef struct Columns:  # every column: shape (capacity,), 64-byte aligned, row = worker
-    float *wait_ms  # 0 with a free slot, else booked_ms / (slots * share); ms
+    float *wait_ms  # from `now_ms` of the table to free_at_ms, never below 0; ms
     float *factor  # learned slowness, 1 = average; ratio
     float *bias_ms  # sum of the per-worker terms of the score; ms
     float *closed_ms  # 0 if open, +inf if not (free, not accepting, or no credit left); ms
     float *load  # in_flight / slots; ratio
     float *share  # of its slots that others leave to it, (0, 1]; ratio
     double *booked_ms  # predicted work in flight; float64: a worker that is never idle must not drift; ms
+    double *free_at_ms  # when a slot is expected to be free for one more task, -MS_MAX if one is; ms since the epoch
     double *heard_at_ms  # last sign of life; ms since the epoch
     int64_t *generation  # joins seen by this row; survives `leave`; count
     int32_t *in_flight  # tasks booked and not settled; count
@@ -39,6 +40,15 @@ cdef struct Columns:  # every column: shape (capacity,), 64-byte aligned, row = 
     int32_t *free_rows  # stack of rows given back, [0, free_count); row
 
 
+cdef tuple COLUMN_NAMES  # of those that `column_value` knows, in its order
+
+cdef inline float waiting(double free_at_ms, double now_ms) noexcept nogil:
+    cdef double left_ms = free_at_ms - now_ms
+    return <float>(left_ms if left_ms > 0.0 else 0.0)
+
+
+cdef void pass_time(Columns *columns, Py_ssize_t rows, double now_ms) noexcept
+cdef float column_value(Columns *columns, Py_ssize_t index, Py_ssize_t row) noexcept
 cdef Py_ssize_t carve_all(Columns *columns, void *slab, Py_ssize_t capacity) noexcept
 cdef void copy_columns(Columns *target, Columns *source, Py_ssize_t rows, Py_ssize_t free_count) noexcept
 cdef double bounded(double value, double least, double most, str what) except? -1.0

@@ -3,7 +3,7 @@
 Laws: a record read back passes the same bounds as a setter, so a hostile snapshot cannot smuggle in a number that
 a caller could not have set. Columns point into one slab that the table owns; nothing here allocates.
 
-A record: generation u64 | booked_ms f64 | heard_at_ms f64 | factor f32 | bias_ms f32 | share f32 | in_flight u32 |
+A record: generation u64 | booked_ms f64 | free_at_ms f64 | heard_at_ms f64 | factor f32 | bias_ms f32 | share f32 | in_flight u32 |
 slots u32 | credit u32 | class_index u32 | flags u32 (1 live, 2 accepting) | bytes of the name u32; little-endian.
 """
 
@@ -24,6 +24,12 @@ cdef uint32_t FLAG_ACCEPTING = 2
 cdef uint64_t GENERATION_MAX = <uint64_t>1 << 62
 
 
+cdef tuple COLUMN_NAMES = (
+    "wait_ms", "factor", "bias_ms", "closed", "load", "share", "booked_ms", "in_flight", "slots", "credit",
+    "class_index",
+)
+
+
 cdef void *carve(size_t *cursor, Py_ssize_t bytes_per_row, Py_ssize_t capacity) noexcept:
     """Next column of a slab, one cache line behind the last so that columns do not share an offset in their page."""
     cdef size_t column = cursor[0]
@@ -41,6 +47,7 @@ cdef Py_ssize_t carve_all(Columns *columns, void *slab, Py_ssize_t capacity) noe
     columns.load = <float *>carve(&cursor, sizeof(float), capacity)
     columns.share = <float *>carve(&cursor, sizeof(float), capacity)
     columns.booked_ms = <double *>carve(&cursor, sizeof(double), capacity)
+    columns.free_at_ms = <double *>carve(&cursor, sizeof(double), capacity)
     columns.heard_at_ms = <double *>carve(&cursor, sizeof(double), capacity)
     columns.generation = <int64_t *>carve(&cursor, sizeof(int64_t), capacity)
     columns.in_flight = <int32_t *>carve(&cursor, sizeof(int32_t), capacity)
@@ -62,6 +69,7 @@ cdef void copy_columns(Columns *target, Columns *source, Py_ssize_t rows, Py_ssi
     memcpy(target.load, source.load, rows * sizeof(float))
     memcpy(target.share, source.share, rows * sizeof(float))
     memcpy(target.booked_ms, source.booked_ms, rows * sizeof(double))
+    memcpy(target.free_at_ms, source.free_at_ms, rows * sizeof(double))
     memcpy(target.heard_at_ms, source.heard_at_ms, rows * sizeof(double))
     memcpy(target.generation, source.generation, rows * sizeof(int64_t))
     memcpy(target.in_flight, source.in_flight, rows * sizeof(int32_t))
@@ -72,6 +80,32 @@ cdef void copy_columns(Columns *target, Columns *source, Py_ssize_t rows, Py_ssi
     memcpy(target.live, source.live, rows * sizeof(uint8_t))
     memcpy(target.accepting, source.accepting, rows * sizeof(uint8_t))
     memcpy(target.free_rows, source.free_rows, free_count * sizeof(int32_t))
+
+
+cdef void pass_time(Columns *columns, Py_ssize_t rows, double now_ms) noexcept:
+    """Derive the waits of this instant."""
+    cdef float *wait_ms = columns.wait_ms
+    cdef const double *free_at_ms = columns.free_at_ms
+    cdef Py_ssize_t row
+    for row in range(rows):
+        wait_ms[row] = waiting(free_at_ms[row], now_ms)
+
+
+cdef float column_value(Columns *columns, Py_ssize_t index, Py_ssize_t row) noexcept:
+    """Of the column of this index in `COLUMN_NAMES`."""
+    cdef float[11] values
+    values[0] = columns.wait_ms[row]
+    values[1] = columns.factor[row]
+    values[2] = columns.bias_ms[row]
+    values[3] = columns.closed_ms[row]
+    values[4] = columns.load[row]
+    values[5] = columns.share[row]
+    values[6] = <float>columns.booked_ms[row]
+    values[7] = <float>columns.in_flight[row]
+    values[8] = <float>columns.slots[row]
+    values[9] = <float>columns.credit[row]
+    values[10] = <float>columns.class_index[row]
+    return values[index]
 
 
 cdef double bounded(double value, double least, double most, str what) except? -1.0:
@@ -91,38 +125,40 @@ cdef void write_record(Columns *columns, Py_ssize_t row, unsigned char *at, Py_s
     cdef uint32_t flags = (FLAG_LIVE if columns.live[row] else 0) | (FLAG_ACCEPTING if columns.accepting[row] else 0)
     nexus_put_u64(at, <uint64_t>columns.generation[row])
     nexus_put_f64(at + 8, columns.booked_ms[row])
-    nexus_put_f64(at + 16, columns.heard_at_ms[row])
-    nexus_put_f32(at + 24, columns.factor[row])
-    nexus_put_f32(at + 28, columns.bias_ms[row])
-    nexus_put_f32(at + 32, columns.share[row])
-    nexus_put_u32(at + 36, <uint32_t>columns.in_flight[row])
-    nexus_put_u32(at + 40, <uint32_t>columns.slots[row])
-    nexus_put_u32(at + 44, <uint32_t>columns.credit[row])
-    nexus_put_u32(at + 48, <uint32_t>columns.class_index[row])
-    nexus_put_u32(at + 52, flags)
-    nexus_put_u32(at + 56, <uint32_t>name_bytes)
+    nexus_put_f64(at + 16, columns.free_at_ms[row])
+    nexus_put_f64(at + 24, columns.heard_at_ms[row])
+    nexus_put_f32(at + 32, columns.factor[row])
+    nexus_put_f32(at + 36, columns.bias_ms[row])
+    nexus_put_f32(at + 40, columns.share[row])
+    nexus_put_u32(at + 44, <uint32_t>columns.in_flight[row])
+    nexus_put_u32(at + 48, <uint32_t>columns.slots[row])
+    nexus_put_u32(at + 52, <uint32_t>columns.credit[row])
+    nexus_put_u32(at + 56, <uint32_t>columns.class_index[row])
+    nexus_put_u32(at + 60, flags)
+    nexus_put_u32(at + 64, <uint32_t>name_bytes)
 
 
 cdef Py_ssize_t recorded_name_bytes(const unsigned char *at) noexcept:
-    return <Py_ssize_t>nexus_get_u32(at + 56)
+    return <Py_ssize_t>nexus_get_u32(at + 64)
 
 
 cdef int read_record(Columns *columns, Py_ssize_t row, const unsigned char *at) except -1:
     """Set the row to the record, else `KernelError`; what is derived is left to the caller."""
-    cdef uint32_t flags = nexus_get_u32(at + 52)
+    cdef uint32_t flags = nexus_get_u32(at + 60)
     cdef uint64_t generation = nexus_get_u64(at)
     if flags & ~(FLAG_LIVE | FLAG_ACCEPTING) or not 0 < generation <= GENERATION_MAX:
         raise KernelError(f"flags {flags} with generation {generation} cannot be")
     columns.generation[row] = <int64_t>generation
     columns.booked_ms[row] = bounded(nexus_get_f64(at + 8), 0.0, MS_MAX, "booked_ms")
-    columns.heard_at_ms[row] = bounded(nexus_get_f64(at + 16), -MS_MAX, MS_MAX, "heard_at_ms")
-    columns.factor[row] = <float>bounded(nexus_get_f32(at + 24), 0.0, FACTOR_MAX, "factor")
-    columns.bias_ms[row] = <float>bounded(nexus_get_f32(at + 28), -MS_MAX, MS_MAX, "bias_ms") + <float>0.0
-    columns.share[row] = <float>bounded(nexus_get_f32(at + 32), SHARE_MIN, 1.0, "share")
-    columns.in_flight[row] = bounded_count(nexus_get_u32(at + 36), 0, "in_flight")
-    columns.slots[row] = bounded_count(nexus_get_u32(at + 40), 1, "slots")
-    columns.credit[row] = bounded_count(nexus_get_u32(at + 44), 0, "credit")
-    columns.class_index[row] = bounded_count(nexus_get_u32(at + 48), 0, "class_index")
+    columns.free_at_ms[row] = bounded(nexus_get_f64(at + 16), -MS_MAX, MS_MAX, "free_at_ms")
+    columns.heard_at_ms[row] = bounded(nexus_get_f64(at + 24), -MS_MAX, MS_MAX, "heard_at_ms")
+    columns.factor[row] = <float>bounded(nexus_get_f32(at + 32), 0.0, FACTOR_MAX, "factor")
+    columns.bias_ms[row] = <float>bounded(nexus_get_f32(at + 36), -MS_MAX, MS_MAX, "bias_ms") + <float>0.0
+    columns.share[row] = <float>bounded(nexus_get_f32(at + 40), SHARE_MIN, 1.0, "share")
+    columns.in_flight[row] = bounded_count(nexus_get_u32(at + 44), 0, "in_flight")
+    columns.slots[row] = bounded_count(nexus_get_u32(at + 48), 1, "slots")
+    columns.credit[row] = bounded_count(nexus_get_u32(at + 52), 0, "credit")
+    columns.class_index[row] = bounded_count(nexus_get_u32(at + 56), 0, "class_index")
     columns.live[row] = (flags & FLAG_LIVE) != 0
     columns.accepting[row] = (flags & FLAG_ACCEPTING) != 0
     if columns.in_flight[row] == 0 and columns.booked_ms[row] != 0.0:

@@ -9,6 +9,7 @@ cdef class WorkerTable:
     cdef Columns columns  # the arrays, carved from one slab
     cdef void *slab  # owns the memory of all columns; bytes
     cdef Py_ssize_t row_capacity  # rows allocated, a multiple of NEXUS_BLOCK_ROWS; count
+    cdef double now_ms  # instant of the waits; ms since the epoch
     cdef Py_ssize_t row_count  # high-water mark: rows ever used; count
     cdef Py_ssize_t free_count  # entries of free_rows; count
     cdef Py_ssize_t open_rows  # rows with closed_ms == 0; count
@@ -20,7 +21,7 @@ cdef class WorkerTable:
 
     cdef int allocate(self, Py_ssize_t capacity) except -1
     cdef int require_live(self, Py_ssize_t row) except -1
-    cdef void refresh(self, Py_ssize_t row) noexcept
+    cdef void refresh(self, Py_ssize_t row, bint booked) noexcept
     cdef void count_open(self, Py_ssize_t row, int change) noexcept
     cdef void clear_row(self, Py_ssize_t row) noexcept
     cdef Py_ssize_t take_row(self) except -1

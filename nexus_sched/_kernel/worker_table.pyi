@@ -47,7 +47,19 @@ class WorkerTable:
     def set_share(self, row: int, share: float) -> None:
         """Part of its slots that others leave to the worker, 1/16 to 1: what waits there takes longer by as much."""
     def share(self, row: int) -> float: ...
-    def wait_ms(self, row: int) -> float: ...
+    def set_now(self, at_ms: float) -> None:
+        """Let the waits be those of this instant, milliseconds since the epoch; 0 until it is told.
+
+        Costs a pass over the rows if it has changed: 0.3 us for 1000.
+        """
+    def set_free_at(self, row: int, at_ms: float) -> None:
+        """When a slot of a worker without a free one is expected to be free for one more task.
+
+        A booking, a settlement or another share expects it to be when the booked work is done, at the rate of slots *
+        share, as if nothing of it had been done yet. While a slot is free this is ignored.
+        """
+    def wait_ms(self, row: int) -> float:
+        """From now until a slot is expected to be free for one more task; 0 while one is."""
     def factor(self, row: int) -> float: ...
     def bias_ms(self, row: int) -> float: ...
     def set_bias(self, row: int, bias_ms: float) -> None:

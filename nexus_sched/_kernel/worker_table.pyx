@@ -3,6 +3,9 @@
 Laws: what the scorer reads is derived (`refresh`) in O(1) whenever its row changes, so that a decision is one pass.
 A row that is not open has closed_ms = +inf; all else stays finite and within the bounds of the `.pxd`, so an open
 row scores a finite number and a closed one +inf. Rows up to the capacity that nobody used look like freed rows.
+A wait passes with time: what is kept is the instant at which it ends, and `set_now` derives the waits of all rows from
+it, once a turn. A booking expects that instant to be `now + booked / (slots * share)`, until somebody who knows
+the runs tells it better.
 """
 
 cimport cython
@@ -12,8 +15,8 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from nexus_sched._kernel.columns cimport (
-    FACTOR_MAX, MS_MAX, RECORD_BYTES, ROWS_MAX, SHARE_MIN, Columns, bounded, bounded_count, carve_all, copy_columns,
-    read_record, recorded_name_bytes, write_record,
+    COLUMN_NAMES, FACTOR_MAX, MS_MAX, RECORD_BYTES, ROWS_MAX, SHARE_MIN, Columns, bounded, bounded_count, carve_all,
+    column_value, copy_columns, pass_time, read_record, recorded_name_bytes, waiting, write_record,
 )
 from nexus_sched._kernel.layout cimport (
     body_of, checked_body, name_at, new_frame, nexus_digest, nexus_get_u32, nexus_get_u64, nexus_put_u32,
@@ -32,11 +35,7 @@ cdef extern from "<stdlib.h>" nogil:
 
 cdef Py_ssize_t ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 cdef bytes MAGIC = b"NXWT"
-cdef uint32_t VERSION = 1
-cdef tuple COLUMN_NAMES = (
-    "wait_ms", "factor", "bias_ms", "closed", "load", "share", "booked_ms", "in_flight", "slots", "credit",
-    "class_index",
-)
+cdef uint32_t VERSION = 2
 cdef Py_ssize_t BODY_HEADER_BYTES = 16
 
 
@@ -107,7 +106,7 @@ cdef class WorkerTable:
         self.columns.credit[row] = credit_count
         self.columns.accepting[row] = 1
         self.columns.heard_at_ms[row] = heard_at_ms
-        self.refresh(row)
+        self.refresh(row, False)
         return row
 
     def leave(self, Py_ssize_t row):
@@ -137,13 +136,13 @@ cdef class WorkerTable:
         """How many tasks the worker may hold."""
         self.require_live(row)
         self.columns.credit[row] = bounded_count(credit, 0, "credit")
-        self.refresh(row)
+        self.refresh(row, False)
 
     def set_accepting(self, Py_ssize_t row, bint accepting):
         """Whether the worker takes new tasks."""
         self.require_live(row)
         self.columns.accepting[row] = accepting
-        self.refresh(row)
+        self.refresh(row, False)
 
     def set_factor(self, Py_ssize_t row, double factor):
         """Learned slowness, 0 to `FACTOR_MAX`."""
@@ -172,15 +171,31 @@ cdef class WorkerTable:
         """Part of its slots that others leave to the worker, `SHARE_MIN` to 1."""
         self.require_live(row)
         self.columns.share[row] = <float>bounded(share, SHARE_MIN, 1.0, "share")
-        self.refresh(row)
+        self.refresh(row, True)
 
     def share(self, Py_ssize_t row):
         """Part of its slots that others leave to the worker."""
         self.require_live(row)
         return self.columns.share[row]
 
+    def set_now(self, double at_ms):
+        """Let the waits be those of this instant. Costs a pass over the rows if it has changed."""
+        cdef double now_ms = bounded(at_ms, -MS_MAX, MS_MAX, "at_ms")
+        if now_ms == self.now_ms:
+            return
+        self.now_ms = now_ms
+        pass_time(&self.columns, self.row_count, now_ms)
+
+    def set_free_at(self, Py_ssize_t row, double at_ms):
+        """When a slot of a worker without a free one is expected to be free for one more task."""
+        self.require_live(row)
+        cdef double free_at_ms = bounded(at_ms, -MS_MAX, MS_MAX, "at_ms")
+        if self.columns.in_flight[row] >= self.columns.slots[row]:
+            self.columns.free_at_ms[row] = free_at_ms
+            self.refresh(row, False)
+
     def wait_ms(self, Py_ssize_t row):
-        """0 with a free slot, else booked work / effective slots."""
+        """From now until a slot is expected to be free for one more task."""
         self.require_live(row)
         return self.columns.wait_ms[row]
 
@@ -206,7 +221,7 @@ cdef class WorkerTable:
         cdef double booked_ms = bounded(self.columns.booked_ms[row] + work, 0.0, MS_MAX, "booked_ms")
         self.columns.in_flight[row] = bounded_count(self.columns.in_flight[row] + 1, 0, "in_flight")
         self.columns.booked_ms[row] = booked_ms
-        self.refresh(row)
+        self.refresh(row, True)
 
     def settle(self, Py_ssize_t row, double work_ms):
         """One task less; booked work never falls below 0 and is exactly 0 when nothing is in flight."""
@@ -217,7 +232,7 @@ cdef class WorkerTable:
         self.columns.in_flight[row] -= 1
         cdef double rest_ms = self.columns.booked_ms[row] - work
         self.columns.booked_ms[row] = rest_ms if rest_ms > 0.0 and self.columns.in_flight[row] > 0 else 0.0
-        self.refresh(row)
+        self.refresh(row, True)
 
     def heard(self, Py_ssize_t row, double at_ms):
         """A sign of life at this instant."""
@@ -257,30 +272,9 @@ cdef class WorkerTable:
             raise KernelError(f"no column {name!r}, only {', '.join(COLUMN_NAMES)}")
         values = numpy.empty(self.row_count, numpy.float32)
         cdef float[::1] target = values
-        cdef Py_ssize_t row
+        cdef Py_ssize_t row, index = COLUMN_NAMES.index(name)
         for row in range(self.row_count):
-            if name == "wait_ms":
-                target[row] = self.columns.wait_ms[row]
-            elif name == "factor":
-                target[row] = self.columns.factor[row]
-            elif name == "bias_ms":
-                target[row] = self.columns.bias_ms[row]
-            elif name == "closed":
-                target[row] = self.columns.closed_ms[row]
-            elif name == "load":
-                target[row] = self.columns.load[row]
-            elif name == "share":
-                target[row] = self.columns.share[row]
-            elif name == "booked_ms":
-                target[row] = <float>self.columns.booked_ms[row]
-            elif name == "in_flight":
-                target[row] = <float>self.columns.in_flight[row]
-            elif name == "slots":
-                target[row] = <float>self.columns.slots[row]
-            elif name == "credit":
-                target[row] = <float>self.columns.credit[row]
-            else:
-                target[row] = <float>self.columns.class_index[row]
+            target[row] = column_value(&self.columns, index, row)
         return values
 
     def snapshot(self):
@@ -318,6 +312,7 @@ cdef class WorkerTable:
         if names_at > body_bytes:
             raise SnapshotUnreadable(f"{rows} rows do not fit into {body_bytes} bytes")
         cdef WorkerTable fresh = WorkerTable(max(self.row_capacity, <Py_ssize_t>rows))
+        fresh.now_ms = self.now_ms
         fresh.read_rows(body, <Py_ssize_t>rows, names_at, body_bytes)
         fresh.read_free_rows(body + names_at - 4 * <Py_ssize_t>free_count, <Py_ssize_t>free_count)
         self.swap(fresh)
@@ -354,15 +349,20 @@ cdef class WorkerTable:
             raise KernelError(f"row {row} is not live")
         return 0
 
-    cdef void refresh(self, Py_ssize_t row) noexcept:
-        """Derive what the scorer reads from what is known of the row."""
+    cdef void refresh(self, Py_ssize_t row, bint booked) noexcept:
+        """Derive what the scorer reads from what is known of the row; `booked`: its work or its pace has changed."""
         cdef Columns *columns = &self.columns
         cdef bint was_open = columns.closed_ms[row] == 0
         cdef bint accepts = columns.live[row] and columns.accepting[row]
         cdef bint is_open = accepts and columns.in_flight[row] < columns.credit[row]
+        cdef double rest_ms
         cdef bint waits = columns.in_flight[row] >= columns.slots[row]
-        cdef double effective = columns.slots[row] * <double>columns.share[row]
-        columns.wait_ms[row] = <float>(columns.booked_ms[row] / effective) if waits else <float>0.0
+        if not waits:
+            columns.free_at_ms[row] = -MS_MAX
+        elif booked or columns.free_at_ms[row] == -MS_MAX:
+            rest_ms = columns.booked_ms[row] / (columns.slots[row] * <double>columns.share[row])
+            columns.free_at_ms[row] = min(self.now_ms + rest_ms, MS_MAX)
+        columns.wait_ms[row] = waiting(columns.free_at_ms[row], self.now_ms)
         columns.load[row] = <float>columns.in_flight[row] / <float>columns.slots[row]
         columns.closed_ms[row] = <float>0.0 if is_open else <float>INFINITY
         if is_open != was_open:
@@ -392,7 +392,7 @@ cdef class WorkerTable:
         columns.credit[row] = 0
         columns.live[row] = 0
         columns.accepting[row] = 0
-        self.refresh(row)
+        self.refresh(row, False)
         columns.class_index[row] = 0  # only now: it has been counted out of its class
 
     cdef Py_ssize_t take_row(self) except -1:
@@ -429,7 +429,7 @@ cdef class WorkerTable:
             except KernelError as error:
                 raise SnapshotUnreadable(f"row {row}: {error}") from error
             self.class_bound = max(self.class_bound, self.columns.class_index[row] + 1)
-            self.refresh(row)
+            self.refresh(row, False)
             if self.columns.live[row]:
                 name = name_at(body + names_at, name_bytes)
                 if name in self.row_by_name:

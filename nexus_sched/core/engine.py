@@ -112,6 +112,7 @@ class Engine(EngineState):
         """
         self.seq += 1
         self.now_ms = at_ns // NS_PER_MS
+        self.roster.begin_turn(self.now_ms)
         effects: list[AnyEffect] = []
         self.effects = effects
         self.dispatches = self.noticed = 0

@@ -9,7 +9,7 @@ building blocks).
 
 from __future__ import annotations
 
-from heapq import heapreplace
+from heapq import heapify, heapreplace
 from math import sqrt
 
 from nexus_sched.core.records import TaskRecord, WorkerRecord
@@ -17,6 +17,7 @@ from nexus_sched.model.answer import FreeIn
 
 OVERDUE_SHARE = 0.8  # of the prediction: from here on what has passed says more than what is left of it
 REMAINING_SHARE = 0.5  # of what has passed
+LOOK_MAX = 64  # tasks of one worker
 SPREAD_SHARE = 1.0  # the same for the distance from the median to the 95th percentile: nobody knows any more
 
 
@@ -42,6 +43,29 @@ def expected_left_ms(record: TaskRecord, now_ms: int) -> float:
         return 0.0
     passed_ms = max(0.0, float(now_ms - record.placed_ms))
     return max(record.booked_ms - passed_ms, REMAINING_SHARE * passed_ms)
+
+
+def slot_free_at_ms(worker: WorkerRecord, booked_ms: float, share: float, now_ms: int) -> float:
+    """When a worker without a free slot is expected to have one for one more task, in ms since the epoch.
+
+    What it runs ends when it was expected to, what waits in its inbox goes first, and others leave it a `share` of
+    itself. `booked_ms` is all of its booked work. O(in flight * log slots), or O(1) where that is too many to look at:
+    then slots become free one by one at the rate of the mean run.
+    """
+    slots, in_flight = worker.slots, worker.in_flight
+    if in_flight > LOOK_MAX:
+        left_ms = booked_ms / in_flight * (in_flight - slots + 1) / slots
+    elif in_flight == 1:
+        (record,) = worker.placed.values()
+        left_ms = record.placed_ms + record.booked_ms - now_ms
+    else:
+        records = list(worker.placed.values())
+        ends = [max(0.0, record.placed_ms + record.booked_ms - now_ms) for record in records[:slots]]
+        heapify(ends)
+        for record in records[slots:]:
+            heapreplace(ends, ends[0] + record.booked_ms)
+        left_ms = ends[0]
+    return now_ms + max(0.0, left_ms) / share
 
 
 def free_in(worker: WorkerRecord, now_ms: int) -> FreeIn | None:

@@ -34,6 +34,12 @@ class Overdue:
             record.due_ms = record.placed_ms + max(1, round(record.booked_ms))
             heappush(self._heap, (record.due_ms, record.task.id, record.attempt))
 
+    def begin(self, record: TaskRecord, now_ms: int) -> None:
+        """A placed task that had to wait for another one starts now."""
+        record.placed_ms = now_ms
+        if record.due_ms:
+            self.resume(record)
+
     def correct(self, tasks: Mapping[str, TaskRecord], roster: Roster, now_ms: int) -> int:
         """Raise the bookings of all tasks that are overdue by now; gives how many became so for the first time."""
         if len(self._heap) > 2 * len(tasks) + STALE_MAX:
@@ -68,7 +74,7 @@ class Overdue:
         return None
 
     def resume(self, record: TaskRecord) -> None:
-        """Watch a copy that has become the task's only run; until then nobody depends on when it ends."""
+        """Watch a run from when it started on, whatever was expected before; so of a copy that is now the only run."""
         record.due_ms = record.placed_ms + max(1, round(record.booked_ms))
         heappush(self._heap, (record.due_ms, record.task.id, record.attempt))
 

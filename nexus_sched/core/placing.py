@@ -120,8 +120,8 @@ class Placing:
         record.place = "i:" + worker.name
         record.entry = f"{state.seq}-{state.dispatches}"
         state.dispatches += 1
-        free = worker.in_flight < worker.slots
-        wait_ms = 0.0 if free else state.roster.table.booked_ms(worker.row) / worker.slots
+        wait_ms = state.roster.table.wait_ms(worker.row)
+        record.placed_ms = state.now_ms + round(wait_ms)
         state.roster.book(worker, record)
         state.placement.scoring.sent(record.task, worker, state.now_ms)
         state.counters["dispatched"] += 1

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from nexus_sched._kernel.worker_table import WorkerTable
+from nexus_sched.core.freeing import LOOK_MAX, slot_free_at_ms
 from nexus_sched.core.records import TaskRecord, WorkerRecord
 from nexus_sched.core.resources import Resources
 from nexus_sched.core.worker_classes import WorkerClasses
@@ -50,8 +52,14 @@ class Roster:
         self.tainted = 0  # workers with a taint
         self.standings = array("B")  # by row, padded to the table's capacity
         self.standing_counts = [0] * (SUSPECT + 1)  # workers by standing
+        self.now_ms = 0  # instant of the current turn
         self.changed = 0  # joins, returns and departures ever seen by this object
         self._changes: list[int] = []  # rows of the last of them
+
+    def begin_turn(self, now_ms: int) -> None:
+        """Time has passed, and so has some of what waits."""
+        self.now_ms = now_ms
+        self.table.set_now(float(now_ms))
 
     def join(self, event: WorkerJoined, settings: EngineSettings, mode: str, now_ms: int) -> WorkerRecord:
         """A new worker, or a new incarnation of a known one, which keeps what it has not started."""
@@ -75,6 +83,7 @@ class Roster:
         worker.heard_at_ms = now_ms
         self.grant_credit(worker, settings, mode)
         self.refresh(worker)
+        self._expect(worker)
         return worker
 
     def _note(self, row: int) -> None:
@@ -148,25 +157,41 @@ class Roster:
         self.table.heard(worker.row, float(now_ms))
 
     def book(self, worker: WorkerRecord, record: TaskRecord) -> None:
-        """A task goes into the worker's inbox."""
+        """A task goes into the worker's inbox; `record.placed_ms` says when it is expected to start."""
         worker.in_flight += 1
         worker.placed[record.task.id] = record
         record.row = worker.row
         self.table.book(worker.row, record.booked_ms)
+        self._expect(worker)
         asks = record.task.asks
         if asks is not None and asks.needs.resources:
             self.resources.take(worker, asks.needs.resources)
 
-    def settle(self, record: TaskRecord) -> None:
-        """A placed task is no longer with its worker (if that is still there)."""
+    def settle(self, record: TaskRecord) -> TaskRecord | None:
+        """A placed task is no longer with its worker (if that is still there); gives the one that starts instead."""
         worker = self.by_name.get(record.worker)
-        if worker is None or worker.placed.pop(record.task.id, None) is None:
-            return
+        if worker is None or record.task.id not in worker.placed:
+            return None
+        started = next_to_start(worker, record)
+        del worker.placed[record.task.id]
         worker.in_flight -= 1
         self.table.settle(worker.row, record.booked_ms)
         asks = record.task.asks
         if asks is not None and asks.needs.resources:
             self.resources.give(worker, asks.needs.resources)
+        if started is not None:
+            started.placed_ms = self.now_ms
+            if started.overdue and started.prediction is not None:  # it had not begun
+                started.overdue = False
+                self.rebook(started, started.prediction.mean_ms)
+        self._expect(worker)
+        return started
+
+    def _expect(self, worker: WorkerRecord) -> None:
+        """Something has changed at a worker: it has room for one more task at another time, if it has none now."""
+        if worker.in_flight >= worker.slots:
+            table, row = self.table, worker.row
+            table.set_free_at(row, slot_free_at_ms(worker, table.booked_ms(row), table.share(row), self.now_ms))
 
     def take_load(self, worker: WorkerRecord, cpu: float, running: int, reference: float, now_ms: int) -> None:
         """A report says how busy the worker's processors are: what others take there shortens its slots.
@@ -182,6 +207,7 @@ class Roster:
         step = 1.0 - LOAD_KEPT / (1.0 + age_ms / LOAD_AGE_MS)
         self.table.set_share(worker.row, former + step * (share - former))
         worker.load_at_ms = now_ms
+        self._expect(worker)
 
     def rebook(self, record: TaskRecord, work_ms: float) -> None:
         """A placed task turned out to be another amount of work."""
@@ -189,6 +215,8 @@ class Roster:
         if worker is not None and worker.placed.get(record.task.id) is record:
             self.table.settle(worker.row, record.booked_ms)
             self.table.book(worker.row, work_ms)
+            record.booked_ms = work_ms
+            self._expect(worker)
         record.booked_ms = work_ms
 
     def learn_factor(self, worker: WorkerRecord, run_ms: float, class_ms: float) -> None:
@@ -243,6 +271,15 @@ def standing_of(worker: WorkerRecord) -> int:
     if worker.broken:
         return BROKEN
     return SUSPECT if worker.suspect else ACCEPTING
+
+
+def next_to_start(worker: WorkerRecord, record: TaskRecord) -> TaskRecord | None:
+    """What starts when a placed task leaves its worker: the oldest behind the slots, if the task is in one of them."""
+    slots = worker.slots
+    if worker.in_flight <= slots or slots > LOOK_MAX:
+        return None
+    oldest = list(islice(worker.placed.values(), slots + 1))
+    return oldest.pop() if record in oldest[:slots] else None
 
 
 def banded(factor: float) -> float:

@@ -148,6 +148,7 @@ def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) ->
     engine.forecasts.restore(state.forecasts)
     placement.round_robin.position, placement.least_outstanding.position = state.positions
     engine.roster.table.restore(state.table)
+    engine.roster.begin_turn(engine.now_ms)
     try:
         engine.roster.restore(
             _worker_record(worker, engine, cordoned=worker.name in state.cordons) for worker in state.workers

@@ -178,5 +178,7 @@ class EngineState:
         if record.stop_entry:
             self.effects.append(Discard(record.place, record.stop_entry))
             record.stop_entry = ""
-        self.roster.settle(record)
+        started = self.roster.settle(record)
+        if started is not None:
+            self.overdue.begin(started, self.now_ms)
         self.backlog.settle(record, used_ms)

@@ -92,9 +92,14 @@ class _Worker:
     bias_ms: float = 0.0
     booked_ms: float = 0.0
     share: float = 1.0
+    free_at_ms: float = 0.0
     class_index: int = 0
     generation: int = 0
     name: str | None = None
+
+    @property
+    def busy(self) -> bool:
+        return self.in_flight >= self.slots
 
     @property
     def open(self) -> bool:
@@ -107,6 +112,7 @@ class PlainWorkerTable:
 
     workers: list[_Worker] = field(default_factory=list)
     free_rows: list[int] = field(default_factory=list)
+    now_ms: float = 0.0
 
     def find(self, worker: str) -> int:
         """Row of a live worker, -1 if there is none of this name."""
@@ -121,8 +127,11 @@ class PlainWorkerTable:
             row = len(self.workers)
             self.workers.append(_Worker())
         entry = self.workers[row]
+        was_busy = entry.busy
         entry.name, entry.slots, entry.credit, entry.accepting = worker, slots, credit, True
         entry.generation += 1
+        if entry.busy and not was_busy:
+            self._expect(row)
         return row
 
     def leave(self, row: int) -> None:
@@ -153,21 +162,37 @@ class PlainWorkerTable:
     def set_share(self, row: int, share: float) -> None:
         """Part of its slots that others leave to it."""
         self.workers[row].share = float32_of(share)
+        self._expect(row)
+
+    def set_now(self, at_ms: float) -> None:
+        """The instant of the waits."""
+        self.now_ms = at_ms
+
+    def set_free_at(self, row: int, at_ms: float) -> None:
+        """When a busy worker has a slot for one more task."""
+        self.workers[row].free_at_ms = at_ms
+
+    def _expect(self, row: int) -> None:
+        """As if none of the booked work had been done."""
+        entry = self.workers[row]
+        entry.free_at_ms = min(self.now_ms + entry.booked_ms / (entry.slots * entry.share), 1e15)
 
     def book(self, row: int, work_ms: float) -> None:
         """One task more."""
         self.workers[row].in_flight += 1
         self.workers[row].booked_ms += work_ms
+        self._expect(row)
 
     def settle(self, row: int, work_ms: float) -> None:
         """One task less."""
         entry = self.workers[row]
         entry.in_flight -= 1
         entry.booked_ms = max(0.0, entry.booked_ms - work_ms) if entry.in_flight else 0.0
+        self._expect(row)
 
     def column(self, name: str) -> list[float]:
         """The column of this name, derived from the records."""
-        return _float32(_column_value(entry, name) for entry in self.workers)
+        return _float32(_column_value(entry, name, self.now_ms) for entry in self.workers)
 
     def columns(self) -> dict[str, list[float]]:
         """All that the scorer reads."""
@@ -187,10 +212,10 @@ class PlainWorkerTable:
         return sorted({entry.class_index for entry in self.workers if entry.open})
 
 
-def _column_value(entry: _Worker, name: str) -> float:
+def _column_value(entry: _Worker, name: str, now_ms: float) -> float:
     match name:
         case "wait_ms":
-            return entry.booked_ms / (entry.slots * entry.share) if entry.in_flight >= entry.slots else 0.0
+            return max(0.0, entry.free_at_ms - now_ms) if entry.busy else 0.0
         case "closed":
             return 0.0 if entry.open else math.inf
         case "load":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nexus_sched.core import snapshot
-from nexus_sched.core.freeing import free_in, left_ms
+from nexus_sched.core.freeing import LOOK_MAX, free_in, left_ms
 from nexus_sched.model.answer import FreeIn, Unanswered, WorkerAnswer, decode_answer
 from nexus_sched.model.effects import Answered
 from nexus_sched.model.events import QuestionAsked, WorkerCordoned, WorkerSuspected, WorkerTripped
@@ -13,7 +13,7 @@ from nexus_sched.model.prediction import TaskPrediction
 from nexus_sched.model.question import AskWorker
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.model.worker import WorkerStanding
-from nexus_sched.testing.builders import Bench, ToldPredictor, draining, finished, joined, submitted, task
+from nexus_sched.testing.builders import Bench, ToldPredictor, draining, finished, joined, prediction, submitted, task
 
 
 def bench(slots: int = 1, p50_ms: float = 100.0, p95_ms: float = 150.0, *, prefetch: int = 5) -> Bench:
@@ -151,3 +151,49 @@ def test_questions_change_nothing():
     silent.turn()
     assert snapshot.take(asked.engine) == snapshot.take(silent.engine)
     assert asked.turn(finished("t1")) == silent.turn(finished("t1"))
+
+
+def wait_ms(here: Bench) -> float:
+    worker = here.engine.roster.by_name["w1"]
+    return here.engine.roster.table.wait_ms(worker.row)
+
+
+def test_slot_is_free_when_the_first_of_several_runs_ends():
+    runs_ms = {"long": 900.0, "short": 50.0, "next": 30.0}
+    here = Bench(EngineSettings(predictor="told", prefetch=5), ToldPredictor(lambda task: prediction(runs_ms[task.id])))
+    here.turn(joined("w1", slots=2), submitted("long"))
+    assert wait_ms(here) == 0.0
+    here.turn(submitted("short"), after_ms=10)
+    assert wait_ms(here) == 50.0
+    here.turn(after_ms=20)
+    assert wait_ms(here) == 30.0
+    here.turn(submitted("next"))
+    assert wait_ms(here) == 60.0, "the short run has 30 ms left, the task behind it takes 30"
+    here.turn(finished("long", "w1"))
+    assert wait_ms(here) == 30.0, "what waited has begun, and both have 30 ms left"
+
+
+def test_wait_behind_an_overdue_run_is_half_of_what_has_passed():
+    here = bench()
+    here.turn(submitted("t1"))
+    here.turn(after_ms=400)
+    assert wait_ms(here) == pytest.approx(200.0, abs=1.0)
+
+
+def test_wait_is_longer_where_others_use_the_machine():
+    here = bench()
+    here.turn(submitted("t1"))
+    here.turn(after_ms=20)
+    roster = here.engine.roster
+    roster.take_load(roster.by_name["w1"], 2.0, 1, 0.0, here.now_ms)
+    share = roster.table.share(roster.by_name["w1"].row)
+    assert share < 1.0
+    assert wait_ms(here) == pytest.approx(80.0 / share)
+
+
+def test_slots_of_a_long_inbox_become_free_at_the_mean_rate():
+    here = bench(slots=4, prefetch=200)
+    here.turn(*(submitted(f"t{number}") for number in range(LOOK_MAX)))
+    looked_at_ms = wait_ms(here)
+    here.turn(submitted("one more"))
+    assert wait_ms(here) == pytest.approx(looked_at_ms, rel=0.05)

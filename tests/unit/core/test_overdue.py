@@ -99,6 +99,37 @@ def test_task_that_waits_in_the_inbox_is_not_overdue_while_it_waits():
     assert booked_ms(here) == 101 * 1.5
 
 
+@pytest.mark.parametrize("ended_ms", [40, 130])
+def test_task_that_begins_when_another_ends_is_watched_from_then_on(ended_ms: int):
+    here = bench(prefetch=1)
+    here.turn(joined(slots=1), submitted("t1"), submitted("t2"))
+    here.turn(finished("t1", run_ms=float(ended_ms)), after_ms=ended_ms)
+    before = overdue(here)
+    here.turn(after_ms=100)
+    assert (overdue(here), booked_ms(here)) == (before, 100.0)
+    here.turn(after_ms=1)
+    assert (overdue(here), booked_ms(here)) == (before + 1, 101 * 1.5)
+
+
+def test_task_that_had_not_begun_is_not_overdue_any_more_when_it_begins():
+    here = bench(mean_ms=100.0, prefetch=1)
+    here.turn(joined(slots=1), submitted("t1"), submitted("t2"))
+    here.turn(after_ms=300)
+    assert here.engine.tasks["t2"].overdue
+    here.turn(finished("t1", run_ms=300.0))
+    assert not here.engine.tasks["t2"].overdue
+    assert booked_ms(here) == 100.0
+    assert here.engine.roster.table.wait_ms(0) == 100.0
+
+
+def test_task_asked_back_from_the_inbox_lets_nobody_begin():
+    here = bench(prefetch=2)
+    here.turn(joined(slots=1), submitted("t1"), submitted("t2"), submitted("t3"))
+    begins_ms = here.engine.tasks["t3"].placed_ms
+    here.turn(reclaimed("t2", started=False), left("w9"), after_ms=10)
+    assert here.engine.tasks["t3"].placed_ms == begins_ms
+
+
 def test_without_a_prediction_nothing_is_watched():
     here = Bench(predictor=ToldPredictor(lambda _: None))
     here.turn(joined(), submitted("t1"))

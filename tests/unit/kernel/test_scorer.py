@@ -17,6 +17,7 @@ from nexus_sched.testing.oracle import PlainWorkerTable, Question
 CHOICES_PER_TABLE = 4
 # (workers, tables): 1,280 tables and 5,120 choices; sizes around the vector widths and the blocks of 256 rows.
 SIZES = ((0, 5), (1, 160), (2, 160), (15, 160), (16, 160), (17, 160), (64, 330), (255, 40), (256, 40), (257, 40))
+NOW_MS = 1_700_000_000_000.0
 LARGE_SIZES = ((1000, 20), (2049, 5))
 COLUMNS = (
     *("wait_ms", "factor", "bias_ms", "closed", "load", "share", "booked_ms", "in_flight", "slots", "credit"),
@@ -101,6 +102,8 @@ def mixed(pair: Pair, dice: random.Random, row: int) -> None:
         pair.both("book", row, dice.choice((0.0, 10.0, dice.lognormvariate(4, 2))))
     if dice.random() < 0.2 and pair.table.in_flight(row):
         pair.both("settle", row, dice.lognormvariate(4, 2))
+    if dice.random() < 0.5:
+        pair.both("set_free_at", row, NOW_MS + dice.lognormvariate(4, 2))
 
 
 def huge(pair: Pair, dice: random.Random, row: int) -> None:
@@ -118,8 +121,11 @@ def check(workers: int, seed: int) -> None:
     pair = Pair()
     for index in range(workers):
         pair.join(f"w{index}", dice.choice((1, 4)) if state is mixed else 4, 6)
+    now_ms = dice.choice((0.0, NOW_MS))
+    pair.both("set_now", now_ms)
     for row in range(workers):
         state(pair, dice, row)
+    pair.both("set_now", now_ms + dice.choice((0.0, 1.0, 50.0, 1e6)))
     for row in dice.sample(range(workers), workers // 8) if state is mixed else ():
         pair.both("leave", row)
     for name in COLUMNS:

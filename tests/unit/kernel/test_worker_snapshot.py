@@ -13,17 +13,19 @@ from nexus_sched.testing.oracle import digest64
 
 HEADER_BYTES = 16
 COUNTS_BYTES = 16
-RECORD_BYTES = 60
+RECORD_BYTES = 68
 DIGEST_BYTES = 8
-RECORD = "<QddfffIIIIII"  # generation, booked, heard, factor, bias, share, in flight, slots, credit, class, flags, name
+# generation, booked, free at, heard, factor, bias, share, in flight, slots, credit, class, flags, name
+RECORD = "<QdddfffIIIIII"
 COLUMNS = (
     *("wait_ms", "factor", "bias_ms", "closed", "load", "share", "booked_ms", "in_flight", "slots", "credit"),
     "class_index",
 )
-LIVE = (1, 0.0, 0.0, 1.0, 0.0, 1.0, 0, 1, 1, 0, 3)
+NO_WAIT_MS = -1e15  # a slot is free
+LIVE = (1, 0.0, NO_WAIT_MS, 0.0, 1.0, 0.0, 1.0, 0, 1, 1, 0, 3)
 
 
-def sealed(body: bytes, magic: bytes = b"NXWT", version: int = 1) -> bytes:
+def sealed(body: bytes, magic: bytes = b"NXWT", version: int = 2) -> bytes:
     """A frame with a digest that fits, whatever its body says."""
     frame = magic + struct.pack("<IQ", version, len(body)) + body
     return frame + struct.pack("<Q", digest64(frame))
@@ -49,6 +51,8 @@ def busy_table(seed: int, workers: int = 300) -> WorkerTable:
         table.set_share(row, dice.choice((1.0, 0.3)))
         for _ in range(dice.randrange(4)):
             table.book(row, dice.lognormvariate(3, 1))
+        if dice.random() < 0.5:
+            table.set_free_at(row, dice.lognormvariate(9, 1))
     for row in dice.sample(range(workers), workers // 4):
         table.leave(row)
     return table
@@ -66,6 +70,9 @@ def test_restored_table_equals_and_goes_on_like_the_original(seed: int):
     assert twin.open_class_indexes() == table.open_class_indexes()
     for name in COLUMNS:
         assert twin.column(name).tobytes() == table.column(name).tobytes()
+    for one in (table, twin):
+        one.set_now(4_000.0)
+    assert twin.column("wait_ms").tobytes() == table.column("wait_ms").tobytes()
     for one in (table, twin):
         rows = [one.join(f"late-{index}", 1, 1, 0.0) for index in range(100)]
         one.book(rows[50], 3.0)
@@ -89,8 +96,8 @@ def test_snapshot_layout_is_the_documented_one():
     table.set_class(row, 1)
     table.book(row, 30.25)
     table.leave(0)
-    freed = (1, 0.0, 0.0, 1.0, 0.0, 1.0, 0, 1, 0, 0, 0)
-    live = (1, 30.25, 12.5, 1.5, -2.0, 0.5, 1, 2, 3, 1, 3)
+    freed = (1, 0.0, NO_WAIT_MS, 0.0, 1.0, 0.0, 1.0, 0, 1, 0, 0, 0)
+    live = (1, 30.25, NO_WAIT_MS, 12.5, 1.5, -2.0, 0.5, 1, 2, 3, 1, 3)
     assert table.snapshot() == sealed(body_of([freed, live], [0], [b"", b"w"]))
     assert table.digest(5) == digest64(table.snapshot(), 5)
 
@@ -117,6 +124,7 @@ def test_digest_notices_every_kind_of_change():
         lambda table: table.set_bias(0, 1e-30),
         lambda table: table.set_share(0, 0.999),
         lambda table: table.book(0, 0.0),
+        lambda table: (table.book(0, 0.0), table.set_free_at(0, 0.5)),
         lambda table: table.heard(0, 1.0),
         lambda table: table.leave(0),
     )
@@ -175,7 +183,7 @@ def changed(index: int, value: float) -> tuple:
     "blob",
     [
         pytest.param(sealed(b"", magic=b"NXET"), id="another magic"),
-        pytest.param(sealed(bytes(16), version=2), id="another version"),
+        pytest.param(sealed(bytes(16), version=1), id="another version"),
         pytest.param(sealed(b""), id="no counts"),
         pytest.param(sealed(struct.pack("<QQ", 1 << 62, 0)), id="absurd rows"),
         pytest.param(sealed(struct.pack("<QQ", 1 << 20, 0)), id="more rows than bytes"),
@@ -184,25 +192,26 @@ def changed(index: int, value: float) -> tuple:
         pytest.param(sealed(body_of([LIVE], [], [b"\xff"])), id="name is not UTF-8"),
         pytest.param(sealed(body_of([LIVE, LIVE], [], [b"w", b"w"])), id="name twice"),
         pytest.param(sealed(body_of([LIVE], [0], [b"w"])), id="live row is free"),
-        pytest.param(sealed(body_of([changed(10, 0)], [], [b""])), id="row neither live nor free"),
-        pytest.param(sealed(body_of([changed(10, 0)] * 2, [0, 0], [b"", b""])), id="row free twice"),
-        pytest.param(sealed(body_of([changed(10, 0)], [7], [b""])), id="free row out of range"),
-        pytest.param(sealed(body_of([changed(10, 0)], [0], [b"w"])), id="free row with a name"),
-        pytest.param(sealed(body_of([changed(10, 7)], [], [b"w"])), id="unknown flag"),
+        pytest.param(sealed(body_of([changed(11, 0)], [], [b""])), id="row neither live nor free"),
+        pytest.param(sealed(body_of([changed(11, 0)] * 2, [0, 0], [b"", b""])), id="row free twice"),
+        pytest.param(sealed(body_of([changed(11, 0)], [7], [b""])), id="free row out of range"),
+        pytest.param(sealed(body_of([changed(11, 0)], [0], [b"w"])), id="free row with a name"),
+        pytest.param(sealed(body_of([changed(11, 7)], [], [b"w"])), id="unknown flag"),
         pytest.param(sealed(body_of([changed(0, 0)], [], [b"w"])), id="generation zero"),
         pytest.param(sealed(body_of([changed(0, 1 << 63)], [], [b"w"])), id="generation absurd"),
         pytest.param(sealed(body_of([changed(1, 5.0)], [], [b"w"])), id="work booked, nothing in flight"),
         pytest.param(sealed(body_of([changed(1, float("nan"))], [], [b"w"])), id="booked NaN"),
-        pytest.param(sealed(body_of([changed(2, float("inf"))], [], [b"w"])), id="heard infinite"),
-        pytest.param(sealed(body_of([changed(3, float("nan"))], [], [b"w"])), id="factor NaN"),
-        pytest.param(sealed(body_of([changed(3, -1.0)], [], [b"w"])), id="factor negative"),
-        pytest.param(sealed(body_of([changed(4, float("-inf"))], [], [b"w"])), id="bias infinite"),
-        pytest.param(sealed(body_of([changed(6, 1 << 31)], [], [b"w"])), id="in flight absurd"),
-        pytest.param(sealed(body_of([changed(7, 0)], [], [b"w"])), id="no slots"),
-        pytest.param(sealed(body_of([changed(8, 1 << 30)], [], [b"w"])), id="credit absurd"),
-        pytest.param(sealed(body_of([changed(5, 0.0)], [], [b"w"])), id="no share"),
-        pytest.param(sealed(body_of([changed(5, 1.5)], [], [b"w"])), id="share above the whole"),
-        pytest.param(sealed(body_of([changed(9, 1)], [], [b"w"])), id="class index beyond the rows"),
+        pytest.param(sealed(body_of([changed(2, float("nan"))], [], [b"w"])), id="free at NaN"),
+        pytest.param(sealed(body_of([changed(3, float("inf"))], [], [b"w"])), id="heard infinite"),
+        pytest.param(sealed(body_of([changed(4, float("nan"))], [], [b"w"])), id="factor NaN"),
+        pytest.param(sealed(body_of([changed(4, -1.0)], [], [b"w"])), id="factor negative"),
+        pytest.param(sealed(body_of([changed(5, float("-inf"))], [], [b"w"])), id="bias infinite"),
+        pytest.param(sealed(body_of([changed(7, 1 << 31)], [], [b"w"])), id="in flight absurd"),
+        pytest.param(sealed(body_of([changed(8, 0)], [], [b"w"])), id="no slots"),
+        pytest.param(sealed(body_of([changed(9, 1 << 30)], [], [b"w"])), id="credit absurd"),
+        pytest.param(sealed(body_of([changed(6, 0.0)], [], [b"w"])), id="no share"),
+        pytest.param(sealed(body_of([changed(6, 1.5)], [], [b"w"])), id="share above the whole"),
+        pytest.param(sealed(body_of([changed(10, 1)], [], [b"w"])), id="class index beyond the rows"),
     ],
 )
 def test_hostile_snapshot_with_a_fitting_digest_is_refused(blob: bytes):

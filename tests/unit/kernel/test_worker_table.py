@@ -251,3 +251,61 @@ def test_wait_of_a_worker_that_others_use_is_longer_by_their_share(table: Worker
     assert table.column("wait_ms")[row] == 200.0
     table.settle(row, 100.0)
     assert table.column("wait_ms")[row] == 0.0
+
+
+def test_wait_passes_with_time_and_never_falls_below_zero(table: WorkerTable):
+    table.set_now(1_700_000_000_000.0)
+    rows = [table.join(name, 1, 2, 0.0) for name in ("busy", "idle")]
+    table.book(rows[0], 100.0)
+    waits = []
+    for passed_ms in (0.0, 30.0, 99.5, 100.0, 250.0):
+        table.set_now(1_700_000_000_000.0 + passed_ms)
+        assert table.column("wait_ms").tolist() == [table.wait_ms(row) for row in rows]
+        waits.append(table.wait_ms(rows[0]))
+        assert table.wait_ms(rows[1]) == 0.0
+    assert waits == [100.0, 70.0, 0.5, 0.0, 0.0]
+    assert table.booked_ms(rows[0]) == 100.0, "what is booked does not drain"
+
+
+def test_told_instant_counts_until_bookings_change(table: WorkerTable):
+    table.set_now(1_000.0)
+    row = table.join("w", 2, 4, 0.0)
+    table.set_free_at(row, 9_000.0)
+    assert table.wait_ms(row) == 0.0, "it has a free slot"
+    table.book(row, 100.0)
+    table.book(row, 300.0)
+    assert table.wait_ms(row) == 200.0
+    table.set_free_at(row, 1_100.0)
+    table.set_credit(row, 3)
+    table.set_accepting(row, False)
+    assert table.wait_ms(row) == 100.0
+    table.set_now(1_040.0)
+    assert table.wait_ms(row) == 60.0
+    table.book(row, 0.0)
+    assert table.wait_ms(row) == 200.0
+    table.settle(row, 0.0)
+    table.settle(row, 100.0)
+    assert table.wait_ms(row) == 0.0
+
+
+def test_waits_hold_over_growth(table: WorkerTable):
+    small = WorkerTable(1)
+    small.set_now(500.0)
+    row = small.join("busy", 1, 2, 0.0)
+    small.book(row, 80.0)
+    for number in range(1_000):
+        small.join(f"w{number}", 1, 1, 0.0)
+    assert small.wait_ms(row) == 80.0
+    small.set_now(520.0)
+    assert small.wait_ms(row) == 60.0
+
+
+@pytest.mark.parametrize("at_ms", [math.nan, math.inf, -math.inf, 2e15])
+def test_instants_out_of_bounds_raise_and_change_nothing(table: WorkerTable, at_ms: float):
+    row = table.join("w", 1, 2, 0.0)
+    table.book(row, 10.0)
+    before = table.digest()
+    for tell in (table.set_now, lambda value: table.set_free_at(row, value)):
+        with pytest.raises(KernelError, match="at_ms"):
+            tell(at_ms)
+    assert (table.digest(), table.wait_ms(row)) == (before, 10.0)
