@@ -32,7 +32,8 @@ static void bill_row(const nexus_bill_question *question, ptrdiff_t row, float *
     columns[NEXUS_BILL_TOTAL] = total + 0.0F;
 }
 
-ptrdiff_t nexus_bill(const nexus_bill_question *question, const int32_t *rows, ptrdiff_t count, unsigned char *bill) {
+ptrdiff_t nexus_bill(const nexus_bill_question *question, const int32_t *rows, ptrdiff_t count, int last_closed,
+                     unsigned char *bill) {
     float columns[NEXUS_BILL_ROWS_MAX][NEXUS_BILL_COLUMNS];
     uint32_t there = 0;
     for (ptrdiff_t index = 0; index < count; index++) {
@@ -40,7 +41,8 @@ ptrdiff_t nexus_bill(const nexus_bill_question *question, const int32_t *rows, p
         for (int column = 0; column < NEXUS_BILL_COLUMNS; column++)
             there |= (uint32_t)(columns[index][column] != 0.0F) << column;
     }
-    nexus_put_u32(bill, NEXUS_BILL_VERSION | (uint32_t)count << 8 | there << 16);
+    const uint32_t bits = there | (uint32_t)(last_closed != 0) << NEXUS_BILL_LAST_CLOSED;
+    nexus_put_u32(bill, NEXUS_BILL_VERSION | (uint32_t)count << 8 | bits << 16);
     nexus_put_f32(bill + 4, question->wait_weight);
     nexus_put_f32(bill + 8, question->balance_ms);
     nexus_put_f32(bill + 12, question->transfer_ms);

@@ -1,6 +1,7 @@
 /* Why a worker was chosen: the terms of the score of a few rows, and what kept all others out.
  *
- * A bill is little-endian bytes: version (1), rows, columns (16 bit: which of NEXUS_BILL_COLUMNS are there), then four
+ * A bill is little-endian bytes: version (1), rows, columns (16 bit: which of NEXUS_BILL_COLUMNS are there; the highest
+ * bit: the last row was not open to the task), then four
  * float32 (wait weight, ms per unit of load, ms for moving the payload, margin of a near tie), then for each column
  * that is not 0 throughout one float32 a row. The weighted sum of a row's columns is its total, which is the score to
  * the bit where the row is open. Source: placement.md, fact 3; docs/decisions/0034. */
@@ -13,6 +14,7 @@
 #define NEXUS_BILL_VERSION 1
 #define NEXUS_BILL_ROWS_MAX 17
 #define NEXUS_BILL_HEAD_BYTES 20
+#define NEXUS_BILL_LAST_CLOSED 15 /* bit */
 enum {
     NEXUS_BILL_WAIT,      /* before its weight */
     NEXUS_BILL_RUN,       /* mean of the class times the factor of the row */
@@ -39,8 +41,10 @@ typedef struct {
     float run_ms, wait_weight, balance_ms, transfer_ms, margin_ms;
 } nexus_bill_question;
 
-/* Writes the bill of `count` rows, at most NEXUS_BILL_ROWS_MAX; gives its length in bytes. */
-ptrdiff_t nexus_bill(const nexus_bill_question *question, const int32_t *rows, ptrdiff_t count, unsigned char *bill);
+/* Writes the bill of `count` rows, at most NEXUS_BILL_ROWS_MAX, of which the last one may be closed to the task; gives
+ * its length in bytes. */
+ptrdiff_t nexus_bill(const nexus_bill_question *question, const int32_t *rows, ptrdiff_t count, int last_closed,
+                     unsigned char *bill);
 
 /* Up to `wanted` open rows of least score besides `chosen`, by score, then by row; gives how many. Reads the block
  * minima, and the scores of blocks that may hold one. */

@@ -46,7 +46,8 @@ cdef extern from "nexus_bill.h" nogil:
         float transfer_ms
         float margin_ms
     Py_ssize_t nexus_bill(
-        const nexus_bill_question *question, const int32_t *rows, Py_ssize_t count, unsigned char *bill
+        const nexus_bill_question *question, const int32_t *rows, Py_ssize_t count, int last_closed,
+        unsigned char *bill
     ) noexcept
     Py_ssize_t nexus_runners_up(
         const float *scores, const float *minima, Py_ssize_t blocks, Py_ssize_t chosen, Py_ssize_t wanted, int32_t *rows
@@ -116,7 +117,7 @@ def bill(
         if index == count and whose >= 0:
             rows[count] = <int32_t>whose
             count += 1
-        index = nexus_bill(&question, rows, count, written)
+        index = nexus_bill(&question, rows, count, columns.closed_ms[rows[count - 1]] != 0, written)
     finally:
         PyBuffer_Release(&classes)
         PyBuffer_Release(&extras)

@@ -49,6 +49,7 @@ def decide(
         refined.confidence,
         refined.predictor,
         refined.version,
+        refined.p80_ms,
         choice.explored,
         why,
     )

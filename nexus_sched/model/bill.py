@@ -18,10 +18,22 @@ from nexus_sched.errors import SnapshotUnreadable
 
 # What `Why.funnel` counts, in its order: all workers, those open to the task, and those that are not by the first
 # reason. Labels and taints come before standing, standing before what a worker has left.
-FUNNEL = ("workers", "open", "taints", "labels", "resources", "draining", "cordoned", "breaker open", "suspect", "busy")
+FUNNEL = (
+    "workers",
+    "open",
+    "taints",
+    "labels",
+    "resources",
+    "draining",
+    "cordoned",
+    "breaker open",
+    "suspect",
+    "no credit left",
+)
 
 VERSION = 1
 HEAD_BYTES = 20
+LAST_CLOSED = 15  # bit of the columns: the last row was not open to the task
 COLUMNS = ("wait_ms", "run_ms", "health_ms", "affinity_ms", "avoided_ms", "load", "preferred_ms", "fit_ms", "total_ms")
 NOTHING = (0.0,) * len(COLUMNS)
 
@@ -60,6 +72,7 @@ class BillRow(Struct, frozen=True):
     fit_ms: float  # resources that would be left unused
     avoided_ms: float  # the task failed here before
     total_ms: float  # J of placement.md: the weighted sum
+    open: bool = True  # the worker of round robin may have been full, or held for another task
 
     @property
     def promised_ms(self) -> float:
@@ -112,6 +125,8 @@ def bill_of(why: Why) -> Bill | None:
         _row(worker, {name: column[at] for name, column in columns.items()}, transfer_ms)
         for at, worker in enumerate(why.candidates)
     )
+    if there >> LAST_CLOSED:
+        rows = (*rows[:-1], replace(rows[-1], open=False))
     return Bill(Weights(wait, balance_ms), margin_ms, rows)
 
 
@@ -120,6 +135,14 @@ def _row(worker: str, values: dict[str, float], transfer_ms: float) -> BillRow:
 
 
 def reweighed(bill: Bill, weights: Weights) -> Bill:
-    """The same rows by other weights, the best one first; what is no candidate of the bill is not looked at."""
-    rows = [replace(row, total_ms=row.total_by(weights)) for row in bill.rows]
-    return Bill(weights, bill.margin_ms, tuple(sorted(rows, key=lambda row: row.total_ms)))
+    """The same rows by other weights, first the one that would have been chosen of them, then by total.
+
+    Of the near ties it is the least loaded one; between equals the order is that of the bill.
+    """
+    rows = sorted((replace(row, total_ms=row.total_by(weights)) for row in bill.rows), key=lambda row: row.total_ms)
+    least_ms = min((row.total_ms for row in rows if row.open), default=0.0)
+    tied = [row for row in rows if row.open and row.total_ms <= least_ms + bill.margin_ms]
+    if tied:
+        chosen = min(tied, key=lambda row: row.load)
+        rows = [chosen, *(row for row in rows if row is not chosen)]
+    return Bill(weights, bill.margin_ms, tuple(rows))

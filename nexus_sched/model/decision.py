@@ -27,5 +27,6 @@ class SchedulingDecision(Struct, frozen=True, array_like=True, gc=False):
     confidence: float = 0.0  # 0..1, of the prediction
     model: str = ""  # who predicted
     version: int = 0
+    p80_ms: float | None = None  # of the prediction, as `p50_ms`
     explored: bool = False  # a wider difference counted as a near tie
     why: Why | None = None  # unless the recording of reasons is switched off

@@ -64,7 +64,8 @@ def _written(
     totals, run_ms = scores(opened, question), runs(columns, question)
     table = [[*_terms(columns, question, row, run_ms[row], base_ms), totals[row]] for row in rows]
     there = [index for index in range(9) if any(line[index] != 0.0 for line in table)]
-    head = struct.pack("<BBH", 1, len(rows), sum(1 << index for index in there))
+    last_closed = columns["closed"][rows[-1]] != 0.0
+    head = struct.pack("<BBH", 1, len(rows), sum(1 << index for index in there) | last_closed << 15)
     head += struct.pack("<4f", question.wait_weight, question.balance_ms, transfer_ms, margin_ms)
     return head + b"".join(struct.pack(f"<{len(rows)}f", *(line[index] for line in table)) for index in there)
 
