@@ -56,6 +56,7 @@ class LeaseSeen(Struct, frozen=True):
 
     epoch: str
     counter: str
+    owner: str = ""
 
 
 class DispatchLine(NamedTuple):
@@ -178,6 +179,16 @@ class LeaderStore(Protocol):
 
     async def save_snapshot(self, lease: Lease, seq: int, blob: bytes) -> None:
         """Keep a snapshot of the state after turn `seq`; the journal is cut behind the one before it."""
+
+    async def offer_snapshot(self, seq: int, turn: bytes, blob: bytes) -> bool:
+        """As `save_snapshot`, by whoever has no lease. `False`: not kept.
+
+        It is kept only if `turn` is what the journal holds as turn `seq`, which proves that the state is one of this
+        history, and only if there is no snapshot as new.
+        """
+
+    async def newest_snapshot(self) -> int:
+        """The turn of the newest snapshot, 0 if there is none."""
 
     async def write_frame(self, blob: bytes) -> None:
         """Replace the picture of the state that status pages read."""

@@ -57,6 +57,7 @@ async def lease_held_by_another_is_shown(stage: Stage) -> None:
     other = await stage.other_leader()
     seen = await other.acquire("b", "m", None)
     assert isinstance(seen, LeaseSeen)
+    assert seen.owner == "a"
     await stage.leader.renew(stage.lease)
     again = await other.acquire("b", "m", seen)
     assert isinstance(again, LeaseSeen)
@@ -296,6 +297,27 @@ async def snapshots_two_newest_are_kept(stage: Stage) -> None:
     assert [seq for seq, _ in await stage.leader.journal(0, 100)] == [6, 7, 8, 9]
     await stage.leader.save_snapshot(stage.lease, 8, b"state 8 again")
     assert await stage.leader.snapshots() == [(8, b"state 8 again"), (5, b"state 5")]
+
+
+@case
+async def snapshots_are_taken_from_whoever_knows_the_turn(stage: Stage) -> None:
+    """No lease is needed, but the journal must hold the very turn, and no other snapshot may be as new."""
+    await stage.lead()
+    other = await stage.other_leader()
+    assert await other.newest_snapshot() == 0
+    for seq in range(1, 7):
+        await stage.commit(turn=b"%d" % seq)
+    assert await other.offer_snapshot(2, b"2", b"state 2")
+    assert await other.newest_snapshot() == 2
+    assert not await other.offer_snapshot(2, b"2", b"again")
+    assert not await other.offer_snapshot(1, b"1", b"older")
+    assert not await other.offer_snapshot(4, b"another history", b"state 4")
+    assert not await other.offer_snapshot(9, b"9", b"ahead")
+    assert await other.offer_snapshot(5, b"5", b"state 5")
+    assert await stage.leader.snapshots() == [(5, b"state 5"), (2, b"state 2")]
+    assert [seq for seq, _ in await stage.leader.journal(0, 100)] == [3, 4, 5, 6]
+    await stage.leader.save_snapshot(stage.lease, 6, b"state 6")
+    assert await stage.leader.snapshots() == [(6, b"state 6"), (5, b"state 5")]
 
 
 @case

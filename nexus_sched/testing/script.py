@@ -114,7 +114,8 @@ class Writer:
         self.leases_count = 1
         kinds = {
             self.submit: 4, self.commit: 9, self.step: 14, self.register: 3, self.acquire: 1, self.reap: 1,
-            self.leave: 1, self.renew: 1, self.release: 1, self.snapshot: 1, self.command: 1, self.look: 1,
+            self.leave: 1, self.renew: 1, self.release: 1, self.snapshot: 1, self.offer: 1, self.command: 1,
+            self.look: 1,
         }  # fmt: skip
         self._kinds = [kind for kind, weight in kinds.items() for _ in range(weight)]
 
@@ -258,6 +259,16 @@ class Writer:
         return (
             f"snapshot {seq}",
             lambda player: player.stage.leader.save_snapshot(player.leases[lease], seq, b"state %d" % seq),
+        )
+
+    def offer(self) -> Operation:
+        """Of a turn that the journal may hold."""
+        seq = max(1, (self.shard.seq or 0) - self.random.randint(0, 3))
+        found = self.shard.streams["ev"].after((seq - 1, 0), 1)
+        turn = found[0][1][1] if found and self._likely() else b"of another history"
+        return (
+            f"offer {seq}",
+            lambda player: player.stage.leader.offer_snapshot(seq, turn, b"offered %d" % seq),
         )
 
     def command(self) -> Operation:

@@ -97,6 +97,16 @@ class MemoryLeaderStore:
         await asyncio.sleep(0)
         self.shard.save_snapshot(lease, seq, blob)
 
+    async def offer_snapshot(self, seq: int, turn: bytes, blob: bytes) -> bool:
+        """Keep a snapshot if `turn` is what the journal holds as `seq` and no other is as new."""
+        await asyncio.sleep(0)
+        return self.shard.offer_snapshot(seq, turn, blob)
+
+    async def newest_snapshot(self) -> int:
+        """The turn of the newest snapshot, 0 if there is none."""
+        await asyncio.sleep(0)
+        return self.shard.kept[0] or 0
+
     async def write_frame(self, blob: bytes) -> None:
         """Replace the picture of the state that status pages read."""
         await asyncio.sleep(0)

@@ -124,8 +124,9 @@ class MemoryShard:
 
     def acquire(self, owner: str, nonce: str, seen: LeaseSeen | None) -> Lease | LeaseSeen:
         """Twin of `nx_acquire`."""
-        standing = LeaseSeen(str(self.epoch), str(self.renewals))
-        if self.owner not in ("", owner) and seen != standing:
+        standing = LeaseSeen(str(self.epoch), str(self.renewals), self.owner)
+        still = seen is not None and (seen.epoch, seen.counter) == (standing.epoch, standing.counter)
+        if self.owner not in ("", owner) and not still:
             return standing
         self.epoch, self.owner, self.nonce, self.renewals = self.epoch + 1, owner, nonce, 0
         self.seq = self.seq or 0
@@ -233,6 +234,17 @@ class MemoryShard:
     def save_snapshot(self, lease: Lease, seq: int, blob: bytes) -> None:
         """Twin of `nx_snapshot`."""
         self.fence(lease)
+        self._keep(seq, blob)
+
+    def offer_snapshot(self, seq: int, turn: bytes, blob: bytes) -> bool:
+        """Twin of `nx_offer`."""
+        entries = self.streams["ev"].after((seq - 1, 0), 1)
+        if not entries or entries[0][0] != (seq, 0) or entries[0][1][1] != turn or (self.kept[0] or 0) >= seq:
+            return False
+        self._keep(seq, blob)
+        return True
+
+    def _keep(self, seq: int, blob: bytes) -> None:
         newest, before = self.kept
         if newest != seq:
             if before is not None:

@@ -74,10 +74,10 @@ class RedisLeaderStore:
     async def acquire(self, owner: str, nonce: str, seen: LeaseSeen | None) -> Lease | LeaseSeen:
         """Take the lease if it is free, one's own, or still exactly as `seen`."""
         epoch, counter = (seen.epoch, seen.counter) if seen else ("", "")
-        taken, first, second = await self._functions.call(b"nx_acquire", owner, nonce, epoch, counter)
+        taken, first, second, *holder = await self._functions.call(b"nx_acquire", owner, nonce, epoch, counter)
         if taken:
             return Lease(epoch=int(first), owner=owner, nonce=nonce, seq=int(second))
-        return LeaseSeen(epoch=first.decode(), counter=second.decode())
+        return LeaseSeen(epoch=first.decode(), counter=second.decode(), owner=b"".join(holder).decode())
 
     async def renew(self, lease: Lease) -> None:
         """Show that the leader lives. Raises `Fenced`."""
@@ -207,6 +207,15 @@ class RedisLeaderStore:
         reply = await self._functions.call(b"nx_snapshot", lease.epoch, lease.nonce, seq, blob)
         if reply[0] != b"OK":
             raise Fenced(f"the lease of epoch {lease.epoch} is somebody else's")
+
+    async def offer_snapshot(self, seq: int, turn: bytes, blob: bytes) -> bool:
+        """Keep a snapshot if `turn` is what the journal holds as `seq` and no other is as new."""
+        reply = await self._functions.call(b"nx_offer", seq, turn, blob)
+        return bool(reply[0] == b"OK")
+
+    async def newest_snapshot(self) -> int:
+        """The turn of the newest snapshot, 0 if there is none."""
+        return int(await self._writer.call(b"HGET", self.keys.meta, b"snap") or 0)
 
     async def write_frame(self, blob: bytes) -> None:
         """Replace the picture of the state that status pages read."""

@@ -111,13 +111,13 @@ local function submit(keys, a)
   return answers
 end
 
--- acquire: P, owner, nonce, epoch seen, counter seen -> {1, epoch, seq} | {0, epoch, counter}
+-- acquire: P, owner, nonce, epoch seen, counter seen -> {1, epoch, seq} | {0, epoch, counter, owner}
 -- A lease is taken if it is free, mine, or has stood still since it was seen (the caller's own clock).
 local function acquire(keys, a)
   local meta = keys[1]
   local m = redis.call('HMGET', meta, 'epoch', 'owner', 'rc', 'seq')
   local free = (not m[2]) or m[2] == '' or m[2] == a[2] or (m[1] == a[4] and m[3] == a[5])
-  if not free then return {0, m[1], m[3]} end
+  if not free then return {0, m[1], m[3], m[2]} end
   local epoch = tonumber(m[1] or '0') + 1
   redis.call('HSET', meta, 'epoch', epoch, 'owner', a[2], 'nonce', a[3], 'rc', 0, 'format', 1)
   redis.call('HSETNX', meta, 'seq', 0)
@@ -396,21 +396,36 @@ local function intake(keys, a)
   return {'OK'}
 end
 
--- snapshot: P, epoch, nonce, seq, blob -> {'OK'} | {'FENCED'}
--- Keeps the two newest; the journal is cut behind the older of them.
-local function snapshot(keys, a)
-  local P, meta = a[1], keys[1]
-  if not fence(meta, a[2], a[3]) then return {'FENCED'} end
+-- Keeps the two newest snapshots; the journal is cut behind the older of them.
+local function keep(P, meta, seq, blob)
   local kept = redis.call('HMGET', meta, 'snap', 'snap_before')
-  if kept[1] ~= a[4] then
+  if kept[1] ~= seq then
     if kept[2] then redis.call('DEL', P .. ':snap:' .. kept[2]) end
     if kept[1] then
       redis.call('HSET', meta, 'snap_before', kept[1])
       redis.call('XTRIM', P .. ':ev', 'MINID', (tonumber(kept[1]) + 1) .. '-0')
     end
-    redis.call('HSET', meta, 'snap', a[4])
+    redis.call('HSET', meta, 'snap', seq)
   end
-  redis.call('SET', P .. ':snap:' .. a[4], a[5])
+  redis.call('SET', P .. ':snap:' .. seq, blob)
+end
+
+-- snapshot: P, epoch, nonce, seq, blob -> {'OK'} | {'FENCED'}
+local function snapshot(keys, a)
+  if not fence(keys[1], a[2], a[3]) then return {'FENCED'} end
+  keep(a[1], keys[1], a[4], a[5])
+  return {'OK'}
+end
+
+-- offer: P, seq, turn, blob -> {'OK'} | {'STALE'}
+-- A snapshot by whoever follows the journal. No lease is needed: that the journal holds this very turn under
+-- this number proves that the state belongs to its history.
+local function offer(keys, a)
+  local P, meta, id = a[1], keys[1], a[2] .. '-0'
+  local entry = redis.call('XRANGE', P .. ':ev', id, id)[1]
+  if not entry or entry[2][2] ~= a[3] then return {'STALE'} end
+  if tonumber(redis.call('HGET', meta, 'snap') or '0') >= tonumber(a[2]) then return {'STALE'} end
+  keep(P, meta, a[2], a[4])
   return {'OK'}
 end
 
@@ -428,3 +443,4 @@ redis.register_function{function_name = 'nx_reap', callback = reap, flags = drai
 redis.register_function{function_name = 'nx_step', callback = step, flags = draining}
 redis.register_function{function_name = 'nx_intake', callback = intake, flags = draining}
 redis.register_function{function_name = 'nx_snapshot', callback = snapshot, flags = draining}
+redis.register_function{function_name = 'nx_offer', callback = offer, flags = draining}
