@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from nexus_sched.cli import exit_codes
-from nexus_sched.cli.output import console, print_json
+from nexus_sched.cli.output import console, note, print_json
 from nexus_sched.config.suggest import hint
 from nexus_sched.demo.progress import ProgressDisplay
 from nexus_sched.errors import InvalidInput
@@ -33,7 +33,9 @@ def simulate(
     load: float = 0.85,
     seeds: int = 3,
     policies: str = ",".join(POLICIES),
+    owners: int = 1,
     rtt_ms: float | None = None,
+    report: Path | None = None,
     json: Annotated[bool, Parameter(name="--json", show_default=False)] = False,
 ) -> int:
     """Run the same tasks under several policies in virtual time, and compare.
@@ -60,8 +62,12 @@ def simulate(
         Workloads to draw, from seed 1 on; intervals of confidence are over them.
     policies
         Names, separated by commas.
+    owners
+        Schedulers among whom workers and tasks are dealt out, as among shards of a pool.
     rtt_ms
         Round trip between scheduler and workers; 1 by default, 4 for short.
+    report
+        Write a page with pictures to this file.
     json
         Print one JSON object on standard output.
     """
@@ -78,12 +84,18 @@ def simulate(
         tasks=tasks,
         load=load,
         seeds=seeds,
+        owners=owners,
         rtt_ms=rtt_ms,
     )
     from rich.console import Console
 
     with ProgressDisplay(Console(stderr=True, highlight=False)) as progress:
-        comparison = compare(options.source(), names, options.seeds, progress)
+        comparison = compare(options.source(), names, options.seeds, progress, owners=options.owners)
+    if report is not None:
+        from nexus_sched.sim.report import write_report
+
+        write_report(comparison, report, options.command(names))
+        note(f"The report is {report}")
     if json:
         print_json(comparison.as_json())
     else:

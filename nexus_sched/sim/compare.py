@@ -12,7 +12,7 @@ from nexus_sched.sim.drive import drive
 from nexus_sched.sim.figures import nested
 from nexus_sched.sim.history import History
 from nexus_sched.sim.measure import measure
-from nexus_sched.sim.policies import POLICIES
+from nexus_sched.sim.policies import make_core
 from nexus_sched.sim.summary import half_widths, means, with_gaps
 from nexus_sched.sim.workload import Workload
 
@@ -60,6 +60,7 @@ def compare(
     seeds: int,
     progress: ProgressSink,
     settings: EngineSettings | None = None,
+    owners: int = 1,
 ) -> Comparison:
     """Run `policies` on the workloads of the seeds 1 to `seeds`. Raises `SimulationStuck`."""
     chosen = settings or EngineSettings()
@@ -72,7 +73,7 @@ def compare(
         histories: dict[str, History] = {}
         by_policy: dict[str, dict[str, float | None]] = {}
         for place, name in enumerate(policies):
-            core = POLICIES[name](workload, seed, chosen)
+            core = make_core(name, workload, seed, chosen, owners)
             report = _reporter(progress, name, place * count)
             histories[name] = drive(workload, core, report)
             by_policy[name] = measure(workload, histories[name])

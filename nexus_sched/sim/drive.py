@@ -138,8 +138,7 @@ class _Drive:
             plan(there_ms, fleet.deliver, self._indexes[decision.worker], task, decision.attempt)
         elif isinstance(effect, Estimated):
             task = int(effect.task_id)
-            if self._history.etas[task] is None:
-                self._history.etas[task] = effect.eta
+            self._history.tell(task, effect.eta)
         elif isinstance(effect, Retract):
             plan(there_ms, fleet.take_back, self._indexes[effect.worker], int(effect.task_id), effect.attempt)
         elif isinstance(effect, CancelRunning):

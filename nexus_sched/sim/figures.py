@@ -54,6 +54,8 @@ FIGURES = (
     Figure("eta_within_25", "in 25 %", "share", 2),
     Figure("eta_within_25_predictable", "predictable", "share", 2),
     Figure("eta_p80_coverage", "by p80", "share", 2),
+    Figure("eta_p80_coverage_predictable", "predictable", "share", 2),
+    Figure("eta_refreshed", "told again", "share", 2),
     Figure("tenants.modest_slowdown", "modest tenants' slowdown", "ratio", 2),
     Figure("tenants.heavy_slowdown", "heavy ones'", "ratio", 2),
     Figure("warm", "warm runs", "share", 2),

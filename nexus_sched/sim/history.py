@@ -19,6 +19,7 @@ class History:
         self.worker = [-1] * tasks  # index of the worker that finished it
         self.predicted_ms = [UNKNOWN] * tasks  # p50 for the worker it was last sent to
         self.etas: list[Eta | None] = [None] * tasks  # the first that was told
+        self.latest_etas: list[Eta | None] = [None] * tasks  # the last that was told, if it was told again
         self.wasted: list[tuple[int, float, float]] = []  # (worker, from, until) of runs that came to nothing
         self.given_up = [False] * tasks
         self.ended = 0
@@ -30,6 +31,13 @@ class History:
         self.core_ns = 0  # spent in the core, measured by the clock of the machine
         self.until_ms = 0.0  # virtual time at the end
         self.up: list[list[tuple[float, float]]] = []  # by worker: stretches in which it was there
+
+    def tell(self, task: int, eta: Eta) -> None:
+        """The submitter was told when the task will end."""
+        if self.etas[task] is None:
+            self.etas[task] = eta
+        else:
+            self.latest_etas[task] = eta
 
     def finish(self, task: int, worker: int, started_ms: float, now_ms: float) -> None:
         """A run ended well; the first one counts."""

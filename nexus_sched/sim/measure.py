@@ -32,7 +32,7 @@ def measure(workload: Workload, history: History) -> dict[str, float | None]:
     cut = int(WARM_UP_SHARE * count)
     arrived, started = np.array(workload.arrivals_ms), np.array(history.started_ms)
     finished = np.array(history.finished_ms)
-    counted = (np.arange(count) >= cut) & (finished >= 0.0)
+    counted = judged(history)
     response_ms = (finished - arrived)[counted]
     wait_ms = (started - arrived)[counted]
     figures: dict[str, float | None] = {
@@ -61,6 +61,13 @@ def measure(workload: Workload, history: History) -> dict[str, float | None]:
     figures |= _etas(workload, history, counted)
     figures |= _tenants(workload, slowdown, counted)
     return figures
+
+
+def judged(history: History) -> NDArray[np.bool_]:
+    """Which tasks count: those that finished, but for the first fifth."""
+    finished = np.array(history.finished_ms)
+    counts: NDArray[np.bool_] = (np.arange(len(finished)) >= int(WARM_UP_SHARE * len(finished))) & (finished >= 0.0)
+    return counts
 
 
 def variation_by_type(response_ms: Column, types: NDArray[np.int64]) -> float | None:
@@ -135,11 +142,27 @@ def _etas(workload: Workload, history: History, counted: NDArray[np.bool_]) -> d
     p50 = np.array([eta.finish_p50_ms for _, eta in told])
     p80 = np.array([eta.finish_p80_ms for _, eta in told])
     predictable = np.array(workload.predictable)[np.array(workload.type_of)[numbers]]
+    by_p80 = actual <= p80
     return figures | {
         "eta_within_25": _within(p50, actual),
         "eta_within_25_predictable": _within(p50[predictable], actual[predictable]),
-        "eta_p80_coverage": float((actual <= p80).mean()),
+        "eta_p80_coverage": float(by_p80.mean()),
+        "eta_p80_coverage_predictable": float(by_p80[predictable].mean()) if predictable.any() else None,
+        "eta_refreshed": _refreshed(history, numbers, np.abs(p50 - actual) > WITHIN * actual),
     }
+
+
+def _refreshed(history: History, numbers: NDArray[np.int64], wrong: NDArray[np.bool_]) -> float | None:
+    """Share told again, before their end, of the tasks whose first estimate was too early by more than 25 %.
+
+    A task that ends earlier than it was told leaves no time to say so.
+    """
+    late = [
+        number
+        for number in numbers[wrong].tolist()
+        if (eta := history.etas[number]) and history.finished_ms[number] > eta.at_ms + eta.finish_p50_ms
+    ]
+    return sum(history.latest_etas[number] is not None for number in late) / len(late) if late else None
 
 
 def _tenants(workload: Workload, slowdown: Column, counted: NDArray[np.bool_]) -> dict[str, float | None]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec import Struct, structs
@@ -35,6 +36,7 @@ class SimulationOptions(Struct, frozen=True, kw_only=True):
     tasks: int | None = None  # 100 for each worker if not given, at most those of a trace
     load: float = 0.85
     seeds: int = 3
+    owners: int = 1  # schedulers among whom workers and tasks are dealt out
     rtt_ms: float | None = None  # the scenario's own if not given
 
     def __post_init__(self) -> None:
@@ -45,6 +47,7 @@ class SimulationOptions(Struct, frozen=True, kw_only=True):
             ("tasks", self.tasks, 1, TASKS_MAX),
             ("load", self.load, 0.01, LOAD_MAX),
             ("seeds", self.seeds, 1, SEEDS_MAX),
+            ("owners", self.owners, 1, self.workers if self.matrix is None else self.workers_per_class),
             ("round trip time", self.rtt_ms, 0.0, RTT_MS_MAX),
         )
         for name, value, lowest, highest in within:
@@ -54,6 +57,14 @@ class SimulationOptions(Struct, frozen=True, kw_only=True):
             raise InvalidInput("name one of --synthetic, --trace and --matrix")
         if self.synthetic is not None and self.synthetic not in SCENARIOS:
             raise InvalidInput(f"no scenario is called {self.synthetic!r}; known are {', '.join(SCENARIOS)}")
+
+    def command(self, policies: Sequence[str]) -> str:
+        """The command line that asks for this."""
+        words = ["nexus-sched", "simulate", "--policies", ",".join(policies)]
+        for name, value in structs.asdict(self).items():
+            if value is not None:
+                words += [f"--{name.replace('_', '-')}", str(value)]
+        return shlex.join(words)
 
     def source(self) -> Callable[[int], Workload]:
         """From a seed to a workload; files are read once, now. Raises `InvalidInput`."""

@@ -16,6 +16,7 @@ from nexus_sched.model.settings import EngineSettings
 from nexus_sched.sim.drive import Core
 from nexus_sched.sim.early import EarlyBinding, PowerOfTwo
 from nexus_sched.sim.oracle import EachItsOwnClass, OraclePredictor
+from nexus_sched.sim.owners import Owners
 from nexus_sched.sim.pull import SharedQueue
 from nexus_sched.sim.workload import Workload
 
@@ -51,3 +52,11 @@ POLICIES: dict[str, CoreFactory] = {
     "round-robin": lambda *_: EarlyBinding(RoundRobin(early=True)),
     ORACLE: _oracle,
 }
+
+
+def make_core(name: str, workload: Workload, seed: int, settings: EngineSettings, owners: int = 1) -> Core:
+    """The core of a policy, or of several owners of the pool that all follow it. Raises `KeyError`."""
+    make = POLICIES[name]
+    if owners == 1:
+        return make(workload, seed, settings)
+    return Owners([make(workload, seed, settings) for _ in range(owners)], workload.workers)

@@ -24,12 +24,12 @@ GAP_SHARE_MIN = 0.005  # of the baseline's response: where knowledge brings less
 
 def means(runs: Sequence[Figures]) -> dict[str, float | None]:
     """Mean over seeds of every figure; over those seeds that have it."""
-    return {figure.name: _mean(_values(runs, figure.name)) for figure in FIGURES}
+    return {figure.name: mean(_values(runs, figure.name)) for figure in FIGURES}
 
 
 def half_widths(runs: Sequence[Figures]) -> dict[str, float | None]:
     """Half-width of the confidence interval of every figure."""
-    return {figure.name: _half_width(_values(runs, figure.name)) for figure in FIGURES}
+    return {figure.name: half_width(_values(runs, figure.name)) for figure in FIGURES}
 
 
 def gap_closed(ours: Figures, baseline: Figures, oracle: Figures) -> float | None:
@@ -55,11 +55,13 @@ def _values(runs: Sequence[Figures], name: str) -> list[float]:
     return [value for figures in runs if (value := figures.get(name)) is not None]
 
 
-def _mean(values: Sequence[float]) -> float | None:
+def mean(values: Sequence[float]) -> float | None:
+    """Their mean, `None` of nothing."""
     return fmean(values) if values else None
 
 
-def _half_width(values: Sequence[float]) -> float | None:
+def half_width(values: Sequence[float]) -> float | None:
+    """Half-width of the 95 % confidence interval of their mean; of a single value there is none."""
     if len(values) < 2:
         return None
     degrees = len(values) - 1

@@ -27,7 +27,7 @@ def render(comparison: Comparison) -> list[Table]:
     tables = []
     for number, caption in enumerate(CAPTIONS):
         figures = [
-            each for each in FIGURES if each.table == number and _said(each, [mean for mean, _ in found.values()])
+            each for each in FIGURES if each.table == number and said(each, [mean for mean, _ in found.values()])
         ]
         table = Table(title=title if number == 0 else None, caption=caption, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         table.add_column("", no_wrap=True)
@@ -39,7 +39,8 @@ def render(comparison: Comparison) -> list[Table]:
     return tables
 
 
-def _said(figure: Figure, found: list[Figures]) -> bool:
+def said(figure: Figure, found: list[Figures]) -> bool:
+    """Whether any policy has something to say here."""
     return any(mean[figure.name] or (mean[figure.name] == 0.0 and figure.kind in SHOWN_IF_ZERO) for mean in found)
 
 

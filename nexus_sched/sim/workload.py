@@ -8,6 +8,7 @@ where tasks have affinity keys, what ran on the worker before adds to it (`Warmt
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 from msgspec import Struct
@@ -86,6 +87,12 @@ class Truth:
         if spell is not None and spell.from_ms <= at_ms < spell.until_ms:
             return base_ms * spell.factor
         return base_ms
+
+    def without_spells(self) -> Truth:
+        """The same, but for the spells."""
+        calm = copy(self)
+        calm._spells = {}
+        return calm
 
     def on_all_ms(self, task: int, at_ms: float) -> NDArray[np.float64]:
         """The same for every worker, in the order of the fleet."""

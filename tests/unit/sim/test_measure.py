@@ -73,6 +73,17 @@ def test_etas_count_from_the_instant_they_were_told():
     assert found["eta_p80_coverage"] == 0.5
 
 
+def test_estimates_that_were_too_early_count_as_refreshed_once_told_again():
+    tasks = workload([0.0] * 10, [10.0] * 10)
+    ran = history([0.0] * 10, [100.0] * 10, [0] * 10, 100.0)
+    eta = [Eta(0, 0.0, 0.0, 0.0, p50_ms, p50_ms, p50_ms, 1.0, "by hand") for p50_ms in (50.0, 100.0, 200.0)]
+    for number, told in ((2, [0]), (3, [0, 1]), (4, [0, 0, 1]), (5, [1]), (6, [2])):
+        for place in told:
+            ran.tell(number, eta[place])
+    assert (ran.etas[4], ran.latest_etas[4], ran.latest_etas[2]) == (eta[0], eta[1], None)
+    assert measure(tasks, ran)["eta_refreshed"] == pytest.approx(2 / 3)
+
+
 def test_tenants_are_told_apart_by_the_work_they_bring():
     names = ["", "big", "big", "big", "small"]
     tasks = [Task(str(n), "t", PRIORITY_DEFAULT, 0, 0, asks=Terms(tenant=name)) for n, name in enumerate(names)]
