@@ -281,6 +281,7 @@ class TaskRecord(NamedTuple):
     outcome: str  # the `Outcome` of a finished task, the `Reason` of a dead one, else empty
     attempt: int
     worker: str
+    decision: str = ""  # `<seq>-<index>` of the decision that gave it to the worker, as the worker said
 
 
 ESTIMATED = "eta"  # stands in the place of an outcome: not the end of the task, but an encoded `Eta`
@@ -323,6 +324,9 @@ class SubmitterStore(Protocol):
 
     async def eta(self, task_id: str) -> bytes | None:
         """The newest `Eta` that was told of a task, encoded; `None` if there is none (any more)."""
+
+    async def journal(self, after: int, count: int) -> list[tuple[int, bytes]]:
+        """Up to `count` turns `(seq, blob)` behind sequence `after` that are still kept, in order."""
 
     async def frame(self) -> bytes | None:
         """The newest picture of the state, `None` if no leader ever wrote one."""

@@ -6,7 +6,15 @@ import asyncio
 
 from nexus_sched.errors import InvalidInput, StoreError
 from nexus_sched.model.outcome import Acceptance, Outcome, Reason
-from nexus_sched.runtime.ports import ESTIMATED, SUBMIT_TASKS_MAX, AnswerLine, EndLine, EstimateLine, SubmitLine
+from nexus_sched.runtime.ports import (
+    ESTIMATED,
+    SUBMIT_TASKS_MAX,
+    AnswerLine,
+    EndLine,
+    EstimateLine,
+    SubmitLine,
+    TaskRecord,
+)
 from nexus_sched.testing.conformance import LONG_MS, SHORT_MS, Stage, case
 
 _INLINE_BYTES_MAX = 8_192
@@ -231,3 +239,28 @@ async def answer_waits_for_who_asked(stage: Stage) -> None:
     await asyncio.sleep(SHORT_MS / 1_000)  # a server that has not noticed yet would answer to nobody
     await stage.commit(answers=[AnswerLine("never", b"kept")])
     assert await stage.submitter.answer("never", SHORT_MS) == b"kept"
+
+
+@case
+async def record_names_the_decision_and_the_journal_holds_it(stage: Stage) -> None:
+    """The inbox entry of a run is its place in the journal; of two runs it is the one that won."""
+    await stage.lead()
+    await stage.submit("t1", "t2")
+    incarnation = await stage.worker.register("w", b"")
+    first, second = await stage.dispatch("t1", "w"), await stage.dispatch("t2", "w")
+    assert [record.decision for record in await _records(stage, "t1", "t2")] == ["", ""]
+    await stage.start("w", incarnation, "t1", first)
+    await stage.start("w", incarnation, "t2", second)
+    copy = await stage.copy("t2", "w", 2)
+    await stage.start("w", incarnation, "t2", copy, 2)
+    assert [record.decision for record in await _records(stage, "t1", "t2")] == [first, copy]
+    await stage.complete("w", incarnation, "t2", second)
+    assert [record.decision for record in await _records(stage, "t2")] == [second]
+    seq = int(first.partition("-")[0])
+    assert await stage.submitter.journal(seq - 1, 2) == [(seq, b"turn"), (seq + 1, b"turn")]
+    assert await stage.submitter.journal(seq + 2, 10) == []
+
+
+async def _records(stage: Stage, *task_ids: str) -> list[TaskRecord]:
+    found = [await stage.submitter.record(task_id) for task_id in task_ids]
+    return [record for record in found if record is not None]

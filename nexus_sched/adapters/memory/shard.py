@@ -53,6 +53,7 @@ class TaskState(Struct):
     attempt_min: int = 0  # a start of a lower attempt is refused
     outcome: str = ""
     eta: bytes | None = None
+    decision: str = ""  # the inbox entry it was started from
 
 
 class WorkerRecord(Struct):
@@ -371,6 +372,7 @@ class MemoryShard:
             copied = task.state == RUNNING and line.attempt > task.attempt
             if copied or (task.state == QUEUED and line.attempt >= task.attempt_min):
                 task.state, task.worker, task.attempt = RUNNING, worker, line.attempt
+                task.decision = line.inbox_entry
                 return task.envelope
             if (task.state, task.worker, task.attempt) == (RUNNING, worker, line.attempt):
                 return task.envelope
@@ -396,7 +398,7 @@ class MemoryShard:
             self._return(task, line.task_id, line.attempt, worker, why, started=True)
             return Receipt.RETURNED
         self.queued_bytes -= task.payload_bytes
-        task.state, task.worker, task.attempt = FINISHED, worker, line.attempt
+        task.state, task.worker, task.attempt, task.decision = FINISHED, worker, line.attempt, line.inbox_entry
         task.outcome, task.envelope = line.outcome.value, None
         if line.result:
             self.results[line.task_id] = line.result

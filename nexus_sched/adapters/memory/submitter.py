@@ -44,7 +44,9 @@ class MemorySubmitterStore:
         """Where a task stands, `None` if it is not known."""
         await asyncio.sleep(0)
         task = self.shard.tasks.get(task_id)
-        return None if task is None else TaskRecord(task.state, task.outcome, task.attempt, task.worker)
+        if task is None:
+            return None
+        return TaskRecord(task.state, task.outcome, task.attempt, task.worker, task.decision)
 
     async def result(self, task_id: str) -> bytes | None:
         """The kept result, `None` if there is none."""
@@ -69,6 +71,11 @@ class MemorySubmitterStore:
         await asyncio.sleep(0)
         task = self.shard.tasks.get(task_id)
         return None if task is None else task.eta
+
+    async def journal(self, after: int, count: int) -> list[tuple[int, bytes]]:
+        """Up to `count` turns `(seq, blob)` behind sequence `after` that are still kept, in order."""
+        await asyncio.sleep(0)
+        return [(entry[0], fields[1]) for entry, fields in self.shard.streams["ev"].after((after, 0), count)]
 
     async def frame(self) -> bytes | None:
         """The newest picture of the state, `None` if no leader ever wrote one."""

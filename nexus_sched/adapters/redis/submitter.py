@@ -73,12 +73,13 @@ class RedisSubmitterStore:
 
     async def record(self, task_id: str) -> TaskRecord | None:
         """Where a task stands, `None` if it is not known (any more)."""
-        state, outcome, attempt, worker = await self._client.call(
-            b"HMGET", self.keys.task(task_id), b"s", b"o", b"a", b"w"
+        state, outcome, attempt, worker, decision = await self._client.call(
+            b"HMGET", self.keys.task(task_id), b"s", b"o", b"a", b"w", b"d"
         )
         if state is None:
             return None
-        return TaskRecord(state.decode(), (outcome or b"").decode(), int(attempt or 0), (worker or b"").decode())
+        texts = ((value or b"").decode(errors="replace") for value in (worker, decision))
+        return TaskRecord(state.decode(), (outcome or b"").decode(), int(attempt or 0), *texts)
 
     async def result(self, task_id: str) -> bytes | None:
         """The kept result, `None` if there is none (any more)."""
@@ -120,6 +121,11 @@ class RedisSubmitterStore:
         """The newest `Eta` that was told of a task, encoded; `None` if there is none (any more)."""
         eta: bytes | None = await self._client.call(b"HGET", self.keys.task(task_id), b"e")
         return eta
+
+    async def journal(self, after: int, count: int) -> list[tuple[int, bytes]]:
+        """Up to `count` turns `(seq, blob)` behind sequence `after` that are still kept, in order."""
+        entries = await self._client.call(b"XRANGE", self.keys.journal, f"{after + 1}-0", b"+", b"COUNT", count)
+        return [(int(entry.partition(b"-")[0]), fields[1]) for entry, fields in entries]
 
     async def frame(self) -> bytes | None:
         """The newest picture of the state, `None` if no leader ever wrote one."""

@@ -323,7 +323,7 @@ local function complete(P, worker, ttl, id, attempt, entry, final, outcome, fact
     redis.call('XADD', P .. ':q:r', '*', 'i', id, 'a', attempt, 'w', worker, 'y', why, 'n', '1')
     return 4, 0
   end
-  redis.call('HSET', task, 's', FINISHED, 'w', worker, 'a', attempt, 'o', outcome)
+  redis.call('HSET', task, 's', FINISHED, 'w', worker, 'a', attempt, 'o', outcome, 'd', entry)
   redis.call('EXPIRE', task, ttl)
   redis.call('DEL', P .. ':p:' .. id)
   if result ~= '' then redis.call('SET', P .. ':r:' .. id, result, 'EX', ttl) end
@@ -371,7 +371,7 @@ local function step(keys, a)
     fresh = fresh or (t[1] == RUNNING and tonumber(attempt) > tonumber(t[3]))
     local envelope = (fresh or again) and redis.call('GET', P .. ':p:' .. id)
     if envelope then
-      if fresh then redis.call('HSET', task, 's', RUNNING, 'w', worker, 'a', attempt) end
+      if fresh then redis.call('HSET', task, 's', RUNNING, 'w', worker, 'a', attempt, 'd', a[at + 2]) end
     else
       drop(P, worker, a[at + 2])
       if fresh or again then end_task(P, id, DEAD, 'payload-lost', '0') end
