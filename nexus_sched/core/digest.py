@@ -41,6 +41,7 @@ def digest_of(engine: EngineState) -> int:
         sorted(engine.counters.items()),
         engine.etas.scalars(),
         tuple((worker.name, worker.factor, worker.pace, repr(worker.used)) for worker in engine.roster.ring),
+        engine.roster.typical,
         digest64(_encode(placement.scoring.affinity.snapshot())),
     )
     seed = digest64(repr(scalars).encode(), forecasts.digest())

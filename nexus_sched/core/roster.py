@@ -16,19 +16,22 @@ from nexus_sched.core.records import TaskRecord, WorkerRecord
 from nexus_sched.core.resources import Resources
 from nexus_sched.core.worker_classes import WorkerClasses
 from nexus_sched.model.events import WorkerJoined
+from nexus_sched.model.prediction import TaskPrediction
 from nexus_sched.model.settings import PREDICTIVE, EngineSettings
 
 # How fast a worker's factor follows, how far it may go, and how many average completions it starts with.
 FACTOR_ALPHA = 0.05
 FACTOR_MIN, FACTOR_MAX = 0.05, 20.0
 FACTOR_PRIOR_SAMPLES = 4.0  # shrinkage n / (n + k) toward 1 (prediction.md, fact 2)
+TYPICAL_ALPHA = 0.002  # follows 500 runs of anybody, while the factor of a worker follows 20 of its own
+TYPICAL_MIN, TYPICAL_MAX = 0.5, 2.0
 FACTOR_DEAD_BAND = 0.1  # the choice ignores smaller differences, else it chases noise (placement.md, fact 3)
 CREDIT_MAX = 2**30  # no bound of its own
-RATIO_MAX = 4.0  # one run counts as at most this much slower (or faster) than predicted
 PACE_MIN, PACE_MAX = 0.25, 4.0  # beyond what was predicted for this very worker
 PACE_RETURN = 3.0  # it returns to 1 this much faster: a predictor that gets to know a worker must not be corrected too
 SURPRISE_MAX = 1.0  # of one run: three times as long as predicted, or a third
-PACE_SPREAD = 0.5  # predicted relative spread at which a run says half as much
+SPREAD_HALF = 0.5  # predicted relative spread at which a run says half as much as a certain one
+PACE_STEP_MAX = 0.5
 SHARE_MIN = 0.25  # of its slots is left to a worker, whatever others do there (placement.md, capacity prediction)
 REFERENCE_MAX = 0.9  # of the processors that others may use normally
 LOAD_KEPT = 0.5  # weight of the former load when a report follows it at once ...
@@ -49,6 +52,7 @@ class Roster:
         self.by_row: dict[int, WorkerRecord] = {}
         self.classes = WorkerClasses()
         self.resources = Resources(self.table)
+        self.typical = 1.0  # learned: measured / predicted over all workers
         self.tainted = 0  # workers with a taint
         self.standings = array("B")  # by row, padded to the table's capacity
         self.standing_counts = [0] * (SUSPECT + 1)  # workers by standing
@@ -219,21 +223,28 @@ class Roster:
             self._expect(worker)
         record.booked_ms = work_ms
 
-    def learn_factor(self, worker: WorkerRecord, run_ms: float, class_ms: float) -> None:
-        """Move the worker's factor towards measured / predicted-for-its-class, robustly.
+    def learn_factor(
+        self, worker: WorkerRecord, run_ms: float, class_ms: float, prediction: TaskPrediction | None = None
+    ) -> None:
+        """Move the worker's factor towards measured / predicted-for-its-class; `prediction` has the shape of the run.
 
-        One run moves it by at most a clipped ratio, so one wild measurement cannot bend it.
+        What predictions miss on the whole fleet is `typical`, and no worker's own: a factor is a pace among others.
         """
         if class_ms <= 0.0 or run_ms <= 0.0:
             return
-        ratio = min(max(run_ms / class_ms, worker.factor / RATIO_MAX), worker.factor * RATIO_MAX)
+        median, spread = _shape(prediction)
+        typical_ms = self.typical * median * class_ms
         worker.samples += 1
-        step = max(FACTOR_ALPHA, 1.0 / (worker.samples + FACTOR_PRIOR_SAMPLES))
-        self.set_factor(worker, worker.factor + step * (ratio - worker.factor))
+        step = _step(worker.samples, spread)
+        self.set_factor(worker, worker.factor * (1.0 + step * _surprise(run_ms, worker.factor * typical_ms)))
+        if prediction is not None:
+            step = TYPICAL_ALPHA / (1.0 + (spread / SPREAD_HALF) ** 2)
+            self.typical *= 1.0 + step * _surprise(run_ms, typical_ms)
+            self.typical = min(max(self.typical, TYPICAL_MIN), TYPICAL_MAX)
 
     def restart_factor(self, worker: WorkerRecord, factor: float, samples: int) -> None:
         """The worker's pace has changed: its factor is what the last `samples` runs say, and follows quickly again."""
-        worker.samples, worker.pace_samples = samples, 0
+        worker.samples, worker.pace_samples, worker.pace = samples, 0, 1.0
         self.set_factor(worker, factor)
 
     def set_factor(self, worker: WorkerRecord, factor: float) -> None:
@@ -242,24 +253,36 @@ class Roster:
         self.table.set_factor(worker.row, banded(worker.factor))
 
     def learn_pace(self, worker: WorkerRecord, run_ms: float, record: TaskRecord) -> None:
-        """Move the worker's pace towards measured / predicted-for-this-very-worker.
-
-        Near 1 if the predictor knows the worker. The surprise is that of the median, bounded and odd in the logarithm
-        of the ratio, so heavy tails do not bend it; a run of a wide type says little.
-        """
+        """Move the worker's pace towards measured / predicted for this very worker: near 1 if the predictor knows it."""
         prediction = record.prediction
         if prediction is None or prediction.p50_ms <= 0.0 or run_ms <= 0.0:
             return
-        expected_ms = prediction.p50_ms / record.pace * worker.pace
-        surprise = 2.0 * (run_ms - expected_ms) / (run_ms + expected_ms)
-        surprise = min(max(surprise, -SURPRISE_MAX), SURPRISE_MAX)
-        spread = (prediction.p90_ms - prediction.p10_ms) / (P10_TO_P90 * prediction.p50_ms) or PACE_SPREAD
+        surprise = _surprise(run_ms, prediction.p50_ms / record.pace * worker.pace)
         worker.pace_samples += 1
-        step = max(FACTOR_ALPHA, 1.0 / (worker.pace_samples + FACTOR_PRIOR_SAMPLES))
-        step /= 1.0 + (spread / PACE_SPREAD) ** 2
+        step = _step(worker.pace_samples, _shape(prediction)[1])
         if (worker.pace - 1.0) * surprise < 0.0:
-            step = min(step * PACE_RETURN, 0.5)
+            step = min(step * PACE_RETURN, PACE_STEP_MAX)
         worker.pace = min(max(worker.pace * (1.0 + step * surprise), PACE_MIN), PACE_MAX)
+
+
+def _surprise(run_ms: float, median_ms: float) -> float:
+    """How far a run is from its median: bounded, and odd in the logarithm of the ratio, so heavy tails bend nothing."""
+    surprise = 2.0 * (run_ms - median_ms) / (run_ms + median_ms)
+    return min(max(surprise, -SURPRISE_MAX), SURPRISE_MAX)
+
+
+def _shape(prediction: TaskPrediction | None) -> tuple[float, float]:
+    """Median / mean of what was predicted, and its relative spread."""
+    if prediction is None or prediction.p50_ms <= 0.0 or prediction.mean_ms <= 0.0:
+        return 1.0, SPREAD_HALF
+    width_ms = prediction.p90_ms - prediction.p10_ms
+    spread = width_ms / (P10_TO_P90 * prediction.p50_ms) if width_ms > 0.0 else SPREAD_HALF
+    return prediction.p50_ms / prediction.mean_ms, spread
+
+
+def _step(samples: int, spread: float) -> float:
+    """What one more run counts: less the more there were, and less the wider its prediction was."""
+    return max(FACTOR_ALPHA, 1.0 / (samples + FACTOR_PRIOR_SAMPLES)) / (1.0 + (spread / SPREAD_HALF) ** 2)
 
 
 def standing_of(worker: WorkerRecord) -> int:

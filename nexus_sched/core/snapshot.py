@@ -81,6 +81,7 @@ class EngineSnapshot(Struct, array_like=True):
     copies: list[TaskRecord] = []
     affinity: list[tuple[str, list[tuple[str, int]]]] = []
     reservations: list[tuple[str, str]] = []
+    typical: float = 1.0
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -114,6 +115,7 @@ def capture(engine: Engine) -> EngineSnapshot:
         list(engine.copies.values()),
         placement.scoring.affinity.snapshot(),
         engine.reservations.snapshot(),
+        engine.roster.typical,
     )
 
 
@@ -149,6 +151,7 @@ def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) ->
     placement.round_robin.position, placement.least_outstanding.position = state.positions
     engine.roster.table.restore(state.table)
     engine.roster.begin_turn(engine.now_ms)
+    engine.roster.typical = state.typical
     try:
         engine.roster.restore(
             _worker_record(worker, engine, cordoned=worker.name in state.cordons) for worker in state.workers

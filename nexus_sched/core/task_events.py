@@ -173,7 +173,7 @@ class TaskEvents:
                 state.counters["predictions_within"] += 1
             if worker is not None and prediction.basis != PINNED:  # a pin says nothing of the worker
                 self._reactions.observe(worker, record, run_ms)
-                state.roster.learn_factor(worker, run_ms, record.mean_ms)
+                state.roster.learn_factor(worker, run_ms, record.mean_ms, prediction)
                 state.roster.learn_pace(worker, run_ms, record)
         worker_class = "" if worker is None else worker.worker_class
         run = CompletedRun(record.task, event.worker, worker_class, run_ms, state.now_ms, prediction)
