@@ -52,7 +52,8 @@ class Predictor(Protocol):
 
 class ClassPredictor(Predictor, Protocol):
     """A predictor that answers for all worker classes of a pool at once. Optional: whoever has no attribute
-    `predict_classes` is asked once for each class. Same ladder, same means, but as float32; see `Predictor`.
+    `predict_classes` gives one number for all of them, and the learned factor of a worker then carries its class. Same
+    ladder, same means, but as float32; see `Predictor`.
     """
 
     def predict_classes(self, task: Task, classes: tuple[str, ...], means_ms: array[float]) -> bool:
