@@ -56,7 +56,7 @@ class TaskEvents:
             if (known.place, known.entry) != (stream, event.entry):
                 state.effects.append(Discard(stream, event.entry))
             return
-        record = TaskRecord(task, stream, event.entry)
+        record = TaskRecord(task, stream, event.entry, attempts=event.attempts)
         if task.asks is not None:
             record.not_before_ms = task.asks.not_before_ms
         state.tasks[task.id] = record

@@ -199,7 +199,8 @@ def _submitted(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[A
         spec.retry,
         terms_of(spec, arrived_at_ms) if len(keys) > 1 and not ASKING.isdisjoint(keys) else None,
     )
-    return [TaskSubmitted(task, entry_id)]
+    attempts = _integer(fields, b"a", ATTEMPT_MAX) if b"a" in fields else 0  # of a dead letter that was sent again
+    return [TaskSubmitted(task, entry_id, attempts)]
 
 
 def _reason(text: str) -> Reason:

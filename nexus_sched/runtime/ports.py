@@ -8,7 +8,8 @@ raise the `StoreError` family; after `StoreUnreachable` it is unknown whether a 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from enum import Enum
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
@@ -24,6 +25,7 @@ INPUT_STREAMS = (RECLAIMED_STREAM, *FACT_STREAMS, *reversed(PRIORITY_STREAMS))  
 COMMIT_TASKS_MAX = 256  # dispatches in one commit; the store's work per call stays below 5 ms
 REAP_TASKS_MAX = 100
 SUBMIT_TASKS_MAX = 256
+LETTERS_MAX = 256  # dead letters in one call
 ANSWER_TTL_S = 60  # nobody waits longer for an answer
 
 # One stream entry as it was read: [entry id, [field, value, field, value, ...]], all bytes.
@@ -190,8 +192,12 @@ class LeaderStore(Protocol):
     async def newest_snapshot(self) -> int:
         """The turn of the newest snapshot, 0 if there is none."""
 
-    async def write_frame(self, blob: bytes) -> None:
-        """Replace the picture of the state that status pages read."""
+    async def write_frame(self, blob: bytes, drain_tasks_s: float = 0.0) -> None:
+        """Replace the picture of the state that status pages read.
+
+        `drain_tasks_s` is how many tasks a second are predicted to leave the queue, 0 if that is not known; `submit`
+        tells from it when a full queue will have room.
+        """
 
 
 class CompletionLine(NamedTuple):
@@ -274,6 +280,60 @@ class SubmitLine(NamedTuple):
     payload: bytes
 
 
+class Answers(list[Acceptance]):
+    """What `submit` answered, a line each; if one is BUSY, `retry_after_ms` is when there will be room for all."""
+
+    __slots__ = ("retry_after_ms",)
+
+    def __init__(self, answers: Iterable[Acceptance] = (), retry_after_ms: int | None = None) -> None:
+        super().__init__(answers)
+        self.retry_after_ms = retry_after_ms  # predicted; `None` if nobody knows
+
+
+class LetterKey(NamedTuple):
+    """One dead letter, and whose it is: both have to be right for anything to be done to it."""
+
+    entry: str
+    task_id: str  # empty for what had no id that could be read
+
+
+class DeadLetter(NamedTuple):
+    """Why a task will not run again, as it stands in the stream of dead letters."""
+
+    entry: str
+    task_id: str
+    attempt: int
+    reason: str
+    worker: str
+    detail: str
+
+    @property
+    def key(self) -> LetterKey:
+        """What names it."""
+        return LetterKey(self.entry, self.task_id)
+
+
+class Redrive(Enum):
+    """What became of one dead letter that was to be sent again. The values are the protocol's codes."""
+
+    QUEUED = 1
+    REPEATED = 2  # this very letter was sent again before: the reply had been lost
+    GONE = 0  # there is no such letter
+    NOT_DEAD = -1  # it names no task, or one that is not dead
+    PAYLOAD_LOST = -2
+    BUSY = -3  # a bound of the queue is reached
+
+
+class Operation(NamedTuple):
+    """One call by which an operator changed something by hand. `kind` is `redrive` or `purge`."""
+
+    at_ms: int
+    kind: str
+    letters: int  # how many it changed
+    reason: str
+    actor: str
+
+
 class TaskRecord(NamedTuple):
     """Where a task stands. `state` is one of Q(ueued) R(unning) F(inished) D(ead) C(ancelled)."""
 
@@ -307,7 +367,7 @@ class SubmitterStore(Protocol):
     async def close(self) -> None:
         """Close all connections. Never raises."""
 
-    async def submit(self, lines: Sequence[SubmitLine], reply: str) -> list[Acceptance]:
+    async def submit(self, lines: Sequence[SubmitLine], reply: str) -> Answers:
         """Submit up to `SUBMIT_TASKS_MAX` tasks. `reply` names the channel for their ends, or is empty."""
 
     async def record(self, task_id: str) -> TaskRecord | None:
@@ -330,6 +390,21 @@ class SubmitterStore(Protocol):
 
     async def frame(self) -> bytes | None:
         """The newest picture of the state, `None` if no leader ever wrote one."""
+
+    async def dead_letters(self, after: str, count: int) -> list[DeadLetter]:
+        """Up to `count` dead letters behind entry `after` ("0-0" for all), oldest first."""
+
+    async def redrive(self, keys: Sequence[LetterKey], reason: str, actor: str) -> list[Redrive]:
+        """Send up to `LETTERS_MAX` dead tasks again; after a lost reply the same call is safe."""
+
+    async def purge(self, keys: Sequence[LetterKey], reason: str, actor: str) -> list[bool]:
+        """Remove up to `LETTERS_MAX` dead letters with their tasks; `False` for what was not there."""
+
+    async def operations(self, count: int) -> list[Operation]:
+        """The newest redrives and purges, newest first; at most 1,000 are kept."""
+
+    async def payload(self, task_id: str) -> bytes | None:
+        """The envelope of a task, see `StepReply`; `None` if there is none (any more)."""
 
     def ended(self, reply: str) -> AsyncIterator[Ended]:
         """Ends announced on `reply`, from now on. An announcement can be lost: `record` is the truth.

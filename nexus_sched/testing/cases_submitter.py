@@ -38,7 +38,7 @@ async def submit_new_tasks_are_queued_by_priority(stage: Stage) -> None:
     assert [fields["i"] for _, fields in nine] == [b"b"]
     record = await stage.submitter.record("a")
     assert record is not None
-    assert tuple(record) == ("Q", "", 0, "")
+    assert tuple(record) == ("Q", "", 0, "", "")
 
 
 @case

@@ -159,9 +159,13 @@ class Stage:
 
     # -- the submitter's words
 
+    def lines(self, *task_ids: str, priority: int = 5, payload: bytes = b"payload") -> list[SubmitLine]:
+        """What `submit` sends."""
+        return [SubmitLine(task_id, priority, b"spec-" + task_id.encode(), payload) for task_id in task_ids]
+
     async def submit(self, *task_ids: str, priority: int = 5, payload: bytes = b"payload", reply: str = "") -> None:
         """Submit tasks, all of which have to be accepted."""
-        lines = [SubmitLine(task_id, priority, b"spec-" + task_id.encode(), payload) for task_id in task_ids]
+        lines = self.lines(*task_ids, priority=priority, payload=payload)
         answers = await self.submitter.submit(lines, reply)
         assert answers == [Acceptance.ACCEPTED] * len(lines), answers
 
@@ -222,7 +226,7 @@ def case(function: Case) -> Case:
 
 def all_cases() -> list[Case]:
     """Every case of the suite, in the order of the files."""
-    from nexus_sched.testing import cases_leader, cases_life, cases_submitter, cases_worker
+    from nexus_sched.testing import cases_leader, cases_letters, cases_life, cases_submitter, cases_worker
 
-    assert cases_leader and cases_life and cases_submitter and cases_worker
+    assert cases_leader and cases_letters and cases_life and cases_submitter and cases_worker
     return CASES

@@ -25,6 +25,7 @@ from nexus_sched.runtime.ports import (
     EstimateLine,
     Lease,
     LeaseSeen,
+    LetterKey,
     RetractLine,
     SequenceMismatch,
     StartLine,
@@ -87,6 +88,20 @@ class Player:
         whole.estimates, whole.answers = plan.estimates, plan.answers
         return await self.stage.leader.commit(self.leases[lease], seq, whole)
 
+    async def redrive(self, other: str) -> Answer:
+        """The two oldest dead letters, twice, as after a lost reply; with `other` the first under that name."""
+        keys = await self._letters(2, other)
+        return [await self.submitter.redrive(keys, "why", "me") for _ in range(2)] if keys else []
+
+    async def purge(self, other: str) -> Answer:
+        """The oldest dead letter, under the name `other` if one is given."""
+        keys = await self._letters(1, other)
+        return await self.submitter.purge(keys, "why", "me") if keys else []
+
+    async def _letters(self, count: int, other: str) -> list[LetterKey]:
+        keys = [letter.key for letter in await self.submitter.dead_letters("0-0", count)]
+        return [LetterKey(keys[0].entry, other), *keys[1:]] if keys and other else keys
+
     async def everything(self) -> Answer:
         """All that the ports can show, without the ids that streams choose."""
         stage = self.stage
@@ -98,6 +113,7 @@ class Player:
             "estimates": {task: await stage.submitter.eta(task) for task in TASKS},
             "answers": [await stage.submitter.answer(reply, 0) for reply in REPLIES],
             "results": {task: await stage.submitter.result(task) for task in TASKS},
+            "operations": [operation[1:] for operation in await stage.submitter.operations(100)],
             "beats": await stage.leader.heartbeats(),
             "journal": await stage.leader.journal(0, 1_000),
             "snapshots": await stage.leader.snapshots(),
@@ -115,7 +131,7 @@ class Writer:
         kinds = {
             self.submit: 4, self.commit: 9, self.step: 14, self.register: 3, self.acquire: 1, self.reap: 1,
             self.leave: 1, self.renew: 1, self.release: 1, self.snapshot: 1, self.offer: 1, self.command: 1,
-            self.look: 1,
+            self.look: 1, self.redrive: 3, self.purge: 1,
         }  # fmt: skip
         self._kinds = [kind for kind, weight in kinds.items() for _ in range(weight)]
 
@@ -161,6 +177,16 @@ class Writer:
         ]
         reply = self.random.choice(("", "me"))
         return f"submit {lines}", lambda player: player.submitter.submit(lines, reply)
+
+    def redrive(self) -> Operation:
+        """Of the oldest dead letters, seldom under another task's name."""
+        other = "" if self._likely() else self.random.choice(TASKS)
+        return f"redrive {other}", lambda player: player.redrive(other)
+
+    def purge(self) -> Operation:
+        """Of the oldest dead letter, seldom under another task's name."""
+        other = "" if self._likely() else self.random.choice(TASKS)
+        return f"purge {other}", lambda player: player.purge(other)
 
     def acquire(self) -> Operation:
         """Two owners that take the lease from each other."""

@@ -103,7 +103,7 @@ async def test_store_uses_the_database_of_its_url(kind: str) -> None:
         await store.write_frame(b"x")
         await store.close()
         assert await admin(server, "DBSIZE") == 0
-        assert await admin(server, "DBSIZE", url=server.url + "?db=3") == 1
+        assert await admin(server, "DBSIZE", url=server.url + "?db=3") == 2  # the picture, and the rate in meta
         missing = RedisLeaderStore(server.url + "?db=99")
         with pytest.raises(StoreError, match="out of range"):
             await missing.open()

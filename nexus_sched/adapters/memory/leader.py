@@ -107,10 +107,10 @@ class MemoryLeaderStore:
         await asyncio.sleep(0)
         return self.shard.kept[0] or 0
 
-    async def write_frame(self, blob: bytes) -> None:
-        """Replace the picture of the state that status pages read."""
+    async def write_frame(self, blob: bytes, drain_tasks_s: float = 0.0) -> None:
+        """Replace the picture of the state, and how fast the queue is predicted to drain."""
         await asyncio.sleep(0)
-        self.shard.frame = blob
+        self.shard.frame, self.shard.drain_tasks_s = blob, drain_tasks_s
 
     async def dead_letters(self, after: str, count: int) -> list[RawEntry]:
         """Up to `count` dead letters behind entry `after`; beyond the port, what people look at."""

@@ -8,6 +8,7 @@ Functions are synchronous and atomic; waiting is the stores' business.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections import defaultdict
@@ -21,6 +22,7 @@ from nexus_sched.errors import Fenced, StoreError
 from nexus_sched.model.outcome import Acceptance, Outcome, Receipt
 from nexus_sched.runtime.ports import (
     ESTIMATED,
+    Answers,
     CommitPlan,
     CompletionLine,
     EndLine,
@@ -38,6 +40,7 @@ QUEUED, RUNNING, FINISHED, DEAD, CANCELLED = "Q", "R", "F", "D", "C"
 INLINE_RESULT_BYTES_MAX = 8_192
 BEATS_PER_INCARNATION = 2**32
 INBOX_RECLAIM_MAX = 10_000
+RETRY_MS_MIN, RETRY_MS_MAX = 2, 60_000
 _TASK_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -54,6 +57,8 @@ class TaskState(Struct):
     outcome: str = ""
     eta: bytes | None = None
     decision: str = ""  # the inbox entry it was started from
+    priority: int = 5
+    redriven: str = ""  # the dead letter by which it was sent again, the last time
 
 
 class WorkerRecord(Struct):
@@ -84,6 +89,7 @@ class MemoryShard:
         self.frame: bytes | None = None
         self.answers: dict[str, list[bytes]] = {}  # the lists `x:<reply>`
         self.queued_bytes = 0
+        self.drain_tasks_s = 0.0  # tasks a second that are predicted to leave the queue, 0: nobody knows
         self.seq: int | None = None
         self.epoch = 0
         self.owner = ""
@@ -99,7 +105,7 @@ class MemoryShard:
 
     # -- submitting
 
-    def submit(self, lines: Sequence[SubmitLine], reply: str, length_max: int, bytes_max: int) -> list[Acceptance]:
+    def submit(self, lines: Sequence[SubmitLine], reply: str, length_max: int, bytes_max: int) -> Answers:
         """Twin of `nx_submit`."""
         for line in lines:
             if _TASK_ID.fullmatch(line.task_id) is None:
@@ -115,11 +121,17 @@ class MemoryShard:
                 answers.append(Acceptance.BUSY)
             else:
                 envelope = len(line.spec).to_bytes(4, "big") + line.spec + line.payload
-                self.tasks[line.task_id] = TaskState(QUEUED, size, reply, envelope)
+                self.tasks[line.task_id] = TaskState(QUEUED, size, reply, envelope, priority=line.priority)
                 self.queued_bytes += size
                 self.append(queue, b"i", line.task_id.encode(), b"m", line.spec, b"b", b"%d" % size)
                 answers.append(Acceptance.ACCEPTED)
-        return answers
+        return Answers(answers, self._room_in_ms(answers.count(Acceptance.BUSY)))
+
+    def _room_in_ms(self, tasks: int) -> int | None:
+        """Twin of `busy`: when so many tasks will have left the queue, by what the leader predicts."""
+        if tasks == 0 or self.drain_tasks_s <= 0.0:
+            return None
+        return max(RETRY_MS_MIN, min(RETRY_MS_MAX, math.ceil(1_000 * tasks / self.drain_tasks_s)))
 
     # -- the lease
 

@@ -5,10 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
+from nexus_sched.adapters.memory import letters
 from nexus_sched.adapters.memory.shard import MemoryShard
 from nexus_sched.errors import InvalidInput
-from nexus_sched.model.outcome import Acceptance
-from nexus_sched.runtime.ports import SUBMIT_TASKS_MAX, Ended, SubmitLine, TaskRecord
+from nexus_sched.runtime.ports import (
+    LETTERS_MAX,
+    SUBMIT_TASKS_MAX,
+    Answers,
+    DeadLetter,
+    Ended,
+    LetterKey,
+    Operation,
+    Redrive,
+    SubmitLine,
+    TaskRecord,
+)
 
 LENGTH_MAX_DEFAULT = 100_000
 BYTES_MAX_DEFAULT = 2**30
@@ -33,7 +44,7 @@ class MemorySubmitterStore:
         for reply in tuple(self._messages):
             self._unsubscribe(reply)
 
-    async def submit(self, lines: Sequence[SubmitLine], reply: str) -> list[Acceptance]:
+    async def submit(self, lines: Sequence[SubmitLine], reply: str) -> Answers:
         """Submit up to `SUBMIT_TASKS_MAX` tasks. `reply` names the channel for their ends, or is empty."""
         if len(lines) > SUBMIT_TASKS_MAX:
             raise InvalidInput(f"{len(lines)} tasks in one submission; at most {SUBMIT_TASKS_MAX} are possible")
@@ -82,6 +93,34 @@ class MemorySubmitterStore:
         await asyncio.sleep(0)
         return self.shard.frame
 
+    async def dead_letters(self, after: str, count: int) -> list[DeadLetter]:
+        """Up to `count` dead letters behind entry `after`, oldest first."""
+        await asyncio.sleep(0)
+        return letters.letters(self.shard, after, count)
+
+    async def redrive(self, keys: Sequence[LetterKey], reason: str, actor: str) -> list[Redrive]:
+        """Send up to `LETTERS_MAX` dead tasks again; after a lost reply the same call is safe."""
+        _check_count(keys)
+        await asyncio.sleep(0)
+        return letters.redrive(self.shard, keys, reason, actor, self._length_max, self._bytes_max)
+
+    async def purge(self, keys: Sequence[LetterKey], reason: str, actor: str) -> list[bool]:
+        """Remove up to `LETTERS_MAX` dead letters with their tasks; `False` for what was not there."""
+        _check_count(keys)
+        await asyncio.sleep(0)
+        return letters.purge(self.shard, keys, reason, actor)
+
+    async def operations(self, count: int) -> list[Operation]:
+        """The newest redrives and purges, newest first."""
+        await asyncio.sleep(0)
+        return letters.operations(self.shard, count)
+
+    async def payload(self, task_id: str) -> bytes | None:
+        """The envelope of a task, `None` if there is none (any more)."""
+        await asyncio.sleep(0)
+        task = self.shard.tasks.get(task_id)
+        return None if task is None else task.envelope
+
     async def ended(self, reply: str) -> AsyncIterator[Ended]:
         """Ends announced on `reply` since `subscribed(reply)` returned, or from the first `__anext__` on."""
         await self.subscribed(reply)
@@ -104,3 +143,8 @@ class MemorySubmitterStore:
         messages = self._messages.pop(reply, None)
         if messages is not None:
             self.shard.bus.unsubscribe(f"nexus:done:{reply}", messages.put_nowait)
+
+
+def _check_count(keys: Sequence[LetterKey]) -> None:
+    if not 0 < len(keys) <= LETTERS_MAX:
+        raise InvalidInput(f"{len(keys)} dead letters in one call; 1 to {LETTERS_MAX} are possible")

@@ -15,7 +15,18 @@ SHARD_MAX = 65_535
 class ShardKeys:
     """All keys of one shard, as bytes, built once."""
 
-    __slots__ = ("commands", "dead", "frame", "heartbeats", "inputs", "journal", "meta", "prefix", "suffixes")
+    __slots__ = (
+        "commands",
+        "dead",
+        "frame",
+        "heartbeats",
+        "inputs",
+        "journal",
+        "meta",
+        "operations",
+        "prefix",
+        "suffixes",
+    )
 
     def __init__(self, pool: str, shard: int) -> None:
         if not 0 <= shard <= SHARD_MAX:
@@ -27,6 +38,7 @@ class ShardKeys:
         self.commands = self.key(b"cmd")
         self.frame = self.key(b"frame")
         self.dead = self.key(b"dead")
+        self.operations = self.key(b"ops")
         self.inputs = {stream: self.key(stream.encode()) for stream in INPUT_STREAMS}
         self.suffixes = {key: stream for stream, key in self.inputs.items()}
 
@@ -37,6 +49,10 @@ class ShardKeys:
     def task(self, task_id: str) -> bytes:
         """The record of a task."""
         return b"%b:t:%b" % (self.prefix, task_id.encode())
+
+    def payload(self, task_id: str) -> bytes:
+        """The envelope of a task: its spec and payload."""
+        return b"%b:p:%b" % (self.prefix, task_id.encode())
 
     def result(self, task_id: str) -> bytes:
         """The kept result of a task."""

@@ -6,6 +6,7 @@ Cost, Python side: see `commit`; the loop over the tasks of a turn runs in C (`c
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Mapping
 from itertools import chain
 
@@ -217,9 +218,12 @@ class RedisLeaderStore:
         """The turn of the newest snapshot, 0 if there is none."""
         return int(await self._writer.call(b"HGET", self.keys.meta, b"snap") or 0)
 
-    async def write_frame(self, blob: bytes) -> None:
-        """Replace the picture of the state that status pages read."""
-        await self._writer.call(b"SET", self.keys.frame, blob)
+    async def write_frame(self, blob: bytes, drain_tasks_s: float = 0.0) -> None:
+        """Replace the picture of the state, and how fast the queue is predicted to drain."""
+        await asyncio.gather(
+            self._writer.call(b"SET", self.keys.frame, blob),
+            self._writer.call(b"HSET", self.keys.meta, b"drain", f"{drain_tasks_s:.3f}"),
+        )
 
     # -- beyond the port: what people look at
 

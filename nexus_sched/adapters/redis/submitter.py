@@ -12,13 +12,25 @@ from nexus_sched.adapters.redis.resp import CONNECT_TIMEOUT_MS_DEFAULT, TIMEOUT_
 from nexus_sched.adapters.redis.subscription import Subscription
 from nexus_sched.errors import InvalidInput
 from nexus_sched.model.outcome import Acceptance
-from nexus_sched.runtime.ports import SUBMIT_TASKS_MAX, Ended, SubmitLine, TaskRecord
+from nexus_sched.runtime.ports import (
+    LETTERS_MAX,
+    SUBMIT_TASKS_MAX,
+    Answers,
+    DeadLetter,
+    Ended,
+    LetterKey,
+    Operation,
+    Redrive,
+    SubmitLine,
+    TaskRecord,
+)
 from nexus_sched.units import MS_PER_S
 
 LENGTH_MAX_DEFAULT = 100_000  # queued tasks of one priority
 BYTES_MAX_DEFAULT = 2**30  # payloads of all tasks that have not ended
 
-_ACCEPTANCES = {1: Acceptance.ACCEPTED, 0: Acceptance.DUPLICATE, -1: Acceptance.BUSY}
+_ACCEPTANCES = {1: Acceptance.ACCEPTED, 0: Acceptance.DUPLICATE}
+_UNKNOWN_MS = 1  # stands for: nobody predicts when there will be room
 
 
 class RedisSubmitterStore:
@@ -62,14 +74,17 @@ class RedisSubmitterStore:
             await client.close()
         await self._client.close()
 
-    async def submit(self, lines: Sequence[SubmitLine], reply: str) -> list[Acceptance]:
+    async def submit(self, lines: Sequence[SubmitLine], reply: str) -> Answers:
         """Submit up to `SUBMIT_TASKS_MAX` tasks. `reply` names the channel for their ends, or is empty."""
         if len(lines) > SUBMIT_TASKS_MAX:
             raise InvalidInput(f"{len(lines)} tasks in one submission; at most {SUBMIT_TASKS_MAX} are possible")
         codes = await self._functions.call_in_turn(
             b"nx_submit", self._length_max, self._bytes_max, reply, len(lines), *chain.from_iterable(lines)
         )
-        return [_ACCEPTANCES[code] for code in codes]
+        last_ms = -min(codes, default=0)
+        return Answers(
+            [_ACCEPTANCES.get(code, Acceptance.BUSY) for code in codes], last_ms if last_ms > _UNKNOWN_MS else None
+        )
 
     async def record(self, task_id: str) -> TaskRecord | None:
         """Where a task stands, `None` if it is not known (any more)."""
@@ -132,6 +147,38 @@ class RedisSubmitterStore:
         frame: bytes | None = await self._client.call(b"GET", self.keys.frame)
         return frame
 
+    async def dead_letters(self, after: str, count: int) -> list[DeadLetter]:
+        """Up to `count` dead letters behind entry `after`, oldest first."""
+        entries = await self._client.call(b"XRANGE", self.keys.dead, f"({after}", b"+", b"COUNT", count)
+        return [_letter(entry, dict(zip(fields[::2], fields[1::2], strict=True))) for entry, fields in entries]
+
+    async def redrive(self, keys: Sequence[LetterKey], reason: str, actor: str) -> list[Redrive]:
+        """Send up to `LETTERS_MAX` dead tasks again; after a lost reply the same call is safe."""
+        _check_count(keys)
+        codes = await self._functions.call_in_turn(
+            b"nx_redrive", self._length_max, self._bytes_max, reason, actor, *chain.from_iterable(keys)
+        )
+        return [Redrive(code) for code in codes]
+
+    async def purge(self, keys: Sequence[LetterKey], reason: str, actor: str) -> list[bool]:
+        """Remove up to `LETTERS_MAX` dead letters with their tasks; `False` for what was not there."""
+        _check_count(keys)
+        codes = await self._functions.call_in_turn(b"nx_purge", reason, actor, *chain.from_iterable(keys))
+        return [code == 1 for code in codes]
+
+    async def operations(self, count: int) -> list[Operation]:
+        """The newest redrives and purges, newest first."""
+        entries = await self._client.call(b"XREVRANGE", self.keys.operations, b"+", b"-", b"COUNT", count)
+        return [
+            Operation(int(entry.partition(b"-")[0]), kind.decode(), int(number), reason.decode(), actor.decode())
+            for entry, (_, kind, _, number, _, reason, _, actor) in entries
+        ]
+
+    async def payload(self, task_id: str) -> bytes | None:
+        """The envelope of a task, `None` if there is none (any more)."""
+        envelope: bytes | None = await self._client.call(b"GET", self.keys.payload(task_id))
+        return envelope
+
     async def ended(self, reply: str) -> AsyncIterator[Ended]:
         """Ends announced on `reply` since `subscribed(reply)` returned, or from the first `__anext__` on.
 
@@ -156,3 +203,17 @@ class RedisSubmitterStore:
         subscription = Subscription(self._address, reply, self._timeout_s)
         await subscription.open()
         self._subscriptions[reply] = subscription
+
+
+def _letter(entry: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
+    def text(name: bytes) -> str:
+        return fields.get(name, b"").decode(errors="replace")
+
+    attempt = text(b"a")
+    number = int(attempt) if attempt.isdigit() else 0
+    return DeadLetter(entry.decode(), text(b"i"), number, text(b"y"), text(b"w"), text(b"d"))
+
+
+def _check_count(keys: Sequence[LetterKey]) -> None:
+    if not 0 < len(keys) <= LETTERS_MAX:
+        raise InvalidInput(f"{len(keys)} dead letters in one call; 1 to {LETTERS_MAX} are possible")

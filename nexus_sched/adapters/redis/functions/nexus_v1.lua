@@ -10,6 +10,7 @@
 -- is nexus_sched/adapters/memory/shard.py; one conformance suite holds both to the same answers.
 
 local QUEUED, RUNNING, FINISHED, DEAD, CANCELLED = 'Q', 'R', 'F', 'D', 'C'
+local PRIORITY_DEFAULT = '5' -- of a record that names no other
 
 -- The journal's sequence, or nil if the caller does not hold the lease of `epoch` under `nonce`.
 local function fence(meta, epoch, nonce)
@@ -75,8 +76,16 @@ local function reclaim_inbox(P, worker, why, limit, which)
   return moved
 end
 
+-- How many ms until `tasks` more have left the queue, by what the leader predicts (`drain`, tasks a second); 1: it says
+-- nothing. Negative, as it stands in the answer to whoever has to come back.
+local RETRY_MS_MAX = 60000
+local function busy(drain, tasks)
+  if not drain or drain <= 0 then return -1 end
+  return -math.max(2, math.min(RETRY_MS_MAX, math.ceil(1000 * tasks / drain)))
+end
+
 -- submit: P, length_max, bytes_max, reply, count, count * (id, class, spec, payload)
--- -> count * (1 accepted | 0 known already | -1 busy)
+-- -> count * (1 accepted | 0 known already | -ms busy: come back in so many ms, -1 if nobody knows)
 local function submit(keys, a)
   local P, length_max, bytes_max, reply, count = a[1], tonumber(a[2]), tonumber(a[3]), a[4], tonumber(a[5])
   if not count or #a ~= 5 + 4 * count then return redis.error_reply('NXARGS submit: wrong count') end
@@ -84,8 +93,9 @@ local function submit(keys, a)
     if #a[at] > 128 or not a[at]:find('^[%w._:-]+$') then return redis.error_reply('NXARGS submit: task id') end
     if not a[at + 1]:find('^%d$') then return redis.error_reply('NXARGS submit: priority') end
   end
-  local bytes = tonumber(redis.call('HGET', keys[1], 'bytes') or '0')
-  local added, lengths, answers = 0, {}, {}
+  local m = redis.call('HMGET', keys[1], 'bytes', 'drain')
+  local bytes, drain = tonumber(m[1] or '0'), tonumber(m[2] or '0')
+  local added, refused, lengths, answers = 0, 0, {}, {}
   for k = 1, count do
     local at = 2 + 4 * k
     local id, class, spec, payload = a[at], a[at + 1], a[at + 2], a[at + 3]
@@ -94,11 +104,13 @@ local function submit(keys, a)
     if redis.call('EXISTS', task) == 1 then
       answers[k] = 0
     elseif lengths[class] >= length_max or (#payload > 0 and bytes + added + #payload > bytes_max) then
-      answers[k] = -1
+      refused = refused + 1
+      answers[k] = busy(drain, refused)
     else
       local size = tostring(#payload)
       if reply == '' then redis.call('HSET', task, 's', QUEUED, 'b', size)
       else redis.call('HSET', task, 's', QUEUED, 'b', size, 'y', reply) end
+      if class ~= PRIORITY_DEFAULT then redis.call('HSET', task, 'c', class) end
       -- the envelope a worker gets at its start: 4 bytes of length (big endian), spec, payload
       redis.call('SET', P .. ':p:' .. id, struct.pack('>I4', #spec) .. spec .. payload)
       redis.call('XADD', queue, '*', 'i', id, 'm', spec, 'b', size)
@@ -374,7 +386,9 @@ local function step(keys, a)
       if fresh then redis.call('HSET', task, 's', RUNNING, 'w', worker, 'a', attempt, 'd', a[at + 2]) end
     else
       drop(P, worker, a[at + 2])
-      if fresh or again then end_task(P, id, DEAD, 'payload-lost', '0') end
+      if (fresh or again) and end_task(P, id, DEAD, 'payload-lost', '0') then
+        redis.call('XADD', P .. ':dead', '*', 'i', id, 'a', attempt, 'y', 'payload-lost', 'w', worker, 'd', '')
+      end
       if fresh or again or not t[1] or t[1] == RUNNING then vanish(P, worker, id, attempt) end
     end
     starts[#starts + 1] = envelope
