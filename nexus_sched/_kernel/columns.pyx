@@ -3,8 +3,9 @@
 Laws: a record read back passes the same bounds as a setter, so a hostile snapshot cannot smuggle in a number that
 a caller could not have set. Columns point into one slab that the table owns; nothing here allocates.
 
-A record: generation u64 | booked_ms f64 | free_at_ms f64 | heard_at_ms f64 | factor f32 | bias_ms f32 | share f32 | in_flight u32 |
-slots u32 | credit u32 | class_index u32 | flags u32 (1 live, 2 accepting) | bytes of the name u32; little-endian.
+A record: generation u64 | booked_ms f64 | free_at_ms f64 | heard_at_ms f64 | factor f32 | bias_ms f32 | share f32 |
+in_flight u32 | slots u32 | credit u32 | class_index u32 | flags u32 (1 live, 2 accepting) | bytes of the name u32;
+little-endian.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t

@@ -8,6 +8,8 @@ from typing_extensions import Buffer
 
 from nexus_sched._kernel.worker_table import WorkerTable
 
+__pyx_capi__: dict[str, object]  # the C functions, as capsules
+
 def demand(
     extra_ms: Buffer,
     base_ms: Buffer | None,

@@ -253,7 +253,7 @@ class Roster:
         self.table.set_factor(worker.row, banded(worker.factor))
 
     def learn_pace(self, worker: WorkerRecord, run_ms: float, record: TaskRecord) -> None:
-        """Move the worker's pace towards measured / predicted for this very worker: near 1 if the predictor knows it."""
+        """Move the worker's pace towards measured / predicted for this very worker; 1 if the predictor knows it."""
         prediction = record.prediction
         if prediction is None or prediction.p50_ms <= 0.0 or run_ms <= 0.0:
             return
