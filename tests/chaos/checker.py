@@ -1,0 +1,167 @@
+"""The judge: what was acknowledged, what was run and what the store says, held against each other.
+
+It believes the files of producer and workers, and reads records and results from the store key by key. The copied
+journal is handled anew by `replay.verify`, from the first turn, and must give the same effects to the bit; the digest
+in the leader's last snapshot must be the digest of that replay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+import msgspec
+
+from nexus_sched.core.engine import Engine
+from nexus_sched.errors import NexusError
+from nexus_sched.plugins.catalogue import Catalogue
+from nexus_sched.replay.verify import Verdict as Replay
+from nexus_sched.replay.verify import verify
+from nexus_sched.runtime.recovery import Checkpoint
+from tests.chaos.places import findings as misplaced
+from tests.chaos.places import is_at_rest
+from tests.chaos.stage import Stage
+from tests.chaos.verdict import Verdict, recovery
+
+FINDINGS_MAX = 5  # of each kind
+BATCH = 200
+POLL_S = 0.1
+SUCCEEDED = b"succeeded"
+ENDED = (b"F", b"D", b"C")
+
+
+class Ends(msgspec.Struct):
+    """What became of the acknowledged tasks, and what is wrong with them, in words."""
+
+    open: list[str] = []
+    lost: list[str] = []
+    dead: list[str] = []
+
+
+async def drain(stage: Stage, timeout_s: float) -> float:
+    """Wait until everything has ended; gives how long it took, also if it has not."""
+    began_s = time.monotonic()
+    while time.monotonic() - began_s < timeout_s:
+        await asyncio.sleep(POLL_S)
+        if await is_at_rest(stage.server, stage.keys) and not (await ends(stage)).open:
+            break
+    return time.monotonic() - began_s
+
+
+async def ends(stage: Stage) -> Ends:
+    """Look every acknowledged task up."""
+    found = Ends()
+    begun = {line[1] for line in stage.executions() if line[0] == "begin"}
+    over = {" ".join(line[1:]) for line in stage.executions() if line[0] == "end"}
+    ids = stage.acknowledged()
+    for at in range(0, len(ids), BATCH):
+        batch = ids[at : at + BATCH]
+        records = await asyncio.gather(*(stage.server.call("HMGET", stage.keys.task(i), "s", "o") for i in batch))
+        results = await asyncio.gather(*(stage.server.call("GET", stage.keys.result(i)) for i in batch))
+        for task_id, (state, outcome), result in zip(batch, records, results, strict=True):
+            _look_at(found, task_id, state, outcome, result, task_id in begun, over)
+    return found
+
+
+def _look_at(
+    found: Ends,
+    task_id: str,
+    state: bytes | None,
+    outcome: bytes | None,
+    result: bytes | None,
+    ran: bool,
+    over: set[str],
+) -> None:
+    if state is None:
+        found.lost.append(f"{task_id} was acknowledged, and the store does not know it")
+    elif state not in ENDED:
+        found.open.append(f"{task_id} is still {state.decode()}")
+    elif state == b"D":
+        found.dead.append(f"{task_id} is a dead letter: {(outcome or b'').decode()}")
+    elif outcome != SUCCEEDED:
+        found.lost.append(f"{task_id} ended as {(outcome or b'').decode()}")
+    elif not ran:
+        found.lost.append(f"{task_id} ended with success, and nobody ran it")
+    elif result is None or msgspec.msgpack.decode(result) not in over:
+        found.lost.append(f"the result of {task_id} is of no execution that ended")
+
+
+def runs_again(stage: Stage) -> tuple[int, list[str]]:
+    """How many executions were not the first of their task, and those that no killed or paused worker excuses."""
+    begun: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for what, task_id, attempt, _, pid in stage.executions():
+        if what == "begin":
+            begun[task_id].append((attempt, int(pid)))
+    again = sum(len(runs) - 1 for runs in begun.values())
+    elsewhere = [
+        f"{task_id} ran {len(runs)} times: {runs}"
+        for task_id, runs in begun.items()
+        if sum(pid not in stage.victims for _, pid in runs) > 1
+    ]
+    return again, elsewhere
+
+
+def twice(stage: Stage) -> list[str]:
+    """Results that were accepted more than once, by the journal or by the announcements."""
+    observer = stage.observer
+    counted: Counter[str] = observer.finished | observer.announced
+    return [f"the result of {task_id} was accepted {times} times" for task_id, times in counted.items() if times > 1]
+
+
+async def replay(stage: Stage) -> list[str]:
+    """Handle all turns anew; gives what differs, in words."""
+    observer, predictors = stage.observer, Catalogue()
+    engine, replayed = Engine(predictors), Replay(first_seq=1)
+    turns = [observer.turns[seq] for seq in sorted(observer.turns)]
+    try:
+        await asyncio.to_thread(verify, engine, turns, replayed)
+    except NexusError as error:
+        return [str(error)]
+    wrong = [f"turn {difference.seq} comes out differently" for difference in replayed.differences]
+    wrong += [f"the digest of turn {seq} differs" for seq in replayed.wrong_digests]
+    kept = await stage.server.call("HGET", stage.keys.meta, "snap")
+    if kept is not None and int(kept) == engine.seq:
+        blob = await stage.server.call("GET", stage.keys.snapshot(kept))
+        checkpoint = msgspec.msgpack.decode(zlib.decompress(blob), type=Checkpoint)
+        if checkpoint.digest != engine.digest():
+            wrong.append(f"the snapshot of turn {engine.seq} has another digest than the replay")
+    elif kept is None or stage.observer.seq - int(kept) > 0:
+        wrong.append(f"the last snapshot is of turn {kept}, the journal ends at {engine.seq}")
+    return wrong
+
+
+async def judge(stage: Stage, faults: int, spans_s: Sequence[float], drained_s: float) -> Verdict:
+    """The verdict on a stage that was healed and drained, and whose schedulers have ended."""
+    options, observer = stage.options, stage.observer
+    found, places = await ends(stage), await misplaced(stage.server, stage.keys)
+    again, elsewhere = runs_again(stage)
+    doubled, differing = twice(stage), await replay(stage)
+    gaps = observer.missing() + (observer.rolled_back if options.durability == "strict" else 0)
+    words = [
+        finding
+        for kind in (found.lost, found.open, doubled, places, differing, elsewhere, found.dead)
+        for finding in kind[:FINDINGS_MAX]
+    ]
+    return Verdict(
+        scenario=options.scenario,
+        server=await stage.server.version(),
+        durability=options.durability,
+        faults=faults,
+        acknowledged=len(stage.acknowledged()),
+        lost=len(found.lost),
+        accepted_twice=len(doubled),
+        re_executed=again,
+        re_executed_elsewhere=len(elsewhere),
+        dead_letters=len(found.dead),
+        stuck=len(found.open),
+        fsck=len(places),
+        journal_gaps=gaps,
+        digest_equal=not differing,
+        turns=observer.seq,
+        recovery_s=recovery(spans_s),
+        drained_s=round(drained_s, 2),
+        findings=words,
+    )

@@ -1,0 +1,31 @@
+"""What a run is asked to do, and why one cannot be done."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+LEASE_S = 1.0  # shorter than the default of three, so that a run has time for more faults
+STRICT, RELAXED = "strict", "relaxed"
+FSYNC = {STRICT: "always", RELAXED: "everysec"}
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """One run. The same seed gives the same choices, not the same timing: the processes are real."""
+
+    scenario: str
+    faults: int = 5
+    seed: int = 1
+    server: str = "valkey"
+    durability: str = STRICT
+    workers: int = 4
+    slots: int = 8
+    rate: int = 100  # tasks/s
+    drain_timeout_s: float = 60.0
+
+
+class Skipped(Exception):
+    """This scenario cannot be run here; the message says why."""
+
+
+class Stuck(Exception):
+    """Something did not happen in time; the message says what."""

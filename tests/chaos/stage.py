@@ -1,0 +1,253 @@
+"""Everything that runs: a server, two schedulers, workers, a producer, an observer, and proxies if asked for.
+
+`Stage` is a context manager; what it started is gone when its block is left, however it is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from nexus_sched.adapters.redis.keys import ShardKeys
+from nexus_sched.errors import StoreError
+from tests.chaos.application import DIARY_VARIABLE, WORKER_VARIABLE
+from tests.chaos.observer import Observer
+from tests.chaos.options import FSYNC, LEASE_S, Options, Stuck
+from tests.chaos.processes import Process, Processes
+from tests.chaos.producer import Order
+from tests.chaos.proxy import Proxy
+from tests.chaos.server import Server, free_port
+
+POOL = "chaos"
+REPLY = "chaos"
+SCHEDULERS = 2
+START_TIMEOUT_S = 60.0
+RECOVERY_TIMEOUT_S = 40.0
+POLL_S = 0.02
+RESULT_TTL = "10d"  # a wall clock that jumps must not end the records that are checked
+LENGTH_MAX = 100_000
+
+
+class Needs(msgspec.Struct, frozen=True, kw_only=True):
+    """What a scenario wants of the stage."""
+
+    proxies: bool = False
+    disk: bool = False  # the library between server and disk
+    replica: bool = False
+    length_max: int = LENGTH_MAX  # queued tasks of one priority
+    environment: Mapping[str, str] = {}  # of the server and all processes; {directory} is filled in
+
+
+class Stage:
+    """The running parts."""
+
+    def __init__(self, options: Options, needs: Needs) -> None:
+        self.options = options
+        self.random = random.Random(options.seed)
+        self.directory = Path(tempfile.mkdtemp(prefix="nexus-chaos-"))
+        self.diary = self.directory / "diary"
+        self.diary.mkdir()
+        self.processes = Processes(self.directory)
+        self.keys = ShardKeys(POOL, 0)
+        self.victims: set[int] = (
+            set()
+        )  # ids of worker processes that were killed or paused: what they ran may run again
+        self.proxies: dict[str, Proxy] = {}
+        self.schedulers: list[Process] = []
+        self.workers: list[Process] = []
+        self.replica: Server | None = None
+        self._needs = needs
+        self._environment = {name: text.format(directory=self.directory) for name, text in needs.environment.items()}
+
+    async def __aenter__(self) -> Stage:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stop()
+
+    # -- beginning and end
+
+    async def _start(self) -> None:
+        await self._start_servers()
+        self.observer = Observer(self.server.path, POOL, REPLY)
+        self.observer.start()
+        for number in range(SCHEDULERS):
+            settings = "--set", f"scheduler.lease={LEASE_S:g}s", "--set", f"queue.length_max={self._needs.length_max}"
+            await self._program(f"scheduler-{number}", "run", *settings)
+        for number in range(self.options.workers):
+            name = f"w-{number}"
+            where = "tests.chaos.application:app", "--id", name, "--slots", str(self.options.slots)
+            await self._program(name, "worker", *where)
+        await self.until_ready()
+        self.producer = self.processes.add(
+            "producer", [sys.executable, "-m", "tests.chaos.producer", *await self._order()]
+        )
+        self.producer.start()
+        await self.dispatching_again(0, 0)
+
+    async def _start_servers(self) -> None:
+        environment = dict(self._environment)
+        place = self.directory / "server-0"
+        options = {"appendfsync": FSYNC[self.options.durability]}
+        port = free_port() if self._needs.replica else 0
+        self.server = Server(self.processes, self.options.server, place, options, environment, port)
+        if self._needs.disk:
+            environment |= self.server.disk.environment()
+            self.server = Server(self.processes, self.options.server, place, options, environment, port)
+        await self.server.start()
+        if self._needs.replica:
+            place = self.directory / "server-1"
+            options["replicaof"] = f"127.0.0.1 {port}"
+            self.replica = Server(self.processes, self.options.server, place, options, environment, free_port())
+            await self.replica.start()
+
+    async def _url(self, name: str) -> str:
+        if not (self._needs.proxies or self._needs.replica):
+            return self.server.url
+        proxy = self.proxies[name] = Proxy(self.server.path, self.random.randrange(2**32))
+        await proxy.start()
+        return proxy.url
+
+    async def _program(self, name: str, command: str, *arguments: str) -> None:
+        common = ("--redis-url", await self._url(name), "--set", f"pool.name={POOL}")
+        durations = ("--set", f"queue.result_ttl={RESULT_TTL}")
+        program = [sys.executable, "-m", "nexus_sched", command, *arguments, *common, *durations]
+        own = {DIARY_VARIABLE: str(self.diary), WORKER_VARIABLE: name}
+        process = self.processes.add(name, program, {**self._environment, **own})
+        (self.schedulers if command == "run" else self.workers).append(process)
+        process.start()
+
+    async def _order(self) -> list[str]:
+        order = Order(
+            url=await self._url("producer"),
+            pool=POOL,
+            reply=REPLY,
+            rate=self.options.rate,
+            seed=self.options.seed,
+            length_max=self._needs.length_max,
+            acknowledged=str(self.directory / "acknowledged.log"),
+            refusals=str(self.directory / "refusals.log"),
+        )
+        path = self.directory / "order.json"
+        path.write_bytes(msgspec.json.encode(order))
+        return [str(path)]
+
+    async def _stop(self) -> None:
+        try:
+            for proxy in self.proxies.values():
+                await proxy.close()
+            if hasattr(self, "observer"):
+                await self.observer.stop()
+            for server in (getattr(self, "server", None), self.replica):
+                if server is not None:
+                    await server.close()
+        finally:
+            self.processes.close()
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    # -- what the nemesis asks
+
+    async def until_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Wait until all workers are registered and somebody leads. Raises `Stuck`."""
+        await self.eventually(self._ready, "workers and a leader", timeout_s)
+
+    async def _ready(self) -> bool:
+        with contextlib.suppress(StoreError):
+            live = await self.server.call("ZCARD", self.keys.heartbeats)
+            return int(live) >= self.options.workers and await self.leader() is not None
+        return False
+
+    async def leader(self) -> Process | None:
+        """The scheduler that holds the lease, if it runs."""
+        owner = await self.server.call("HGET", self.keys.meta, "owner")
+        pid = int((owner or b"").decode().rpartition(":")[2] or 0)
+        return next((process for process in self.schedulers if process.pids[-1:] == [pid] and process.alive), None)
+
+    async def the_leader(self) -> Process:
+        """Wait for a leader. Raises `Stuck`."""
+        found: list[Process] = []
+
+        async def look() -> bool:
+            with contextlib.suppress(StoreError):
+                leader = await self.leader()
+                found.extend([leader] if leader else [])
+            return bool(found)
+
+        await self.eventually(look, "a leader")
+        return found[0]
+
+    async def seq(self) -> int:
+        """The last turn that the store holds."""
+        return int(await self.server.call("HGET", self.keys.meta, "seq"))
+
+    async def dispatching_again(self, after: int, epoch: int, timeout_s: float = RECOVERY_TIMEOUT_S) -> None:
+        """Wait until a task is placed behind turn `after`. Raises `Stuck`."""
+        if await self.observer.dispatches(after, epoch, timeout_s) is None:
+            logs = "\n".join(process.output[-1_500:] for process in self.schedulers)
+            raise Stuck(f"nothing is dispatched behind turn {after} within {timeout_s:g} s:\n{logs}")
+
+    async def eventually(self, holds: object, what: str, timeout_s: float = RECOVERY_TIMEOUT_S) -> None:
+        """Wait until the coroutine function `holds` gives true. Raises `Stuck`."""
+        assert callable(holds)
+        give_up_at_s = time.monotonic() + timeout_s
+        while not await holds():
+            if time.monotonic() > give_up_at_s:
+                logs = "\n".join(f"{p.name}: {p.output[-800:]}" for p in (*self.schedulers, *self.workers))
+                raise Stuck(f"{what}: not within {timeout_s:g} s\n{logs}")
+            await asyncio.sleep(POLL_S)
+
+    async def pause(self, least_s: float, most_s: float) -> None:
+        """Let some time pass, as the seed says."""
+        await asyncio.sleep(self.random.uniform(least_s, most_s))
+
+    # -- the end
+
+    async def heal(self) -> None:
+        """All proxies clear, all processes running."""
+        for proxy in self.proxies.values():
+            proxy.heal()
+        for process in (*self.schedulers, *self.workers, self.producer):
+            if process.paused:
+                process.signal(signal.SIGCONT)
+        if not self.server.process.alive:
+            await self.server.start()
+        for process in (*self.schedulers, *self.workers):
+            if not process.alive:
+                process.start()
+
+    def acknowledged(self) -> list[str]:
+        """What the producer wrote down, without what it had not finished writing."""
+        return _lines(self.directory / "acknowledged.log")
+
+    def refusals(self) -> list[str]:
+        """What the producer was answered instead of yes."""
+        return _lines(self.directory / "refusals.log")
+
+    def executions(self) -> list[list[str]]:
+        """[begin or end, task, attempt, worker, process] of every line that the workers wrote."""
+        return [line.split() for path in sorted(self.diary.iterdir()) for line in _lines(path)]
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    text = path.read_text()
+    return text[: text.rfind("\n") + 1].splitlines()
