@@ -16,6 +16,7 @@ COMMANDS = {
     "worker": ("nexus_sched.cli.worker:worker", "Run tasks with the functions of an application."),
     "submit": ("nexus_sched.cli.submit:submit", "Submit a task, and wait for its result if asked to."),
     "simulate": ("nexus_sched.cli.simulate:simulate", "Compare policies on the same tasks, in virtual time."),
+    "explain": ("nexus_sched.cli.explain:explain", "Say why a task waits, or why it went where it went."),
     "status": ("nexus_sched.cli.status:status", "Show where a pool stands."),
     "version": ("nexus_sched.cli.version:version", "Print the version."),
 }

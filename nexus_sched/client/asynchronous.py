@@ -24,11 +24,14 @@ from nexus_sched.client.batch import RETRY_AFTER_MS, BatchInterrupted, BatchRefu
 from nexus_sched.client.connect import connect, default_pool, default_url
 from nexus_sched.client.endings import announced_value, is_open, state_of, value_of
 from nexus_sched.client.estimate import Estimate, estimate_of
+from nexus_sched.client.explain import explain
 from nexus_sched.client.submission import Submission, submission
 from nexus_sched.errors import AnswerMissing, QueueFull, ResultPending, StoreLoading, StoreUnreachable, TaskUnknown
+from nexus_sched.model.answer import Answer
 from nexus_sched.model.choices import span_ms
 from nexus_sched.model.command import Ask, CancelTask, encode_command
 from nexus_sched.model.eta import Eta, decode_eta
+from nexus_sched.model.explanation import Explanation
 from nexus_sched.model.frame import Frame, decode_frame
 from nexus_sched.model.ids import check_task_id
 from nexus_sched.model.outcome import Acceptance
@@ -277,6 +280,20 @@ class AsyncClient:
             raise AnswerMissing(f"no scheduler has answered within {span_ms(timeout) / MS_PER_S:g} s")
         answer: dict[str, Any] = msgspec.json.decode(blob)
         return answer
+
+    async def explain(self, task_id: str, why_not: str = "", timeout: str | float = ANSWER_WAIT_S) -> Explanation:
+        """Why a task waits, or why it went where it went; with `why_not`, why not to the worker of that name.
+
+        Of live tasks the scheduler is asked, of others it is read what was recorded. Raises `TaskUnknown` if no such
+        task is known any more, `AnswerMissing` if it waits and no scheduler answers within `timeout`.
+        """
+        await self.open()
+
+        async def ask(question: Question) -> Answer:
+            answer: Answer = msgspec.convert(await self.ask(question, timeout), Answer)
+            return answer
+
+        return await explain(self._store, ask, task_id, why_not)
 
     async def status(self) -> Frame | None:
         """The scheduler's newest picture of itself, `None` if there never was a scheduler."""

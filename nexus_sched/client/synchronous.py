@@ -18,6 +18,7 @@ from nexus_sched.client.asynchronous import ANSWER_WAIT_S, ETA_WAIT_S, PATIENCE_
 from nexus_sched.client.estimate import Estimate
 from nexus_sched.client.submission import Submission
 from nexus_sched.errors import NexusError
+from nexus_sched.model.explanation import Explanation
 from nexus_sched.model.frame import Frame
 from nexus_sched.model.question import Question
 from nexus_sched.runtime.ports import SubmitterStore
@@ -161,6 +162,10 @@ class Client:
     def ask(self, question: Question, timeout: str | float = ANSWER_WAIT_S) -> dict[str, Any]:
         """Ask the scheduler what only it knows; see `AsyncClient.ask`."""
         return self._call(self._client.ask(question, timeout))
+
+    def explain(self, task_id: str, why_not: str = "", timeout: str | float = ANSWER_WAIT_S) -> Explanation:
+        """Why a task is where it is; see `AsyncClient.explain`."""
+        return self._call(self._client.explain(task_id, why_not, timeout))
 
     def status(self) -> Frame | None:
         """The scheduler's newest picture of itself; see `AsyncClient.status`."""

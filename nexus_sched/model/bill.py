@@ -35,7 +35,6 @@ VERSION = 1
 HEAD_BYTES = 20
 LAST_CLOSED = 15  # bit of the columns: the last row was not open to the task
 COLUMNS = ("wait_ms", "run_ms", "health_ms", "affinity_ms", "avoided_ms", "load", "preferred_ms", "fit_ms", "total_ms")
-NOTHING = (0.0,) * len(COLUMNS)
 
 
 class Why(Struct, frozen=True, array_like=True, gc=False):
@@ -72,7 +71,7 @@ class BillRow(Struct, frozen=True):
     fit_ms: float  # resources that would be left unused
     avoided_ms: float  # the task failed here before
     total_ms: float  # J of placement.md: the weighted sum
-    open: bool = True  # the worker of round robin may have been full, or held for another task
+    is_open: bool = True  # the worker of round robin may have been full, or held for another task
 
     @property
     def promised_ms(self) -> float:
@@ -118,20 +117,29 @@ def bill_of(why: Why) -> Bill | None:
     present = [index for index in range(len(COLUMNS)) if there >> index & 1]
     if count != len(why.candidates) or len(blob) != HEAD_BYTES + 4 * count * len(present):
         raise SnapshotUnreadable("the bill of a decision is damaged")
-    columns = dict.fromkeys(COLUMNS, (0.0,) * count)
+    columns: dict[str, tuple[float, ...]] = dict.fromkeys(COLUMNS, (0.0,) * count)
     for place, index in enumerate(present):
         columns[COLUMNS[index]] = unpack_from(f"<{count}f", blob, HEAD_BYTES + 4 * count * place)
-    rows = tuple(
-        _row(worker, {name: column[at] for name, column in columns.items()}, transfer_ms)
-        for at, worker in enumerate(why.candidates)
-    )
+    rows = tuple(_row(worker, columns, at, transfer_ms) for at, worker in enumerate(why.candidates))
     if there >> LAST_CLOSED:
-        rows = (*rows[:-1], replace(rows[-1], open=False))
+        rows = (*rows[:-1], replace(rows[-1], is_open=False))
     return Bill(Weights(wait, balance_ms), margin_ms, rows)
 
 
-def _row(worker: str, values: dict[str, float], transfer_ms: float) -> BillRow:
-    return BillRow(worker, transfer_ms=transfer_ms, **{**values, "total_ms": values["total_ms"] + transfer_ms})
+def _row(worker: str, columns: dict[str, tuple[float, ...]], at: int, transfer_ms: float) -> BillRow:
+    return BillRow(
+        worker,
+        columns["wait_ms"][at],
+        columns["run_ms"][at],
+        transfer_ms,
+        columns["affinity_ms"][at],
+        columns["health_ms"][at],
+        columns["load"][at],
+        columns["preferred_ms"][at],
+        columns["fit_ms"][at],
+        columns["avoided_ms"][at],
+        columns["total_ms"][at] + transfer_ms,
+    )
 
 
 def reweighed(bill: Bill, weights: Weights) -> Bill:
@@ -140,8 +148,8 @@ def reweighed(bill: Bill, weights: Weights) -> Bill:
     Of the near ties it is the least loaded one; between equals the order is that of the bill.
     """
     rows = sorted((replace(row, total_ms=row.total_by(weights)) for row in bill.rows), key=lambda row: row.total_ms)
-    least_ms = min((row.total_ms for row in rows if row.open), default=0.0)
-    tied = [row for row in rows if row.open and row.total_ms <= least_ms + bill.margin_ms]
+    least_ms = min((row.total_ms for row in rows if row.is_open), default=0.0)
+    tied = [row for row in rows if row.is_open and row.total_ms <= least_ms + bill.margin_ms]
     if tied:
         chosen = min(tied, key=lambda row: row.load)
         rows = [chosen, *(row for row in rows if row is not chosen)]

@@ -155,7 +155,7 @@ def test_round_robin_takes_the_next_accepting_worker_whatever_it_holds():
     assert read is not None
     assert [(row.wait_ms, row.run_ms, row.total_ms) for row in read.rows] == [(0.0, 10.0, 10.0), (500.0, 10.0, 1010.0)]
     assert read.rows[1].promised_ms == 510.0
-    assert [row.open for row in read.rows] == [True, False]
+    assert [row.is_open for row in read.rows] == [True, False]
     assert reweighed(read, Weights(wait=0.0)).rows[0].worker == "a", "a worker that is not open is not chosen"
     table.set_accepting(1, False)
     assert bill(scorer, row, 1, 0.0, None, 1)[2] == "c"
