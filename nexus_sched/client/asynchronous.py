@@ -13,9 +13,10 @@ import contextlib
 import math
 import secrets
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 
@@ -25,6 +26,7 @@ from nexus_sched.client.connect import connect, default_pool, default_url
 from nexus_sched.client.endings import announced_value, is_open, state_of, value_of
 from nexus_sched.client.estimate import Estimate, estimate_of
 from nexus_sched.client.explain import explain
+from nexus_sched.client.letters import check_reason, find_letters, pages
 from nexus_sched.client.submission import Submission, submission
 from nexus_sched.errors import AnswerMissing, QueueFull, ResultPending, StoreLoading, StoreUnreachable, TaskUnknown
 from nexus_sched.model.answer import Answer
@@ -36,8 +38,17 @@ from nexus_sched.model.frame import Frame, decode_frame
 from nexus_sched.model.ids import check_task_id
 from nexus_sched.model.outcome import Acceptance
 from nexus_sched.model.question import AskEta, Question
-from nexus_sched.runtime.ports import ESTIMATED, SubmitterStore, TaskRecord
+from nexus_sched.runtime.ports import (
+    ESTIMATED,
+    Answers,
+    DeadLetter,
+    Redrive,
+    SubmitterStore,
+    TaskRecord,
+)
 from nexus_sched.units import MS_PER_S
+
+Value = TypeVar("Value")
 
 PATIENCE_S_DEFAULT = 30.0
 CHUNKS_IN_FLIGHT = 4
@@ -132,7 +143,7 @@ class AsyncClient:
         With `eta` the handle's `eta` says when the task will start and finish. It is `None` if the scheduler said
         nothing within `eta_timeout`: the task is in the queue all the same, ask again with `handle.ask_eta()`.
 
-        Raises `QueueFull` if a bound of the queue is reached, `InvalidInput` for bad values, and
+        Raises `QueueFull` if a bound of the queue is reached (with the predicted time until there is room), `InvalidInput` for bad values, and
         `StoreUnreachable` after `patience_s`, when it is not known whether the task is in the queue:
         submit it again with the same `task_id` to be sure.
         """
@@ -153,19 +164,19 @@ class AsyncClient:
         return AsyncTaskHandle(self, one.id, await self.last_eta(one.id))
 
     async def _send_one(self, one: Submission) -> Acceptance:
-        acceptance = (await self._send([one]))[0]
-        if acceptance is Acceptance.BUSY:
-            raise QueueFull("the queue is full", RETRY_AFTER_MS)
-        return acceptance
+        answers = await self._send([one])
+        if answers[0] is Acceptance.BUSY:
+            raise QueueFull("the queue is full", answers.retry_after_ms or RETRY_AFTER_MS)
+        return answers[0]
 
     async def submit_many(self, submissions: Iterable[Submission]) -> list[AsyncTaskHandle]:
         """Submit many tasks, several calls in flight; handles come in the order of the submissions.
 
         Raises `BatchRefused` or `BatchInterrupted`, which say what became of each.
         """
-        sent: list[tuple[list[Submission], list[Acceptance]]] = []
+        sent: list[tuple[list[Submission], Answers]] = []
         waiting = chunks(submissions)
-        flying: deque[tuple[list[Submission], asyncio.Task[list[Acceptance]]]] = deque()
+        flying: deque[tuple[list[Submission], asyncio.Task[Answers]]] = deque()
         lost: StoreUnreachable | None = None
         uncertain: list[Submission] = []
         full = False
@@ -191,7 +202,7 @@ class AsyncClient:
 
     def _settle(
         self,
-        sent: Sequence[tuple[list[Submission], list[Acceptance]]],
+        sent: Sequence[tuple[list[Submission], Answers]],
         uncertain: list[Submission],
         unsent: list[Submission],
         lost: StoreUnreachable | None,
@@ -207,7 +218,8 @@ class AsyncClient:
         if lost is not None:
             raise BatchInterrupted(accepted, [*uncertain, *refused, *unsent], lost)
         if refused or unsent:
-            raise BatchRefused(accepted, [*refused, *unsent])
+            told = [answers.retry_after_ms for _, answers in sent if answers.retry_after_ms is not None]
+            raise BatchRefused(accepted, [*refused, *unsent], max(told, default=None))
         return [AsyncTaskHandle(self, task_id) for task_id in accepted]
 
     async def result(self, task_id: str, timeout: str | float | None = None) -> Any:
@@ -281,6 +293,33 @@ class AsyncClient:
         answer: dict[str, Any] = msgspec.json.decode(blob)
         return answer
 
+    async def dead_letters(
+        self, limit: int = 100, *, reason: str | None = None, task_type: str | None = None
+    ) -> list[DeadLetter]:
+        """Up to `limit` dead letters, oldest first: tasks that will not run again unless somebody wants them to."""
+        await self.open()
+        return await find_letters(self._store, limit, reason, task_type)
+
+    async def redrive(self, letters: Iterable[DeadLetter], reason: str, actor: str = "") -> list[Redrive]:
+        """Send dead tasks again, each exactly once; the answers come in the order of the letters.
+
+        `reason` and `actor` are remembered with the shard. Repeated by itself after a lost reply, which changes
+        nothing twice. Raises `InvalidInput` without a reason, `StoreUnreachable` after `patience_s`.
+        """
+        check_reason(reason)
+        answers: list[Redrive] = []
+        for keys in pages([letter.key for letter in letters]):
+            answers += await self._patiently(partial(self._store.redrive, keys, reason, actor))
+        return answers
+
+    async def purge(self, letters: Iterable[DeadLetter], reason: str, actor: str = "") -> list[bool]:
+        """Remove dead letters with their tasks and payloads, for good; `False` for what was gone already."""
+        check_reason(reason)
+        answers: list[bool] = []
+        for keys in pages([letter.key for letter in letters]):
+            answers += await self._patiently(partial(self._store.purge, keys, reason, actor))
+        return answers
+
     async def explain(self, task_id: str, why_not: str = "", timeout: str | float = ANSWER_WAIT_S) -> Explanation:
         """Why a task waits, or why it went where it went; with `why_not`, why not to the worker of that name.
 
@@ -301,31 +340,26 @@ class AsyncClient:
         blob = await self._store.frame()
         return None if blob is None else decode_frame(blob)
 
-    async def _send(self, submissions: list[Submission]) -> list[Acceptance]:
+    async def _send(self, submissions: list[Submission]) -> Answers:
         """Submit until the store has decided, at most `patience_s`."""
+        lines = [one.line for one in submissions]
+        return await self._patiently(lambda: self._store.submit(lines, self._reply))
+
+    async def _patiently(self, call: Callable[[], Awaitable[Value]]) -> Value:
+        """What a call answers that may be repeated: again until the store has decided, at most `patience_s`."""
         loop = asyncio.get_running_loop()
         give_up_at_s = loop.time() + self._patience_s
-        lines = [one.line for one in submissions]
         while True:
             try:
                 await self.open()
-                return await self._store.submit(lines, self._reply)
+                return await call()
             except (StoreUnreachable, StoreLoading):
                 if loop.time() + RETRY_S > give_up_at_s:
                     raise
             await asyncio.sleep(RETRY_S)
 
     async def _record(self, task_id: str) -> TaskRecord:
-        loop = asyncio.get_running_loop()
-        give_up_at_s = loop.time() + self._patience_s
-        while True:
-            try:
-                record = await self._store.record(task_id)
-            except (StoreUnreachable, StoreLoading):
-                if loop.time() + RETRY_S > give_up_at_s:
-                    raise
-            else:
-                if record is None:
-                    raise TaskUnknown(f"no task {task_id} is known, or it ended longer ago than results are kept")
-                return record
-            await asyncio.sleep(RETRY_S)
+        record = await self._patiently(lambda: self._store.record(task_id))
+        if record is None:
+            raise TaskUnknown(f"no task {task_id} is known, or it ended longer ago than results are kept")
+        return record

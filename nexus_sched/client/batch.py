@@ -9,7 +9,7 @@ from nexus_sched.errors import QueueFull, StoreUnreachable
 from nexus_sched.runtime.ports import SUBMIT_TASKS_MAX
 
 CHUNK_BYTES_MAX = 8 * 2**20
-RETRY_AFTER_MS = 500  # a full queue drains by thousands of tasks a second
+RETRY_AFTER_MS = 500  # where nobody predicts it: a full queue drains by thousands of tasks a second
 
 
 class BatchRefused(QueueFull):
@@ -19,8 +19,11 @@ class BatchRefused(QueueFull):
     order: submit those again after `retry_after_ms`.
     """
 
-    def __init__(self, accepted: Sequence[str], refused: Sequence[Submission]) -> None:
-        super().__init__(f"the queue is full: {len(accepted)} tasks accepted, {len(refused)} refused", RETRY_AFTER_MS)
+    def __init__(
+        self, accepted: Sequence[str], refused: Sequence[Submission], retry_after_ms: int | None = None
+    ) -> None:
+        message = f"the queue is full: {len(accepted)} tasks accepted, {len(refused)} refused"
+        super().__init__(message, retry_after_ms or RETRY_AFTER_MS)
         self.accepted = list(accepted)
         self.refused = list(refused)
 

@@ -21,7 +21,7 @@ from nexus_sched.errors import NexusError
 from nexus_sched.model.explanation import Explanation
 from nexus_sched.model.frame import Frame
 from nexus_sched.model.question import Question
-from nexus_sched.runtime.ports import SubmitterStore
+from nexus_sched.runtime.ports import DeadLetter, Redrive, SubmitterStore
 
 Value = TypeVar("Value")
 
@@ -162,6 +162,20 @@ class Client:
     def ask(self, question: Question, timeout: str | float = ANSWER_WAIT_S) -> dict[str, Any]:
         """Ask the scheduler what only it knows; see `AsyncClient.ask`."""
         return self._call(self._client.ask(question, timeout))
+
+    def dead_letters(
+        self, limit: int = 100, *, reason: str | None = None, task_type: str | None = None
+    ) -> list[DeadLetter]:
+        """Tasks that will not run again; see `AsyncClient.dead_letters`."""
+        return self._call(self._client.dead_letters(limit, reason=reason, task_type=task_type))
+
+    def redrive(self, letters: Iterable[DeadLetter], reason: str, actor: str = "") -> list[Redrive]:
+        """Send dead tasks again; see `AsyncClient.redrive`."""
+        return self._call(self._client.redrive(list(letters), reason, actor))
+
+    def purge(self, letters: Iterable[DeadLetter], reason: str, actor: str = "") -> list[bool]:
+        """Remove dead tasks for good; see `AsyncClient.purge`."""
+        return self._call(self._client.purge(list(letters), reason, actor))
 
     def explain(self, task_id: str, why_not: str = "", timeout: str | float = ANSWER_WAIT_S) -> Explanation:
         """Why a task is where it is; see `AsyncClient.explain`."""

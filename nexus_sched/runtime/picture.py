@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from nexus_sched.core.records import Cordon, WorkerRecord
 from nexus_sched.core.worker_answer import standing_of
 from nexus_sched.model.frame import FRAME_WORKERS_MAX, Frame
 from nexus_sched.model.worker import WorkerState
 from nexus_sched.runtime.ports import Lease
 from nexus_sched.runtime.turn import TurnLoop
+from nexus_sched.units import MS_PER_S
+
+FACTOR_MIN = 0.01  # a worker a hundred times as fast as its class would be a measuring mistake
+DRAIN_TASKS_S_MAX = 10_000.0  # what one shard hands out on one core of a server, however short the tasks are
 
 
 def paint(pool: str, shard: int, lease: Lease, loop: TurnLoop, now_ms: int) -> Frame:
@@ -18,6 +24,7 @@ def paint(pool: str, shard: int, lease: Lease, loop: TurnLoop, now_ms: int) -> F
     counters = engine.counters
     predictions = counters["predictions"]
     return Frame(
+        drain_tasks_s=predict_drain(engine.backlog.predicted_ms, len(engine.backlog), ring),
         pool=pool,
         shard=shard,
         owner=lease.owner,
@@ -45,6 +52,17 @@ def paint(pool: str, shard: int, lease: Lease, loop: TurnLoop, now_ms: int) -> F
         scores={name: (score.predictions, score.within) for name, score in engine.forecasts.scores.items()},
         pins=[pin for pin in engine.forecasts.pins.values() if pin.until_ms > now_ms],
     )
+
+
+def predict_drain(predicted_ms: float, queued: int, ring: Iterable[WorkerRecord]) -> float:
+    """Tasks a second that will leave a queue with so much predicted work; 0 if nothing is predicted.
+
+    All slots of workers that take tasks are taken to be busy with what waits, each at the speed that was learned.
+    """
+    if queued == 0 or predicted_ms <= 0.0:
+        return 0.0
+    slots = sum(worker.slots / max(worker.factor, FACTOR_MIN) for worker in ring if worker.accepting)
+    return min(DRAIN_TASKS_S_MAX, slots * MS_PER_S * queued / predicted_ms)
 
 
 def _state(worker: WorkerRecord, cordon: Cordon | None, booked_ms: float, now_ms: int) -> WorkerState:

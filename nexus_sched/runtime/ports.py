@@ -403,8 +403,8 @@ class SubmitterStore(Protocol):
     async def operations(self, count: int) -> list[Operation]:
         """The newest redrives and purges, newest first; at most 1,000 are kept."""
 
-    async def payload(self, task_id: str) -> bytes | None:
-        """The envelope of a task, see `StepReply`; `None` if there is none (any more)."""
+    async def payload(self, task_id: str, length: int | None = None) -> bytes | None:
+        """The envelope of a task, see `StepReply`, or its first `length` bytes; `None` if there is none (any more)."""
 
     def ended(self, reply: str) -> AsyncIterator[Ended]:
         """Ends announced on `reply`, from now on. An announcement can be lost: `record` is the truth.

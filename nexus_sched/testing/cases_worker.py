@@ -80,7 +80,7 @@ async def step_runs_a_task_to_its_result(stage: Stage) -> None:
     assert await stage.complete("w", incarnation, "a", entry, result=b"RES") is Receipt.ACCEPTED
     record = await stage.submitter.record("a")
     assert record is not None
-    assert tuple(record) == ("F", "succeeded", 1, "w")
+    assert tuple(record) == ("F", "succeeded", 1, "w", entry)
     assert await stage.submitter.result("a") == b"RES"
     assert await stage.inbox("w") == []
     assert [fields for _, fields in await stage.entries("res")] == [{"i": b"a", "w": b"w", "a": b"1", "f": b"fact"}]

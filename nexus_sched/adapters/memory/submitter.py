@@ -115,11 +115,11 @@ class MemorySubmitterStore:
         await asyncio.sleep(0)
         return letters.operations(self.shard, count)
 
-    async def payload(self, task_id: str) -> bytes | None:
-        """The envelope of a task, `None` if there is none (any more)."""
+    async def payload(self, task_id: str, length: int | None = None) -> bytes | None:
+        """The envelope of a task or its first `length` bytes, `None` if there is none (any more)."""
         await asyncio.sleep(0)
         task = self.shard.tasks.get(task_id)
-        return None if task is None else task.envelope
+        return None if task is None or task.envelope is None else task.envelope[:length]
 
     async def ended(self, reply: str) -> AsyncIterator[Ended]:
         """Ends announced on `reply` since `subscribed(reply)` returned, or from the first `__anext__` on."""

@@ -174,10 +174,11 @@ class RedisSubmitterStore:
             for entry, (_, kind, _, number, _, reason, _, actor) in entries
         ]
 
-    async def payload(self, task_id: str) -> bytes | None:
-        """The envelope of a task, `None` if there is none (any more)."""
-        envelope: bytes | None = await self._client.call(b"GET", self.keys.payload(task_id))
-        return envelope
+    async def payload(self, task_id: str, length: int | None = None) -> bytes | None:
+        """The envelope of a task or its first `length` bytes, `None` if there is none (any more)."""
+        last = -1 if length is None else length - 1
+        envelope: bytes = await self._client.call(b"GETRANGE", self.keys.payload(task_id), 0, last)
+        return envelope or None
 
     async def ended(self, reply: str) -> AsyncIterator[Ended]:
         """Ends announced on `reply` since `subscribed(reply)` returned, or from the first `__anext__` on.
