@@ -42,6 +42,7 @@ from nexus_sched.runtime.ports import (
     ESTIMATED,
     Answers,
     DeadLetter,
+    Operation,
     Redrive,
     SubmitterStore,
     TaskRecord,
@@ -143,8 +144,9 @@ class AsyncClient:
         With `eta` the handle's `eta` says when the task will start and finish. It is `None` if the scheduler said
         nothing within `eta_timeout`: the task is in the queue all the same, ask again with `handle.ask_eta()`.
 
-        Raises `QueueFull` if a bound of the queue is reached (with the predicted time until there is room), `InvalidInput` for bad values, and
-        `StoreUnreachable` after `patience_s`, when it is not known whether the task is in the queue:
+        Raises `QueueFull` if a bound of the queue is reached (`retry_after_ms` is when there will be room, predicted),
+        `InvalidInput` for bad values, and `StoreUnreachable` after `patience_s`, when it is not known whether the task
+        is in the queue:
         submit it again with the same `task_id` to be sure.
         """
         if eta:
@@ -333,6 +335,14 @@ class AsyncClient:
             return answer
 
         return await explain(self._store, ask, task_id, why_not)
+
+    async def operations(self, limit: int = 100) -> list[Operation]:
+        """The newest redrives and purges, newest first: by whom and why."""
+        return await self._patiently(partial(self._store.operations, limit))
+
+    async def envelope(self, task_id: str) -> bytes | None:
+        """Spec and payload of a task that lives or died, as its worker gets them; `None` if they are gone."""
+        return await self._patiently(partial(self._store.payload, check_task_id(task_id)))
 
     async def status(self) -> Frame | None:
         """The scheduler's newest picture of itself, `None` if there never was a scheduler."""

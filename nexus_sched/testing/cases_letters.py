@@ -125,6 +125,23 @@ async def purge_removes_letter_payload_and_record(stage: Stage) -> None:
 
 
 @case
+async def letters_are_bounded_and_the_oldest_gives_way(stage: Stage) -> None:
+    """With its task and payload: what nobody looks at must not fill the server."""
+    await stage.lead()
+    await stage.submit("a", "b")
+    await die(stage, "a")
+    malformed = [EndLine(True, "", 0, Reason.MALFORMED, "", "bytes")] * 250
+    for _ in range(39):
+        await stage.commit(ends=malformed)
+    await stage.commit(ends=malformed[1:])
+    assert (await letters(stage))[0].task_id == "a"
+    await stage.commit(ends=malformed[:1])
+    kept = await stage.submitter.dead_letters(START, 20_000)
+    assert (len(kept), kept[0].reason) == (10_000, "malformed")
+    assert (await stage.state("a"), await stage.submitter.payload("a"), await stage.state("b")) == ("", None, "Q")
+
+
+@case
 async def letters_are_read_in_pages_and_changed_in_bounded_calls(stage: Stage) -> None:
     """Oldest first, behind an entry; an empty or endless list is refused."""
     await stage.lead()

@@ -35,10 +35,7 @@ def purge(shard: MemoryShard, keys: Sequence[LetterKey], reason: str, actor: str
     for key in keys:
         letter = _find(shard, key)
         if letter is not None:
-            task = shard.tasks.get(key.task_id)
-            if task is not None and (task.state, task.outcome) == (DEAD, letter.reason):
-                del shard.tasks[key.task_id]
-            shard.streams["dead"].remove(parse_entry_id(key.entry))
+            shard.discard(parse_entry_id(key.entry), key.task_id, letter.reason)
         answers.append(letter is not None)
     _remember(shard, b"purge", sum(answers), reason, actor)
     return answers

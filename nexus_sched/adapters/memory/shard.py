@@ -40,6 +40,7 @@ QUEUED, RUNNING, FINISHED, DEAD, CANCELLED = "Q", "R", "F", "D", "C"
 INLINE_RESULT_BYTES_MAX = 8_192
 BEATS_PER_INCARNATION = 2**32
 INBOX_RECLAIM_MAX = 10_000
+DEAD_LETTERS_MAX = 10_000
 RETRY_MS_MIN, RETRY_MS_MAX = 2, 60_000
 _TASK_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -89,6 +90,7 @@ class MemoryShard:
         self.frame: bytes | None = None
         self.answers: dict[str, list[bytes]] = {}  # the lists `x:<reply>`
         self.queued_bytes = 0
+        self.letters_dropped = 0  # dead letters that gave way to newer ones
         self.drain_tasks_s = 0.0  # tasks a second that are predicted to leave the queue, 0: nobody knows
         self.seq: int | None = None
         self.epoch = 0
@@ -225,11 +227,7 @@ class MemoryShard:
         if task is not None and task.state not in (QUEUED, RUNNING):
             return
         if end.dead:
-            self.append(
-                "dead",
-                *(b"i", end.task_id.encode(), b"a", b"%d" % end.attempt, b"y", end.reason.value.encode()),
-                *(b"w", end.worker.encode(), b"d", end.detail.encode(errors="replace")),
-            )
+            self._bury(end)
         if task is None:
             return
         self.queued_bytes -= task.payload_bytes
@@ -238,6 +236,26 @@ class MemoryShard:
         if not end.dead:
             task.envelope = None
         self._announce(task, end.task_id, b"")
+
+    def _bury(self, end: EndLine) -> None:
+        """Twin of `bury`: write a dead letter; the oldest one gives way if there are too many."""
+        self.append(
+            "dead",
+            *(b"i", end.task_id.encode(), b"a", b"%d" % end.attempt, b"y", end.reason.value.encode()),
+            *(b"w", end.worker.encode(), b"d", end.detail.encode(errors="replace")),
+        )
+        stream = self.streams["dead"]
+        if len(stream) > DEAD_LETTERS_MAX:
+            entry, fields = stream.after((0, 0), 1)[0]
+            self.discard(entry, fields[1].decode(), fields[5].decode())
+            self.letters_dropped += 1
+
+    def discard(self, entry: EntryId, task_id: str, reason: str) -> None:
+        """Twin of `discard`: remove a dead letter, and its task if it died of this."""
+        task = self.tasks.get(task_id)
+        if task is not None and (task.state, task.outcome) == (DEAD, reason):
+            del self.tasks[task_id]
+        self.streams["dead"].remove(entry)
 
     def _announce(self, task: TaskState, task_id: str, result: bytes) -> None:
         if task.reply:
@@ -389,7 +407,7 @@ class MemoryShard:
             if (task.state, task.worker, task.attempt) == (RUNNING, worker, line.attempt):
                 return task.envelope
         self.drop(worker, line.inbox_entry)
-        if task is None or task.state == RUNNING:
+        if task is None or task.state in (QUEUED, RUNNING):
             self._vanish(worker, line.task_id, line.attempt)
         return None
 

@@ -150,6 +150,25 @@ local function release(keys, a)
   return 1
 end
 
+-- Removes a dead letter, and its task if it died of this.
+local function discard(P, entry, id, reason)
+  local t = id ~= '' and redis.call('HMGET', P .. ':t:' .. id, 's', 'o') or {}
+  if t[1] == DEAD and t[2] == reason then redis.call('DEL', P .. ':t:' .. id, P .. ':p:' .. id) end
+  redis.call('XDEL', P .. ':dead', entry)
+end
+
+-- Writes a dead letter. They are bounded: the oldest one gives way, and that is counted.
+local DEAD_LETTERS_MAX = 10000
+local function bury(P, id, attempt, reason, worker, detail)
+  local dead = P .. ':dead'
+  redis.call('XADD', dead, '*', 'i', id, 'a', attempt, 'y', reason, 'w', worker, 'd', detail)
+  if redis.call('XLEN', dead) <= DEAD_LETTERS_MAX then return end
+  local oldest = redis.call('XRANGE', dead, '-', '+', 'COUNT', 1)[1]
+  local fields = oldest[2]
+  discard(P, oldest[1], fields[2], fields[6])
+  redis.call('HINCRBY', P .. ':meta', 'dead_dropped', 1)
+end
+
 -- Ends a task without a result. Returns false if it has ended before, by whatever overtook this.
 local function end_task(P, id, state, outcome, ttl)
   local task = P .. ':t:' .. id
@@ -226,9 +245,7 @@ local function commit(keys, a)
     local state, id, attempt, reason, worker, detail = a[at], a[at + 1], a[at + 2], a[at + 3], a[at + 4], a[at + 5]
     at = at + 6
     local ended = id == '' or end_task(P, id, state, reason, ttl)
-    if ended and state == DEAD then
-      redis.call('XADD', P .. ':dead', '*', 'i', id, 'a', attempt, 'y', reason, 'w', worker, 'd', detail)
-    end
+    if ended and state == DEAD then bury(P, id, attempt, reason, worker, detail) end
   end
   for _ = 1, tonumber(take()) do
     reclaim(P, a[at], a[at + 1], a[at + 2], a[at + 3], 'retracted', false)
@@ -387,9 +404,9 @@ local function step(keys, a)
     else
       drop(P, worker, a[at + 2])
       if (fresh or again) and end_task(P, id, DEAD, 'payload-lost', '0') then
-        redis.call('XADD', P .. ':dead', '*', 'i', id, 'a', attempt, 'y', 'payload-lost', 'w', worker, 'd', '')
+        bury(P, id, attempt, 'payload-lost', worker, '')
       end
-      if fresh or again or not t[1] or t[1] == RUNNING then vanish(P, worker, id, attempt) end
+      if fresh or again or not t[1] or t[1] == RUNNING or t[1] == QUEUED then vanish(P, worker, id, attempt) end
     end
     starts[#starts + 1] = envelope
     at = at + 3
@@ -403,8 +420,7 @@ local function intake(keys, a)
   if not fence(keys[1], a[2], a[3]) then return {'FENCED'} end
   if (#a - 5) % 3 ~= 0 then return redis.error_reply('NXARGS intake: wrong count') end
   for at = 6, #a, 3 do
-    redis.call('XADD', a[1] .. ':dead', '*',
-      'i', '', 'a', '0', 'y', a[at], 'w', '', 'd', a[4] .. ' ' .. a[at + 1] .. ': ' .. a[at + 2])
+    bury(a[1], '', '0', a[at], '', a[4] .. ' ' .. a[at + 1] .. ': ' .. a[at + 2])
   end
   redis.call('HSET', keys[1], 'intake:' .. a[4], a[5])
   return {'OK'}

@@ -73,9 +73,7 @@ local function purge(_, a)
     local entry, id = a[at], a[at + 1]
     local letter = letter_of(P, entry, id)
     if letter then
-      local t = id ~= '' and redis.call('HMGET', P .. ':t:' .. id, 's', 'o') or {}
-      if t[1] == DEAD and t[2] == letter.y then redis.call('DEL', P .. ':t:' .. id, P .. ':p:' .. id) end
-      redis.call('XDEL', P .. ':dead', entry)
+      discard(P, entry, id, letter.y)
       removed = removed + 1
     end
     answers[#answers + 1] = letter and 1 or 0
