@@ -33,11 +33,15 @@ static void bill_row(const nexus_bill_question *question, ptrdiff_t row, float *
 }
 
 ptrdiff_t nexus_bill(const nexus_bill_question *question, const int32_t *rows, ptrdiff_t count, int last_closed,
-                     unsigned char *bill) {
+                     unsigned char *bill, float *promised_ms) {
     float columns[NEXUS_BILL_ROWS_MAX][NEXUS_BILL_COLUMNS];
     uint32_t there = 0;
+    *promised_ms = INFINITY;
     for (ptrdiff_t index = 0; index < count; index++) {
         bill_row(question, rows[index], columns[index]);
+        const float end_ms = columns[index][NEXUS_BILL_WAIT] + columns[index][NEXUS_BILL_RUN];
+        const int is_other = index > 0 && !(last_closed && index == count - 1);
+        if (is_other && end_ms < *promised_ms) *promised_ms = end_ms;
         for (int column = 0; column < NEXUS_BILL_COLUMNS; column++)
             there |= (uint32_t)(columns[index][column] != 0.0F) << column;
     }

@@ -41,10 +41,11 @@ typedef struct {
     float run_ms, wait_weight, balance_ms, transfer_ms, margin_ms;
 } nexus_bill_question;
 
-/* Writes the bill of `count` rows, at most NEXUS_BILL_ROWS_MAX, of which the last one may be closed to the task; gives
- * its length in bytes. */
+/* Writes the bill of `count` rows, at most NEXUS_BILL_ROWS_MAX, the first of them the chosen one; the last one may be closed to
+ * the task. Gives its length in bytes. `promised_ms` takes the least wait + run of the others that are open, +inf if
+ * there are none. */
 ptrdiff_t nexus_bill(const nexus_bill_question *question, const int32_t *rows, ptrdiff_t count, int last_closed,
-                     unsigned char *bill);
+                     unsigned char *bill, float *promised_ms);
 
 /* Up to `wanted` open rows of least score besides `chosen`, by score, then by row; gives how many. Reads the block
  * minima, and the scores of blocks that may hold one. */

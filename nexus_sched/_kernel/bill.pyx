@@ -47,7 +47,7 @@ cdef extern from "nexus_bill.h" nogil:
         float margin_ms
     Py_ssize_t nexus_bill(
         const nexus_bill_question *question, const int32_t *rows, Py_ssize_t count, int last_closed,
-        unsigned char *bill
+        unsigned char *bill, float *promised_ms
     ) noexcept
     Py_ssize_t nexus_runners_up(
         const float *scores, const float *minima, Py_ssize_t blocks, Py_ssize_t chosen, Py_ssize_t wanted, int32_t *rows
@@ -66,7 +66,7 @@ ROWS_MAX = NEXUS_BILL_ROWS_MAX - 1  # of a bill, besides the one of round robin
 def bill(
     Scorer scorer not None, Py_ssize_t chosen, Py_ssize_t top, double transfer_ms, base_ms, unsigned long long turn
 ):
-    """The bill of the last choice, the workers of its rows, and whom round robin would have taken."""
+    """The bill of the last choice, its workers, whom round robin would have taken, and what the others promised."""
     cdef WorkerTable table = scorer.table
     cdef Columns *columns = &table.columns
     if scorer.asked_run_ms is None:
@@ -81,6 +81,7 @@ def bill(
     cdef unsigned char written[NEXUS_BILL_BYTES_MAX]
     cdef Py_buffer classes, extras, bases
     cdef Py_ssize_t count, index, whose
+    cdef float promised_ms = 0.0
     memset(&classes, 0, sizeof(Py_buffer))
     memset(&extras, 0, sizeof(Py_buffer))
     memset(&bases, 0, sizeof(Py_buffer))
@@ -117,14 +118,14 @@ def bill(
         if index == count and whose >= 0:
             rows[count] = <int32_t>whose
             count += 1
-        index = nexus_bill(&question, rows, count, columns.closed_ms[rows[count - 1]] != 0, written)
+        index = nexus_bill(&question, rows, count, columns.closed_ms[rows[count - 1]] != 0, written, &promised_ms)
     finally:
         PyBuffer_Release(&classes)
         PyBuffer_Release(&extras)
         PyBuffer_Release(&bases)
     return (
         PyBytes_FromStringAndSize(<char *>written, index), names_of(table, rows, count),
-        table.names[whose] if whose >= 0 else ""
+        table.names[whose] if whose >= 0 else "", promised_ms
     )
 
 

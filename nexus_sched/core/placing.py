@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from nexus_sched.core.backlog.order import order_key, order_weight
 from nexus_sched.core.copies import Copies
 from nexus_sched.core.decide import decide
@@ -113,6 +115,8 @@ class Placing:
         state = self._state
         worker = choice.worker
         why = state.placement.reasons.of(record.task, choice, state.counters["dispatched"])
+        promised_ms = state.placement.reasons.promised_ms
+        record.other_at_ms = 0 if promised_ms == inf else state.now_ms + int(promised_ms)
         decision = decide(record, choice, state.forecasts, why, state.now_ms)
         if state.backlog.fairness.shared:
             state.backlog.charge(record)

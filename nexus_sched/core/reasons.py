@@ -9,6 +9,7 @@ Round robin is taken as what people run today: it sends the n-th task to the n-t
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,11 +29,12 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Reasons:
-    """Writes down why. It has no state but the configuration."""
+    """Writes down why. It keeps nothing but the configuration."""
 
     def __init__(self, roster: Roster, scoring: Scoring, settings: EngineSettings) -> None:
         self._roster = roster
         self._scoring = scoring
+        self.promised_ms = inf  # when the best of the others would have been done, by the last choice
         self.configure(settings)
 
     def configure(self, settings: EngineSettings) -> None:
@@ -42,11 +44,14 @@ class Reasons:
 
     def of(self, task: Task, choice: Choice, turn: int) -> Why | None:
         """Why this choice has just been made; `turn` counts the tasks that were handed out before."""
+        self.promised_ms = inf
         if self._top <= 0:
             return None
         roster, scoring = self._roster, self._scoring
         if choice.score_ms is not None:
-            written, candidates, round_robin = scoring.written_bill(choice.worker.row, self._top, turn)
+            written, candidates, round_robin, self.promised_ms = scoring.written_bill(
+                choice.worker.row, self._top, turn
+            )
             extra_ms = scoring.extra_ms
         else:
             written, candidates, round_robin = b"", (), ""  # no scores were compared

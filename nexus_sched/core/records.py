@@ -49,6 +49,7 @@ class TaskRecord(Struct, array_like=True, gc=False, eq=False):
     gives_way: int = -1  # placed: priority of the task in whose favour it was told to stop, -1 if it was not
     attempts: int = 0  # highest attempt ever given, if that was a copy's
     copy_at_ms: int = 0  # placed: when a copy of it should be considered, 0 for never
+    other_at_ms: int = 0  # placed: when the best of the other workers had promised an end, 0 if there was none
     recalled: int = 0  # the attempt that was asked back to be placed better
     straggled_ms: float = 0.0  # placed: how long it had run when it was said to take far too long, 0 if it was not
 

@@ -135,8 +135,8 @@ class Scoring:
             return None
         return self.eligibility.column(asks.needs if asks is not None else NO_NEEDS, self.weights.fit_ms)
 
-    def written_bill(self, row: int, top: int, turn: int) -> tuple[bytes, tuple[str, ...], str]:
-        """The bill of the last choice, its workers, and whom round robin would have taken; see `_kernel.bill`."""
+    def written_bill(self, row: int, top: int, turn: int) -> tuple[bytes, tuple[str, ...], str, float]:
+        """The bill of the last choice, its workers, round robin's, and what the others promised; see `_kernel.bill`."""
         return bill(self._scorer, row, top, self._transfer_ms_asked, self._base_ms, turn)
 
     def sent(self, task: Task, worker: WorkerRecord, now_ms: int) -> None:

@@ -55,6 +55,9 @@ COUNTERS = (
     "panics",
     "etas",
     "etas_within",
+    "compared",  # runs that succeeded and had an alternative
+    "regretted",  # of them those that ended later than the best alternative had promised
+    "regret_ms",  # by how much, summed
 )
 
 

@@ -135,6 +135,8 @@ class TaskEvents:
             self._hear(state.forecasts.accuse(event.worker))
         if event.outcome is Outcome.SUCCEEDED:
             state.counters["finished"] += 1
+            if record.other_at_ms and on_time:
+                self._regret(state.now_ms - record.other_at_ms)
             if worker is not None:
                 state.ejection.succeeded(worker, record.task.type, state.now_ms)
             if state.etas.told:
@@ -147,6 +149,14 @@ class TaskEvents:
             cost_ms = bad_case_ms(record.prediction)
             state.ejection.failed(event.worker, record.task.type, cost_ms, f"a run {event.outcome.value}", state.now_ms)
         state.forget(record, event.run_ms if 0.0 <= event.run_ms <= DURATION_MS_MAX else 0.0)
+
+    def _regret(self, late_ms: int) -> None:
+        """A run has ended so much later than the best of the other workers had promised."""
+        counters = self._state.counters
+        counters["compared"] += 1
+        if late_ms > 0:
+            counters["regretted"] += 1
+            counters["regret_ms"] += late_ms
 
     def _blame(self, record: TaskRecord, event: TaskReclaimed) -> None:
         """A run came back that had been started: whether its worker failed, or died of it.

@@ -69,13 +69,15 @@ def assert_alike(workers: int, seed: int) -> None:
     if chosen < 0:
         return
     top, transfer_ms = dice.choice((1, 3, 5, ROWS_MAX)), dice.choice((0.0, 12.5))
-    written, candidates, round_robin = bill(scorer, chosen, top, transfer_ms, base_ms, turn)
+    written, candidates, round_robin, promised_ms = bill(scorer, chosen, top, transfer_ms, base_ms, turn)
     twin, rows, _ = oracle_bill.bill(plain.columns(), question, chosen, top, transfer_ms, base_ms, accepting, turn)
     assert written == twin, f"seed {seed}"
     assert (candidates, round_robin) == (tuple(names[row] for row in rows), names[expected_turn])
     read = bill_of(Why((), written, candidates, round_robin, 0))
     assert read is not None
     assert read.rows[0].total_ms == scorer.score_ms + transfer_ms
+    others = [row.promised_ms for row in read.rows[1:] if row.is_open]
+    assert promised_ms == pytest.approx(min(others, default=math.inf), rel=1e-6)
     for row in read.rows:
         assert row.total_by(read.weights) == pytest.approx(row.total_ms, rel=1e-5, abs=1e-2)
 
@@ -108,7 +110,7 @@ def test_bill_explains_the_last_choice_and_nothing_else():
     with pytest.raises(KernelError, match="no choice"):
         bill(scorer, 0, 5, 0.0, None, 0)
     scorer.choose(1.0, 2.0, 0.1, 2.0, 0)
-    assert bill(scorer, 0, 5, 0.0, None, 0)[1:] == (("w",), "w")
+    assert bill(scorer, 0, 5, 0.0, None, 0)[1:] == (("w",), "w", math.inf)
     scorer.scores(1.0, 2.0)
     with pytest.raises(KernelError, match="no choice"):
         bill(scorer, 0, 5, 0.0, None, 0)
@@ -149,7 +151,7 @@ def test_round_robin_takes_the_next_accepting_worker_whatever_it_holds():
     table.book(1, 500.0)
     scorer = Scorer(table)
     row = scorer.choose(10.0, 2.0, 0.1, 2.0, 0)
-    written, candidates, round_robin = bill(scorer, row, 1, 0.0, None, 1)
+    written, candidates, round_robin, _ = bill(scorer, row, 1, 0.0, None, 1)
     assert (candidates, round_robin) == (("a", "b"), "b")
     read = bill_of(Why((3,), written, candidates, round_robin, 0))
     assert read is not None
@@ -168,7 +170,7 @@ def test_other_weights_name_another_worker():
     table.book(1, 15.0)
     scorer = Scorer(table)
     row = scorer.choose(10.0, 2.0, 0.0, 0.0, 0)
-    written, candidates, round_robin = bill(scorer, row, 5, 0.0, None, 0)
+    written, candidates, round_robin, _ = bill(scorer, row, 5, 0.0, None, 0)
     read = bill_of(Why((2,), written, candidates, round_robin, 0))
     assert read is not None
     assert [(each.worker, each.total_ms) for each in read.rows] == [("idle", 30.0), ("fast", 40.0)]
