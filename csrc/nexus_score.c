@@ -136,6 +136,29 @@ float nexus_score(const float *restrict wait_ms, const float *restrict factor, c
 }
 
 NEXUS_CLONES
+float nexus_within(const float *restrict wait_ms, ptrdiff_t blocks, float wait_max_ms, float *restrict scores,
+                   float *restrict minima) {
+    float least[LANES];
+    fill_lanes(least, INFINITY);
+    for (ptrdiff_t block = 0; block < blocks; block++) {
+        float lanes[LANES];
+        fill_lanes(lanes, INFINITY);
+        for (ptrdiff_t first = block * NEXUS_BLOCK_ROWS; first < (block + 1) * NEXUS_BLOCK_ROWS; first += LANES)
+            for (ptrdiff_t lane = 0; lane < LANES; lane++) {
+                const float former = scores[first + lane];
+                const float score = wait_ms[first + lane] <= wait_max_ms ? former : INFINITY;
+                scores[first + lane] = score;
+                lanes[lane] = lesser(lanes[lane], score);
+            }
+        for (ptrdiff_t lane = 0; lane < LANES; lane++) {
+            minima[block * LANES + lane] = lanes[lane];
+            least[lane] = lesser(least[lane], lanes[lane]);
+        }
+    }
+    return least_of_lanes(least);
+}
+
+NEXUS_CLONES
 ptrdiff_t nexus_best(const float *restrict scores, const float *restrict minima, ptrdiff_t blocks, float least) {
     for (ptrdiff_t block = 0; block < blocks; block++)
         if (reaches(minima + block * LANES, least))

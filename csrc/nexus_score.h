@@ -29,6 +29,11 @@ float nexus_score(const float *restrict wait_ms, const float *restrict factor, c
                   ptrdiff_t blocks, float run_ms, float wait_weight, float balance_ms, float *restrict scores,
                   float *restrict minima);
 
+/* Take out the rows with wait_ms > wait_max_ms: their scores become +inf. minima and the answer as of nexus_score. Reads
+ * two columns, writes one. */
+float nexus_within(const float *restrict wait_ms, ptrdiff_t blocks, float wait_max_ms, float *restrict scores,
+                   float *restrict minima);
+
 /* First row with score <= least, -1 if there is none. Reads the minima, and the scores of one block. */
 ptrdiff_t nexus_best(const float *restrict scores, const float *restrict minima, ptrdiff_t blocks, float least);
 

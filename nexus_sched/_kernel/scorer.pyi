@@ -51,8 +51,14 @@ class Scorer:
         balance_ms: float = 0.0,
         extra_ms: Buffer | None = None,
         terms: tuple[tuple[int, float], ...] = (),
+        wait_max_ms: float = ...,
     ) -> int:
-        """Row of the best worker, -1 if no row is open to the task. Raises `KernelError` if a score is not finite."""
+        """Row of the best worker, -1 if no row is open to the task. Raises `KernelError` if a score is not finite.
+
+        Rows whose wait is longer than `wait_max_ms`, +inf unless it is told, are passed over.
+        """
+    def has_idle(self, extra_ms: Buffer | None = None) -> bool:
+        """Whether a row with a free slot is open, to a task with this column if it has one. O(1) without."""
     def finish_ms(self, run_ms: float | Buffer, row: int) -> float:
         """When the task would end on a live row: its wait and its run, both unweighted. `run_ms` as in `choose`."""
     def soonest_busy_ms(self, run_ms: float | Buffer, extra_ms: Buffer | None = None) -> float:

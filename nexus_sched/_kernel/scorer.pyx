@@ -28,6 +28,9 @@ cdef extern from "nexus_score.h" nogil:
         const int32_t *class_index, const float *class_ms, Py_ssize_t class_count, const float *extra_ms,
         Py_ssize_t blocks, float run_ms, float wait_weight, float balance_ms, float *scores, float *minima
     ) noexcept
+    float nexus_within(
+        const float *wait_ms, Py_ssize_t blocks, float wait_max_ms, float *scores, float *minima
+    ) noexcept
     void nexus_demand(
         const double *free, const double *offered, Py_ssize_t rows, double amount, double rounding, double fit_ms,
         float *extra_ms
@@ -138,6 +141,7 @@ cdef class Scorer:
         double balance_ms=0.0,
         extra_ms=None,
         tuple terms not None=(),
+        double wait_max_ms=INFINITY,
     ):
         """Row of the best worker, -1 if no row is open to the task. Raises `KernelError` if a score is not finite.
 
@@ -148,7 +152,12 @@ cdef class Scorer:
             raise KernelError(f"near tie of {near_tie_share!r} * run + {near_tie_ms!r} ms is out of bounds")
         cdef WorkerTable table = self.table
         cdef float least = self.score(run_ms, wait_weight, balance_ms, extra_ms, terms)
-        if table.open_rows == 0 or (least == INFINITY and extra_ms is not None):
+        if wait_max_ms != INFINITY:
+            bounded(wait_max_ms, 0.0, MS_MAX, "wait_max_ms")
+            least = nexus_within(
+                table.columns.wait_ms, self.blocks(), <float>wait_max_ms, self.score_column, self.minima
+            )
+        if table.open_rows == 0 or (least == INFINITY and (extra_ms is not None or wait_max_ms != INFINITY)):
             return -1
         if not isfinite(least):
             raise KernelError(f"the best score of {table.open_rows} open workers is {least!r}")
@@ -187,6 +196,26 @@ cdef class Scorer:
         if self.table.row_count:
             memcpy(&target[0], self.score_column, self.table.row_count * sizeof(float))
         return values
+
+    def has_idle(self, extra_ms=None):
+        """Whether a row with a free slot is open, to the task of this column if there is one."""
+        cdef WorkerTable table = self.table
+        cdef Columns *columns = &table.columns
+        cdef Py_buffer extras
+        cdef const float *extra
+        cdef Py_ssize_t row
+        if extra_ms is None or table.idle_rows == 0:
+            return table.idle_rows > 0
+        memset(&extras, 0, sizeof(Py_buffer))
+        take_floats(extra_ms, table.row_count, &extras, "extra_ms")
+        try:
+            extra = <const float *>extras.buf
+            for row in range(table.row_count):
+                if columns.closed_ms[row] == 0 and columns.load[row] < 1 and extra[row] < INFINITY:
+                    return True
+        finally:
+            PyBuffer_Release(&extras)
+        return False
 
     def finish_ms(self, run_ms, Py_ssize_t row):
         """When the task would end on a live row: its wait and its run, both unweighted. `run_ms` as in `choose`."""

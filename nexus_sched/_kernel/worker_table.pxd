@@ -13,6 +13,7 @@ cdef class WorkerTable:
     cdef Py_ssize_t row_count  # high-water mark: rows ever used; count
     cdef Py_ssize_t free_count  # entries of free_rows; count
     cdef Py_ssize_t open_rows  # rows with closed_ms == 0; count
+    cdef Py_ssize_t idle_rows  # of these the ones with a free slot; count
     cdef Py_ssize_t class_bound  # greatest class index that was ever set, plus 1; count
     cdef Py_ssize_t open_class_count  # classes with an open row; count
     cdef Py_ssize_t open_class_sum  # sum of their indexes: with one of them, its index

@@ -58,6 +58,11 @@ class WorkerTable:
         A booking, a settlement or another share expects it to be when the booked work is done, at the rate of slots *
         share, as if nothing of it had been done yet. While a slot is free this is ignored.
         """
+    def next_within_ms(self, wait_max_ms: float) -> float:
+        """Milliseconds until the wait of another open row is at most this, -1 if there is none to come.
+
+        Costs a pass over the rows.
+        """
     def wait_ms(self, row: int) -> float:
         """From now until a slot is expected to be free for one more task; 0 while one is."""
     def factor(self, row: int) -> float: ...

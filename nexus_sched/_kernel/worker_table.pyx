@@ -194,6 +194,16 @@ cdef class WorkerTable:
             self.columns.free_at_ms[row] = free_at_ms
             self.refresh(row, False)
 
+    def next_within_ms(self, double wait_max_ms):
+        """Milliseconds until the wait of another open row is at most this, -1 if all are within or closed."""
+        cdef Py_ssize_t row
+        cdef float most = <float>bounded(wait_max_ms, 0.0, MS_MAX, "wait_max_ms"), least = INFINITY, wait
+        for row in range(self.row_count):
+            wait = self.columns.wait_ms[row] + self.columns.closed_ms[row]
+            if most < wait < least:
+                least = wait
+        return least - most if least < INFINITY else -1.0
+
     def wait_ms(self, Py_ssize_t row):
         """From now until a slot is expected to be free for one more task."""
         self.require_live(row)
@@ -356,6 +366,7 @@ cdef class WorkerTable:
         cdef bint accepts = columns.live[row] and columns.accepting[row]
         cdef bint is_open = accepts and columns.in_flight[row] < columns.credit[row]
         cdef double rest_ms
+        cdef bint was_idle = was_open and columns.load[row] < 1
         cdef bint waits = columns.in_flight[row] >= columns.slots[row]
         if not waits:
             columns.free_at_ms[row] = -MS_MAX
@@ -365,6 +376,7 @@ cdef class WorkerTable:
         columns.wait_ms[row] = waiting(columns.free_at_ms[row], self.now_ms)
         columns.load[row] = <float>columns.in_flight[row] / <float>columns.slots[row]
         columns.closed_ms[row] = <float>0.0 if is_open else <float>INFINITY
+        self.idle_rows += <bint>(is_open and not waits) - was_idle
         if is_open != was_open:
             self.open_rows += 1 if is_open else -1
             self.count_open(row, 1 if is_open else -1)
@@ -467,6 +479,7 @@ cdef class WorkerTable:
         self.row_count = other.row_count
         self.free_count = other.free_count
         self.open_rows = other.open_rows
+        self.idle_rows = other.idle_rows
         self.class_bound = other.class_bound
         self.open_class_count = other.open_class_count
         self.open_class_sum = other.open_class_sum

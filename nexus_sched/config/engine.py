@@ -27,6 +27,7 @@ def engine_settings(config: Config) -> EngineSettings:
         order_weight=scheduler.order_weight,
         priority_credit_ms=float(scheduler.priority_credit_ms),
         prefetch=scheduler.prefetch,
+        prefetch_reach=scheduler.prefetch_reach,
         early_inbox_max=scheduler.early_inbox_max,
         worker_killer_deaths=scheduler.worker_killer_deaths,
         min_samples=predictor.min_samples,

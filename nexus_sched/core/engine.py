@@ -101,7 +101,7 @@ class Engine(EngineState):
         """When the next turn is wanted even without new events, in milliseconds since the epoch; `None`: never."""
         sources = (
             *(self.backlog.next_due_ms, self.ejection.due_ms(), self._reactions.due_ms()),
-            *(self._copies.due_ms(), self.reservations.due_ms()),
+            *(self._copies.due_ms(), self.reservations.due_ms(), self._placing.due_ms()),
         )
         return min((due_ms for due_ms in sources if due_ms is not None), default=None)
 

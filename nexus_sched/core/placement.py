@@ -19,7 +19,7 @@ from nexus_sched.core.reasons import Reasons
 from nexus_sched.core.records import TaskRecord, WorkerRecord
 from nexus_sched.core.resources import fits
 from nexus_sched.core.roster import Roster
-from nexus_sched.core.scoring import Means, Scoring
+from nexus_sched.core.scoring import HELD, Means, Scoring
 from nexus_sched.core.worker_classes import FEW_SHARE
 from nexus_sched.errors import KernelError
 from nexus_sched.fallback.candidate import FallbackPolicy
@@ -54,6 +54,7 @@ class Placement:
         self.settings = settings
         self.mode = settings.mode
         self.rotation = 0
+        self.held = False  # the last task was given to nobody because it does better to wait in the queue
         self.round_robin = RoundRobin(early=settings.mode != PREDICTIVE)
         self.least_outstanding = LeastOutstanding()
 
@@ -74,6 +75,7 @@ class Placement:
 
         Books nothing: whoever acts on the choice does, and says so to `scoring.sent`; until then `reasons` tells why.
         """
+        self.held = False
         if not self._table.open_count:
             return None
         if self.mode != PREDICTIVE:
@@ -95,6 +97,7 @@ class Placement:
             forecasts.scoring_failed = False
             forecasts.breaker.succeeded()
         if row < 0:
+            self.held = row == HELD
             return None
         self.rotation = row + 1
         worker = self._roster.by_row[row]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import ceil, inf
 
 from nexus_sched.core.backlog.order import order_key, order_weight
 from nexus_sched.core.copies import Copies
@@ -41,12 +41,24 @@ class Placing:
                 break
             choice = placement.place(record.task, now_ms, record.avoid)
             if choice is None:
-                self._refuse(record)
+                if placement.held:
+                    backlog.block()
+                else:
+                    self._refuse(record)
                 continue
             backlog.take(now_ms)
             self._dispatch(record, choice)
             left -= 1
         state.more = left <= 0 and table.open_count > 0 and backlog.ready > 0
+
+    def due_ms(self) -> int | None:
+        """When a busy worker comes within reach of what waits, in milliseconds since the epoch; `None`: of nothing."""
+        state = self._state
+        table = state.roster.table
+        if not (state.backlog.ready and table.open_count) or state.placement.mode != PREDICTIVE:
+            return None
+        after_ms = table.next_within_ms(state.placement.scoring.reach_ms)
+        return None if after_ms < 0.0 else state.now_ms + max(1, ceil(after_ms))
 
     def _place_reserving(self) -> int:
         """Hand out what holds a worker, if it fits somewhere now; how many that was."""

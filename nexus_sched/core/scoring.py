@@ -28,7 +28,8 @@ from nexus_sched.model.terms import NO_NEEDS, Terms
 TRANSFER_MS_MAX = 1e15  # what the kernel takes
 AVOIDED_MS = 1e9  # a task that failed somewhere goes back there if nobody else will have it
 MIB_BYTES = 2.0**20
-HELD = -2  # a faster worker is worth waiting for
+REACH_MS_MAX = 1e9
+HELD = -2  # a faster worker is worth waiting for, or all are busy for so long that it waits better in the queue
 
 Means: TypeAlias = "float | array[float]"  # of a task: one for all classes, or one by class index
 
@@ -70,6 +71,7 @@ class Scoring:
         """Take over a configuration; it counts from the next decision on."""
         self.settings = settings
         self.weights = weights_of(settings)
+        self.reach_ms = min(max(0.0, settings.prefetch_reach * settings.round_trip_ms), REACH_MS_MAX)
 
     def choose(self, task: Task, means_ms: Means, rotation: int, now_ms: int, avoid: str) -> int:
         """Row of the best worker, -1 if none is open to the task, `HELD` if it had better wait.
@@ -86,7 +88,7 @@ class Scoring:
                 transfer_ms = self._transfer_ms(task)
             terms = self._terms(asks, transfer_ms, now_ms, avoid)
         self.explored = digest64(task.id.encode()) < weights.explore_below
-        row = self._scorer.choose(
+        question = (
             means_ms,
             weights.wait_weight,
             weights.explore_margin if self.explored else weights.near_tie_share,
@@ -96,8 +98,13 @@ class Scoring:
             extra_ms,
             terms,
         )
+        row = self._scorer.choose(*question)
         if row < 0:
             return row
+        if self._roster.table.wait_ms(row) > self.reach_ms and not self._scorer.has_idle(extra_ms):
+            row = self._scorer.choose(*question, self.reach_ms)
+            if row < 0:
+                return HELD
         self.score_ms = self._scorer.score_ms + transfer_ms
         self.extra_ms, self._transfer_ms_asked = extra_ms, transfer_ms
         self._base_ms = None if extra_ms is None else self.eligibility.base_ms

@@ -79,7 +79,7 @@ class EngineSettings(Struct, frozen=True, array_like=True, gc=False):
     predictor: str = "learned"
     fallback_threshold: int = 3  # consecutive failures that open the prediction breaker
     breaker_cooldown_ms: int = 5_000
-    wait_weight: float = 2.0  # omega: a millisecond of waiting counts this much (placement.md, 3)
+    wait_weight: float = 8.0  # omega: a millisecond of waiting counts this much (placement.md, 3)
     near_tie_share: float = 0.1  # of the run time: scores this close count as equal
     near_tie_ms: float = 2.0
     order_weight: float = 1.0  # c in K = arrival + c * predicted - priority credit; 0 is first come first served
@@ -112,3 +112,4 @@ class EngineSettings(Struct, frozen=True, array_like=True, gc=False):
     worker_breaker: WorkerBreakerSettings = WorkerBreakerSettings()
     reaction: Reaction = Reaction()
     preemption: Preemption = Preemption()
+    prefetch_reach: float = 3.0  # round trips before a slot is free: from then on the next task may be sent there

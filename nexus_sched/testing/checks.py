@@ -12,7 +12,8 @@ from collections.abc import Container, Mapping
 from nexus_sched.adapters.memory.shard import QUEUED, RUNNING, MemoryShard
 from nexus_sched.adapters.memory.stream import parse_entry_id
 from nexus_sched.core.engine import Engine
-from nexus_sched.core.records import TaskRecord
+from nexus_sched.core.records import TaskRecord, WorkerRecord
+from nexus_sched.model.settings import PREDICTIVE
 from nexus_sched.runtime.ports import PRIORITY_STREAMS, RECLAIMED_STREAM
 from nexus_sched.testing.oracle_needs import feasible
 
@@ -84,6 +85,8 @@ def conserves_work(engine: Engine) -> list[str]:
     held = Counter(name for record in engine.tasks.values() if not record.waiting for name in _limited(engine, record))
     limits = engine.settings.limits
     open_ones = [each for each in engine.roster.ring if each.accepting and each.in_flight < each.credit]
+    if engine.placement.mode == PREDICTIVE:
+        open_ones = [each for each in open_ones if within_reach(engine, each)]
     return [
         f"{record.task.id} waits and {worker.name} is open"
         for record in engine.tasks.values()
@@ -92,6 +95,12 @@ def conserves_work(engine: Engine) -> list[str]:
         for worker in open_ones
         if feasible(worker, record.task.terms.needs)
     ]
+
+
+def within_reach(engine: Engine, worker: WorkerRecord) -> bool:
+    """Whether a worker has a free slot, or is expected to have one within so many round trips as are configured."""
+    reach_ms = engine.settings.prefetch_reach * engine.settings.round_trip_ms
+    return worker.in_flight < worker.slots or engine.roster.table.wait_ms(worker.row) <= reach_ms
 
 
 def resources_differ(engine: Engine) -> list[str]:

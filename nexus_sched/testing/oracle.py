@@ -39,6 +39,7 @@ class Question:
     balance_ms: float = 0.0
     extra_ms: Sequence[float] | None = None
     terms: tuple[tuple[int, float], ...] = ()
+    wait_max_ms: float = math.inf
 
 
 def scores(columns: Mapping[str, Sequence[float]], question: Question) -> list[float]:
@@ -71,7 +72,11 @@ def runs(columns: Mapping[str, Sequence[float]], question: Question) -> list[flo
 
 def choose(columns: Mapping[str, Sequence[float]], question: Question) -> int:
     """Row of the least load among the near ties, then the first at or behind `rotation`; -1 if none is open."""
-    row_scores, load = scores(columns, question), columns["load"]
+    load, wait_max_ms = columns["load"], float32_of(question.wait_max_ms)
+    row_scores = [
+        score if wait_ms <= wait_max_ms else math.inf
+        for score, wait_ms in zip(scores(columns, question), columns["wait_ms"], strict=True)
+    ]
     best = min(row_scores, default=math.inf)
     if best == math.inf:
         return -1

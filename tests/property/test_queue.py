@@ -16,7 +16,7 @@ from nexus_sched.model.settings import PREDICTABLE, EngineSettings, Limit
 from nexus_sched.model.task import PRIORITY_MAX, Retry, Task
 from nexus_sched.model.terms import Condition, Needs, Operator, Terms
 from nexus_sched.testing.builders import joined, task
-from nexus_sched.testing.checks import bookings_differ
+from nexus_sched.testing.checks import bookings_differ, within_reach
 from nexus_sched.testing.fleet import Fleet, Handed, Job
 
 CREDIT_MS = 400.0
@@ -178,7 +178,9 @@ class Story:
                 full = any(0 < self.settings.limits[rule].concurrency <= held[rule, name] for rule, name in names)
                 paced = any(self.tokens(rule, name) < 1.0 for rule, name in names)
                 needs = record.task.terms.needs
-                if not (full or paced) and any(could_take(worker, needs) for worker in engine.roster.ring):
+                if not (full or paced) and any(
+                    could_take(worker, needs) and within_reach(engine, worker) for worker in engine.roster.ring
+                ):
                     free.append(record.task.id)
         return free
 

@@ -91,6 +91,16 @@ class SchedulerSection(Struct, frozen=True, kw_only=True):
             extra=HOT,
         ),
     ] = _ENGINE.prefetch
+    prefetch_reach: Annotated[
+        float,
+        Meta(
+            description="While all slots are busy, a task is sent ahead to a worker that is expected to have one free "
+            "within so many round trips; until then it waits in the queue, where a better place may turn up.",
+            ge=0.0,
+            le=1_000_000.0,
+            extra=HOT,
+        ),
+    ] = _ENGINE.prefetch_reach
     early_inbox_max: Annotated[
         int,
         Meta(

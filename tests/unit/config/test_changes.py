@@ -35,12 +35,12 @@ def test_changes_are_told_as_one_would_write_them(tmp_path: Path):
     assert changes_between(before, after) == [
         Change("redis.url", '"redis://:***@host:1/0"', '"redis://:***@host:2/0"', False),
         Change("scheduler.backoff", '"1s"', '"2s"', True),
-        Change("scheduler.weights.wait", "3.0", "2.0", True),
+        Change("scheduler.weights.wait", "3.0", "8.0", True),
         Change("tenants.weights", "{}", '{ "acme" = 2.0 }', True),
         Change("limits", "[]", limit, True),
     ]
     merged = with_hot_keys(before, after)
-    assert (merged.scheduler.backoff_ms, merged.weights.wait, merged.limits) == (2_000, 2.0, after.limits)
+    assert (merged.scheduler.backoff_ms, merged.weights.wait, merged.limits) == (2_000, 8.0, after.limits)
     assert merged.redis == before.redis
 
 

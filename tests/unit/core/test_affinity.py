@@ -61,7 +61,7 @@ def test_key_used_longest_ago_is_forgotten_first():
 
 
 def test_task_goes_where_its_key_lives_until_that_worker_has_too_much_to_do_and_then_spills():
-    stage = bench(affinity_ms=500.0, prefetch=1)
+    stage = bench(affinity_ms=500.0, wait_weight=2.0, prefetch=1, prefetch_reach=1e6)
     ((_, home),) = stage.dispatched(keyed("t0"))
     assert stage.dispatched(keyed("t1")) == [("t1", home)]
     # a third task would wait there for 100 ms, which counts twice: still worth it
@@ -76,7 +76,7 @@ def test_task_goes_where_its_key_lives_until_that_worker_has_too_much_to_do_and_
 
 
 def test_bonus_smaller_than_the_wait_lets_the_task_spill_at_once():
-    stage = bench(affinity_ms=150.0, prefetch=1)
+    stage = bench(affinity_ms=150.0, prefetch=1, prefetch_reach=1e6)
     ((_, home),) = stage.dispatched(keyed("t0"))
     assert stage.dispatched(keyed("t1")) == [("t1", home)]
     assert stage.dispatched(keyed("t2"))[0][1] != home

@@ -31,7 +31,9 @@ FAILURES = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.REJECTED)
 
 def bench(workers: int = 4, *, slots: int = 1, **settings: object) -> Bench:
     told = ToldPredictor(lambda _: prediction(100.0))
-    here = Bench(EngineSettings(predictor="told", worker_breaker=WorkerBreakerSettings(**settings)), told)
+    here = Bench(
+        EngineSettings(predictor="told", prefetch_reach=1e6, worker_breaker=WorkerBreakerSettings(**settings)), told
+    )
     here.turn(*(joined(f"w{number}", slots=slots) for number in range(workers)))
     return here
 

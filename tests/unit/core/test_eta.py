@@ -47,7 +47,7 @@ def asking(task_id: str, *, now_ms: int = 0, deadline_ms: int = 0, strict: bool 
 
 def bench(answer=known, **settings: object) -> Bench:
     told: Predictor = ToldPredictor(answer)
-    return Bench(EngineSettings(predictor="told", prefetch=1, **settings), told)
+    return Bench(EngineSettings(predictor="told", prefetch=1, prefetch_reach=1e6, **settings), told)
 
 
 def told(effects: list[AnyEffect]) -> dict[str, Eta]:

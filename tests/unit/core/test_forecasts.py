@@ -22,7 +22,7 @@ from nexus_sched.model.settings import PREDICTIVE, ROUND_ROBIN, EngineSettings
 from nexus_sched.model.task import Task
 from nexus_sched.testing.builders import Bench, ToldPredictor, finished, joined, prediction, raising, submitted, task
 
-TOLD = EngineSettings(predictor="told")
+TOLD = EngineSettings(predictor="told", prefetch_reach=1e6)
 
 
 class Candidate(ToldPredictor):

@@ -18,7 +18,7 @@ from nexus_sched.testing.builders import Bench, ToldPredictor, draining, finishe
 
 def bench(slots: int = 1, p50_ms: float = 100.0, p95_ms: float = 150.0, *, prefetch: int = 5) -> Bench:
     told = ToldPredictor(lambda _: TaskPrediction(p50_ms, p50_ms, p50_ms, p95_ms, 1.0, "told", 9, "told", 1))
-    here = Bench(EngineSettings(predictor="told", prefetch=prefetch), told)
+    here = Bench(EngineSettings(predictor="told", prefetch=prefetch, prefetch_reach=1e6), told)
     here.turn(joined("w1", slots=slots))
     return here
 
@@ -160,7 +160,10 @@ def wait_ms(here: Bench) -> float:
 
 def test_slot_is_free_when_the_first_of_several_runs_ends():
     runs_ms = {"long": 900.0, "short": 50.0, "next": 30.0}
-    here = Bench(EngineSettings(predictor="told", prefetch=5), ToldPredictor(lambda task: prediction(runs_ms[task.id])))
+    here = Bench(
+        EngineSettings(predictor="told", prefetch=5, prefetch_reach=1e6),
+        ToldPredictor(lambda task: prediction(runs_ms[task.id])),
+    )
     here.turn(joined("w1", slots=2), submitted("long"))
     assert wait_ms(here) == 0.0
     here.turn(submitted("short"), after_ms=10)

@@ -23,7 +23,7 @@ from nexus_sched.testing.builders import (
 
 def bench(mean_ms: float = 100.0, **settings: object) -> Bench:
     told = ToldPredictor(lambda _: prediction(mean_ms))
-    return Bench(EngineSettings(predictor="told", **settings), told)
+    return Bench(EngineSettings(predictor="told", prefetch_reach=1e6, **settings), told)
 
 
 def booked_ms(bench: Bench) -> float:

@@ -29,7 +29,7 @@ from nexus_sched.testing.builders import Bench, ToldPredictor, finished, joined,
 
 
 def settings(**changes) -> EngineSettings:
-    return EngineSettings(predictor="told", **changes)
+    return EngineSettings(predictor="told", prefetch_reach=1e6, **changes)
 
 
 def policies(effects) -> list[str]:

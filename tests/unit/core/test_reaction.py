@@ -26,7 +26,9 @@ from nexus_sched.testing.checks import bookings_differ
 
 def bench(mean_ms: float = 1_000.0, *, prefetch: int = 1, **reaction: object) -> Bench:
     told = ToldPredictor(lambda _: prediction(mean_ms))
-    return Bench(EngineSettings(predictor="told", prefetch=prefetch, reaction=Reaction(**reaction)), told)
+    return Bench(
+        EngineSettings(predictor="told", prefetch=prefetch, prefetch_reach=1e6, reaction=Reaction(**reaction)), told
+    )
 
 
 def crowded(**reaction: object) -> Bench:

@@ -14,7 +14,7 @@ def tasks(*names: str):
 def test_prefetch_counts_at_once():
     bench = Bench(EngineSettings(prefetch=0))
     assert len(bench.dispatched(joined("w1", slots=1), *tasks("a", "b", "c"))) == 1
-    assert len(bench.dispatched(SettingsChanged(EngineSettings(prefetch=1), "ops"))) == 1
+    assert len(bench.dispatched(SettingsChanged(EngineSettings(prefetch=1, prefetch_reach=1e6), "ops"))) == 1
 
 
 def test_limit_holds_for_what_comes_after_it_and_is_lifted_again():

@@ -6,6 +6,7 @@ import math
 import random
 from array import array
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -55,7 +56,10 @@ class Pair:
         told = (question.run_ms, wait_weight, balance_ms, question.extra_ms, question.terms)
         expected = self.plain.scores(question)
         assert self.scorer.scores(*told).tobytes() == array("f", expected).tobytes(), f"seed {seed}: {question}"
-        row = self.scorer.choose(*told[:2], *near_tie, rotation, *told[2:])
+        question = replace(
+            question, wait_max_ms=dice.choice((math.inf, math.inf, 0.0, 10.0, 1e15, dice.lognormvariate(4, 2)))
+        )
+        row = self.scorer.choose(*told[:2], *near_tie, rotation, *told[2:], question.wait_max_ms)
         assert row == self.plain.choose(question), f"seed {seed}: {question}"
         if row >= 0:
             assert self.scorer.score_ms == expected[row], f"seed {seed}: {question}"
@@ -285,3 +289,46 @@ def test_question_out_of_bounds_is_refused_and_leaves_nothing_behind(changes: di
     with pytest.raises(KernelError):
         Scorer(table).choose(**(question | changes))
     assert table.digest() == before
+
+
+def test_rows_that_wait_longer_than_the_limit_are_passed_over():
+    table = WorkerTable()
+    scorer = Scorer(table)
+    for number, work_ms in enumerate((50.0, 20.0, 90.0)):
+        table.book(table.join(f"w{number}", 1, 2, 0.0), work_ms)
+    assert scorer.choose(10.0, 0.0, 0.0, 0.0, 2) == 2
+    assert scorer.choose(10.0, 0.0, 0.0, 0.0, 2, wait_max_ms=50.0) == 0
+    assert scorer.choose(10.0, 0.0, 0.0, 0.0, 2, wait_max_ms=20.0) == 1
+    assert scorer.choose(10.0, 0.0, 0.0, 0.0, 2, wait_max_ms=19.0) == -1
+    assert [table.next_within_ms(limit) for limit in (0.0, 20.0, 50.0, 90.0)] == [20.0, 30.0, 40.0, -1.0]
+    table.set_accepting(0, False)
+    assert table.next_within_ms(20.0) == 70.0
+    for bad in (math.nan, -1.0):
+        with pytest.raises(KernelError, match="wait_max_ms"):
+            scorer.choose(10.0, 0.0, 0.0, 0.0, 0, wait_max_ms=bad)
+
+
+def test_idle_rows_are_open_ones_with_a_free_slot():
+    table = WorkerTable()
+    scorer = Scorer(table)
+    rows = [table.join(f"w{number}", 2, 3, 0.0) for number in range(3)]
+    forbidden = array("f", [0.0] * table.capacity)
+    forbidden[rows[0]] = math.inf
+    assert scorer.has_idle() and scorer.has_idle(forbidden)
+    for row in rows[1:]:
+        table.book(row, 5.0)
+        table.book(row, 5.0)
+    assert scorer.has_idle() and not scorer.has_idle(forbidden)
+    table.settle(rows[1], 5.0)
+    assert scorer.has_idle(forbidden)
+    table.set_accepting(rows[1], False)
+    assert not scorer.has_idle(forbidden)
+    table.set_credit(rows[0], 0)
+    assert not scorer.has_idle()
+    table.set_credit(rows[0], 2)
+    assert scorer.has_idle()
+    copy = WorkerTable()
+    copy.restore(table.snapshot())
+    assert Scorer(copy).has_idle()
+    table.leave(rows[0])
+    assert not scorer.has_idle()
