@@ -163,5 +163,6 @@ async def judge(stage: Stage, faults: int, spans_s: Sequence[float], drained_s: 
         turns=observer.seq,
         recovery_s=recovery(spans_s),
         drained_s=round(drained_s, 2),
+        unsynced_bytes=stage.unsynced_bytes,
         findings=words,
     )

@@ -40,6 +40,7 @@ class Observer:
         self._keys = ShardKeys(pool, 0)
         self._reply = reply
         self._jobs: list[asyncio.Task[None]] = []
+        self._copying = asyncio.Lock()  # a turn that is copied twice would count its ends twice
         self._look_at(path)
 
     async def move(self, path: Path) -> None:
@@ -75,6 +76,10 @@ class Observer:
 
     async def catch_up(self) -> None:
         """Copy all that is new. Raises `StoreError`."""
+        async with self._copying:
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
         while page := await self._client.call("XRANGE", self._keys.journal, f"{self.seq + 1}-0", "+", "COUNT", PAGE):
             for entry, fields in page:
                 self._take(int(entry.partition(b"-")[0]), fields[1])

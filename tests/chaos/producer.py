@@ -28,7 +28,7 @@ RETRY_S = 0.05
 TIMEOUT_MS = 1_000  # of a call: what is lost is sent again soon
 FLOOD_TICKS, FLOOD_FACTOR = 20, 20
 URGENT_SHARE = 0.1
-MS_MIN, MS_MAX = 2.0, 40.0
+MS_MIN, MS_MAX = 2.0, 150.0
 
 
 class Order(Struct, frozen=True, kw_only=True):

@@ -9,12 +9,12 @@ import msgspec
 
 from nexus_sched.errors import StoreError
 from tests.chaos.checker import drain, judge
-from tests.chaos.options import Options, Stuck
+from tests.chaos.options import RELAXED, STRICT, Options, Stuck
 from tests.chaos.scenarios import Scenario, find
 from tests.chaos.stage import Stage
 from tests.chaos.verdict import Recovery, Verdict, recovery
 
-CALM_S_MIN, CALM_S_MAX = 0.1, 0.6  # between two faults
+CALM_S = {STRICT: (0.1, 0.6), RELAXED: (2.0, 3.0)}  # before each fault; more than one second between two syncs
 
 
 async def run(options: Options) -> Verdict:
@@ -25,6 +25,7 @@ async def run(options: Options) -> Verdict:
     async with Stage(options, scenario.needs) as stage:
         struck, spans_s, wrong = 0, list[float](), list[str]()
         for _ in range(options.faults):
+            await stage.pause(*CALM_S[options.durability])
             try:
                 span_s = await scenario.fault(stage)
             except (Stuck, StoreError) as error:
@@ -33,7 +34,6 @@ async def run(options: Options) -> Verdict:
             if span_s is not None:
                 struck += 1
                 spans_s.append(span_s)
-            await stage.pause(CALM_S_MIN, CALM_S_MAX)
         return await _end(stage, struck, spans_s, wrong)
 
 
@@ -88,5 +88,6 @@ async def _one_by_one(options: Options, scenario: Scenario) -> Verdict:
         turns=turns,
         recovery_s=recovery(spans_s) if spans_s else Recovery(None, None),
         drained_s=0.0,
+        unsynced_bytes=0,
         findings=wrong,
     )

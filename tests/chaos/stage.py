@@ -67,6 +67,7 @@ class Stage:
         self.schedulers: list[Process] = []
         self.workers: list[Process] = []
         self.replica: Server | None = None
+        self.unsynced_bytes = 0  # that power cuts have taken
         self._needs = needs
         self._environment = {name: text.format(directory=self.directory) for name, text in needs.environment.items()}
 
@@ -196,7 +197,7 @@ class Stage:
 
     async def seq(self) -> int:
         """The last turn that the store holds."""
-        return int(await self.server.call("HGET", self.keys.meta, "seq"))
+        return int(await self.server.call("HGET", self.keys.meta, "seq") or 0)
 
     async def dispatching_again(self, after: int, epoch: int, timeout_s: float = RECOVERY_TIMEOUT_S) -> None:
         """Wait until a task is placed behind turn `after`. Raises `Stuck`."""

@@ -34,6 +34,7 @@ class Verdict(Struct, kw_only=True):
     turns: int
     recovery_s: Recovery
     drained_s: float
+    unsynced_bytes: int  # that power cuts have taken from the server's files
     findings: list[str]  # in words, the first of each kind
 
     @property

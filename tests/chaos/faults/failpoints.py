@@ -65,11 +65,12 @@ async def strike(stage: Stage, point: Point) -> float | None:
             if not scheduler.alive:
                 scheduler.start()
     await stage.dispatching_again(after, 0)
+    span_s = time.monotonic() - began_s
     for worker in stage.workers:
         if not worker.alive:
             worker.start()
     await stage.until_ready()
-    return time.monotonic() - began_s
+    return span_s
 
 
 async def _provoke(stage: Stage, point: Point, leader: Process) -> None:

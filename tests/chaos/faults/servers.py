@@ -28,7 +28,11 @@ async def kill(stage: Stage) -> float | None:
 
 async def power_cut(stage: Stage) -> float | None:
     """kill -9, and what it had not synced is gone from its disk."""
-    return await _down(stage, stage.server.disk.power_cut)
+
+    def cut() -> None:
+        stage.unsynced_bytes += stage.server.disk.power_cut()
+
+    return await _down(stage, cut)
 
 
 async def tear(stage: Stage) -> float | None:
@@ -48,7 +52,9 @@ async def _down(stage: Stage, meanwhile: Callable[[], object]) -> float | None:
 
 
 async def moving_again(stage: Stage) -> float:
+    """From now on, with the observer's copy brought up to what the store holds."""
     began_s, after = time.monotonic(), await stage.seq()
+    await stage.observer.catch_up()
     await stage.dispatching_again(after, 0)
     return time.monotonic() - began_s
 

@@ -16,8 +16,10 @@ from tests.chaos.processes import Process
 from tests.chaos.stage import LENGTH_MAX, Stage
 
 BUSY_TIMEOUT_S = 10.0
-PAUSE_S_MIN, PAUSE_S_MAX = 1.0, 8.0  # a worker counts as gone after five
+SHORT_S, LONG_S = (0.5, 4.0), (6.0, 8.0)  # a worker counts as gone after five
 POISON_TIMEOUT_S = 60.0
+WORKERS_KILLED_MAX = 3
+BURIALS = (Reason.WORKER_KILLER.value, Reason.ATTEMPTS_EXHAUSTED.value)
 BYTES_MAX = 2**30
 POLL_S = 0.01
 
@@ -39,7 +41,7 @@ async def stop_one(stage: Stage) -> float | None:
     if not worker.signal(signal.SIGSTOP):
         return None
     running = _running(stage, [worker])
-    await stage.pause(PAUSE_S_MIN, PAUSE_S_MAX)
+    await stage.pause(*stage.random.choice((SHORT_S, LONG_S)))
     began_s = time.monotonic()
     worker.signal(signal.SIGCONT)
     await _elsewhere_or_ended(stage, running, set())
@@ -98,9 +100,9 @@ async def _elsewhere_or_ended(stage: Stage, tasks: set[str], dead: set[int]) -> 
 
 
 async def poison(stage: Stage) -> float | None:
-    """A task that kills its worker: it must be buried after two of them, and no worker after that."""
+    """A task that kills its worker: it must be buried after two of them, and after three where many die lately."""
     task_id = f"poison-{stage.random.randrange(2**32)}"
-    spec = msgspec.msgpack.encode(TaskSpec(type="poison", max_attempts=20))
+    spec = msgspec.msgpack.encode(TaskSpec(type="poison", max_attempts=WORKERS_KILLED_MAX))
     began_s = time.monotonic()
     bounds = LENGTH_MAX, BYTES_MAX
     head = "FCALL", "nx_submit", 1, stage.keys.meta, stage.keys.prefix, *bounds
@@ -114,7 +116,7 @@ async def poison(stage: Stage) -> float | None:
                 worker.start()
         state, outcome = await stage.server.call("HMGET", stage.keys.task(task_id), "s", "o")
         if state == b"D":
-            if outcome.decode() != Reason.WORKER_KILLER.value:
+            if outcome.decode() not in BURIALS:
                 raise Stuck(f"the task that kills workers was buried as {outcome.decode()}")
             span_s = time.monotonic() - began_s
             await stage.until_ready()
