@@ -144,6 +144,33 @@ def test_placement_page_works_as_written(shell: Shell):
     assert set(shell.stop().values()) == {0}
 
 
+def test_why_page_works_as_written(shell: Shell):
+    page = read(Path("docs/how-to/ask-why.md"))
+    for name, code in zip(("tasks.py", "ask.py"), code_blocks(page, "python"), strict=True):
+        (shell.directory / name).write_text(code)
+    output = [shell.run(line) for line in commands(page, "why")]
+    assert "waiting for capacity" in output[2]
+    assert "no worker is registered" in output[2]
+    placed = output[7]
+    assert placed.startswith("second (succeeded): placed on ")
+    for part in (
+        "2 workers -> 2 open to it",
+        "chosen",
+        "round robin",
+        "model",
+        "decision",
+        "regret",
+        "why not",
+        "what if",
+    ):
+        assert part in placed
+    hopeless = json.loads(output[9])
+    assert hopeless["tier"] == "misconfigured"
+    assert "no worker has a label gpu" in hopeless["sentence"]
+    assert output[10].startswith("placed on ")
+    assert set(shell.stop().values()) == {0}
+
+
 def test_intake_page_works_as_written(shell: Shell, server_url: str):
     page = read(Path("docs/how-to/take-in-a-stream.md"))
     (shell.directory / "nexus.toml").write_text(code_blocks(page, "toml")[0])
