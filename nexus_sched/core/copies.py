@@ -57,7 +57,7 @@ class Copies:
             if record is None or record.waiting or record.attempt != attempt or record.copy_at_ms != at_ms:
                 continue
             record.copy_at_ms = 0
-            if record.cancelled or record.gives_way >= 0 or task_id in state.copies:
+            if record.cancelled or record.spare or record.gives_way >= 0 or task_id in state.copies:
                 continue
             if room > len(found):
                 found.append(record)

@@ -100,7 +100,7 @@ class Placing:
         for record in self._copies.wanted():
             if not state.roster.table.open_count:
                 return
-            copy = TaskRecord(record.task, "", "", attempt=record.attempt, avoid=record.worker)
+            copy = TaskRecord(record.task, "", "", attempt=record.attempt, avoid=record.worker, copied=True)
             choice = state.placement.place(copy.task, state.now_ms, copy.avoid)
             if choice is None or choice.worker.name == record.worker or choice.worker.in_flight >= choice.worker.slots:
                 continue
@@ -117,6 +117,7 @@ class Placing:
         if state.settings.preemption.enabled:
             self._preemption.watch(record)
         record.copy_at_ms = 0
+        record.copied = False
         if state.settings.reaction.speculate:
             self._copies.watch(record)
         if state.etas.told:

@@ -5,7 +5,7 @@ become free anyway, and the wait it saves outweighs the work that is lost. The v
 that has run least. Stopping is cooperative: the worker hands the task back and it waits again, which counts neither as
 a failure nor as a start, and teaches nobody. One task gives way at most every `pause_ms`, and `times_max` times.
 
-At most as many runs are asked as urgent tasks wait, and at most one a turn.
+What began as a copy never gives way. At most as many runs are asked as urgent tasks wait, and at most one a turn.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Preemption:
         state = self._state
         rules = state.settings.preemption
         if not rules.enabled or state.placement.mode != PREDICTIVE:
-            self._watching = rules.enabled
+            self._watching = self._watching and rules.enabled
             return
         if not self._watching:
             self.restore()  # the rules were switched on just now
@@ -112,7 +112,7 @@ class Preemption:
         self._watching = self._state.settings.preemption.enabled
         placed = [record for record in self._state.tasks.values() if not record.waiting]
         for record in sorted(placed, key=_dispatch_order):
-            if self._watching:
+            if self._watching and not record.copied:
                 self._runs[record.task.priority].append((record.task.id, record.attempt))
             if record.gives_way >= 0:
                 self._state.asked[record.gives_way] += 1

@@ -48,6 +48,8 @@ class TaskRecord(Struct, array_like=True, gc=False, eq=False):
     pace: float = 1.0  # placed: the worker's pace that its prediction was multiplied by
     gives_way: int = -1  # placed: priority of the task in whose favour it was told to stop, -1 if it was not
     attempts: int = 0  # highest attempt ever given, if that was a copy's
+    spare: str = ""  # placed: a pointer in `q:r` that a lost copy left, for the case that this run never began
+    copied: bool = False  # it began as a copy
     copy_at_ms: int = 0  # placed: when a copy of it should be considered, 0 for never
     other_at_ms: int = 0  # placed: when the best of the other workers had promised an end, 0 if there was none
     recalled: int = 0  # the attempt that was asked back to be placed better

@@ -175,6 +175,9 @@ class EngineState:
 
     def unplace(self, record: TaskRecord, used_ms: float = 0.0) -> None:
         """A placed task is no longer with its worker, whose time it has used for `used_ms`."""
+        if record.spare:
+            self.effects.append(Discard("q:r", record.spare))
+            record.spare = ""
         if record.gives_way >= 0:
             self.asked[record.gives_way] -= 1
             record.gives_way = -1

@@ -83,9 +83,7 @@ class TaskEvents:
                 event.entry,
             )
             return
-        if state.copies and self._lost_one_of_two(record, event.attempt):
-            state.counters["reclaimed"] += 1
-            state.effects.append(Discard("q:r", event.entry))
+        if state.copies and self._one_of_two_reclaimed(record, event):
             return
         if record.waiting or record.attempt != event.attempt:
             state.counters["repeated"] += 1
@@ -202,9 +200,13 @@ class TaskEvents:
         record = state.tasks.get(event.task_id)
         if record is None:
             return
-        if state.copies and self._lost_one_of_two(record, event.attempt):
+        if state.copies and self._one_of_two_vanished(record, event.attempt):
             return
         if record.place != "i:" + event.worker or record.attempt != event.attempt:
+            return
+        if record.spare:
+            entry, record.spare = record.spare, ""
+            self._wait_again(record, entry)
             return
         state.counters["vanished"] += 1
         state.forget(record)
@@ -222,18 +224,55 @@ class TaskEvents:
         state.strays.append(record)
         return state.promote_copy(record)
 
-    def _lost_one_of_two(self, record: TaskRecord, attempt: int) -> bool:
+    def _one_of_two_vanished(self, record: TaskRecord, attempt: int) -> bool:
         """Whether this attempt was a task's run or copy while the other one goes on; then that is all there is now."""
         state = self._state
         copy = state.copies.get(record.task.id)
         if copy is None or attempt not in (copy.attempt, record.attempt):
             return False
         if attempt == copy.attempt:
-            record.attempts = copy.attempt
             state.drop_copy(record)
         else:
             state.promote_copy(record)
         return True
+
+    def _one_of_two_reclaimed(self, record: TaskRecord, event: TaskReclaimed) -> bool:
+        """The same for one that came back into the queue.
+
+        Once a copy has come back, the store lets only higher attempts start. If nobody had begun, the original cannot
+        begin any more: the task waits again. If the copy had begun, the original most likely runs, and its completion
+        counts; but should it turn out not to (it vanishes), the pointer that came back is kept for it as a spare.
+        """
+        state = self._state
+        copy = state.copies.get(record.task.id)
+        if copy is None or event.attempt not in (copy.attempt, record.attempt):
+            return False
+        state.counters["reclaimed"] += 1
+        if event.started:
+            self._blame(record, event)
+        if event.attempt == record.attempt:
+            state.promote_copy(record)
+            state.effects.append(Discard("q:r", event.entry))
+            return True
+        state.drop_copy(record)
+        if not event.started:
+            state.effects.append(Discard(record.place, record.entry))
+            self._wait_again(record, event.entry)
+        elif record.spare:
+            state.effects.append(Discard("q:r", event.entry))
+        else:
+            record.spare = event.entry
+        return True
+
+    def _wait_again(self, record: TaskRecord, entry: str) -> None:
+        """A placed task is nowhere but in `q:r` any more."""
+        state = self._state
+        state.unplace(record)
+        record.place, record.entry = "q:r", entry
+        if record.cancelled:
+            state.end_cancelled(record)
+        else:
+            self._placing.queue(record)
 
     def refused(self, event: TaskRefused) -> None:
         """An entry that could not be understood becomes a dead letter."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nexus_sched.core import snapshot
 from nexus_sched.model.effects import CancelRunning, Discard, Dispatch
-from nexus_sched.model.events import CancelRequested, WorkerLeft
+from nexus_sched.model.events import CancelRequested, TaskVanished, WorkerLeft
 from nexus_sched.model.outcome import Outcome, Reason
 from nexus_sched.model.settings import EngineSettings, Reaction
 from nexus_sched.model.task import Task
@@ -102,12 +102,34 @@ def test_copy_that_finishes_first_stops_the_original_and_teaches():
 
 def test_copy_that_is_lost_is_forgotten_and_later_attempts_are_higher():
     bench = copied(stage())
-    effects = bench.turn(reclaimed("t1", "w2", attempt=2, reason=Reason.WORKER_LOST))
-    assert Discard("q:r", "2-t1") in effects
+    bench.turn(reclaimed("t1", "w2", attempt=2, reason=Reason.WORKER_LEFT))
     assert bench.engine.copies == {}
     assert bench.engine.tasks["t1"].place == "i:w1"
-    effects = bench.turn(reclaimed("t1", "w1", attempt=1, reason=Reason.WORKER_RESTARTED))
+    effects = bench.turn(reclaimed("t1", "w1", attempt=1, reason=Reason.WORKER_LEFT))
+    assert Discard("q:r", "2-t1") in effects  # the copy's pointer is not needed any more
     assert [each.decision.attempt for each in effects if isinstance(each, Dispatch)] == [3]
+
+
+def test_copy_that_is_lost_leaves_a_pointer_for_an_original_that_never_began():
+    bench = copied(stage())
+    bench.turn(reclaimed("t1", "w2", attempt=2, reason=Reason.WORKER_LOST))
+    effects = bench.turn(TaskVanished("t1", 1, "w1"))
+    dispatch = next(each for each in effects if isinstance(each, Dispatch))
+    assert (dispatch.stream, dispatch.entry, dispatch.decision.attempt) == ("q:r", "2-t1", 3)
+
+
+def test_copy_taken_back_before_anybody_began_lets_the_task_wait_again():
+    bench = copied(stage())
+    effects = bench.turn(reclaimed("t1", "w2", attempt=2, reason=Reason.RETRACTED, started=False))
+    dispatch = next(each for each in effects if isinstance(each, Dispatch))
+    assert Discard("i:w1", "2-0") in effects
+    assert (dispatch.stream, dispatch.entry, dispatch.decision.attempt) == ("q:r", "2-t1", 3)
+
+
+def test_finished_original_clears_the_pointer_that_a_lost_copy_left():
+    bench = copied(stage())
+    bench.turn(reclaimed("t1", "w2", attempt=2, reason=Reason.WORKER_LOST))
+    assert Discard("q:r", "2-t1") in bench.turn(finished("t1", "w1"))
 
 
 def test_original_that_is_lost_leaves_the_copy_in_its_place():
@@ -123,8 +145,6 @@ def test_original_that_is_lost_leaves_the_copy_in_its_place():
 
 
 def test_original_that_vanishes_leaves_the_copy_in_its_place():
-    from nexus_sched.model.events import TaskVanished
-
     bench = copied(stage())
     bench.turn(TaskVanished("t1", 1, "w1"))
     assert bench.engine.tasks["t1"].place == "i:w2"
