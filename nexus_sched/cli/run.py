@@ -7,9 +7,7 @@ A server that cannot be reached at the start is a mistake of whoever starts, so 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import socket
 import time
 from collections.abc import Callable
 from functools import partial
@@ -28,6 +26,7 @@ from nexus_sched.cli.stores import intake_followers, leader_store
 from nexus_sched.config.engine import engine_settings
 from nexus_sched.errors import StoreLoading, StoreUnreachable
 from nexus_sched.plugins.catalogue import Catalogue
+from nexus_sched.runtime.identity import is_dead, own_name
 from nexus_sched.runtime.service import Service, ServiceSettings
 from nexus_sched.units import MS_PER_S
 
@@ -71,7 +70,7 @@ async def _serve(config: Config, read: Callable[[], Config]) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopping.set)
     shard = service_settings(config)
-    service = Service(store, shard, settings, predictors, [follower.run for follower in followers])
+    service = Service(store, shard, settings, predictors, [each.run for each in followers], is_dead=is_dead)
     apply = partial(service.reconfigure, actor=f"SIGHUP at {shard.owner}")
     loop.add_signal_handler(signal.SIGHUP, Reload(config, settings, read, apply))
     try:
@@ -127,7 +126,7 @@ def service_settings(config: Config) -> ServiceSettings:
     return ServiceSettings(
         pool=config.pool.name,
         shard=config.pool.shard,
-        owner=f"{socket.gethostname()}:{os.getpid()}",
+        owner=config.scheduler.owner or own_name(),
         lease_ms=config.scheduler.lease_ms,
         suspect_ms=config.scheduler.suspect_ms,
         dead_ms=config.scheduler.dead_ms,

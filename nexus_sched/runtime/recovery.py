@@ -7,6 +7,7 @@ and is refused instead of silently going on with another state.
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Mapping
 
@@ -21,6 +22,7 @@ from nexus_sched.model.journal import Turn, decode_turn
 from nexus_sched.runtime.ports import INPUT_STREAMS, LeaderStore
 
 JOURNAL_PAGE = 512
+COMPRESS_INLINE_BYTES_MAX = 524_288  # about 3 ms
 START = "0-0"
 
 
@@ -57,6 +59,11 @@ def compress(blob: bytes) -> bytes:
     return zlib.compress(blob, level=1)
 
 
+async def compress_aside(blob: bytes) -> bytes:
+    """`compress`, a large one in a thread, so that renewing the lease and reading go on."""
+    return compress(blob) if len(blob) <= COMPRESS_INLINE_BYTES_MAX else await asyncio.to_thread(compress, blob)
+
+
 def restore_checkpoint(blob: bytes, predictors: Mapping[str, PredictorFactory]) -> Recovered:
     """Engine and cursors of a stored checkpoint. Raises `SnapshotUnreadable`, also if its digest differs."""
     try:
@@ -71,7 +78,7 @@ def restore_checkpoint(blob: bytes, predictors: Mapping[str, PredictorFactory]) 
 
 async def recover(store: LeaderStore, predictors: Mapping[str, PredictorFactory], seq: int) -> Recovered:
     """The state after turn `seq`. Raises `StateLost` if the store no longer holds what is needed."""
-    state = await _newest_checkpoint(store, predictors)
+    state = await newest_checkpoint(store, predictors)
     engine = state.engine
     if engine.seq > seq:
         raise StateLost(f"the shard is at turn {seq}, behind its own snapshot of turn {engine.seq}")
@@ -98,7 +105,8 @@ def apply(state: Recovered, turn: Turn) -> None:
     state.replayed += 1
 
 
-async def _newest_checkpoint(store: LeaderStore, predictors: Mapping[str, PredictorFactory]) -> Recovered:
+async def newest_checkpoint(store: LeaderStore, predictors: Mapping[str, PredictorFactory]) -> Recovered:
+    """The newest state that can be read, or the very first one. Raises `SnapshotUnreadable` if none can be."""
     unreadable: SnapshotUnreadable | None = None
     for _, blob in await store.snapshots():
         try:

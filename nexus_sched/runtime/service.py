@@ -26,13 +26,13 @@ from nexus_sched.runtime.liveness import Heartbeats, watch
 from nexus_sched.runtime.ownership import Ownership
 from nexus_sched.runtime.picture import paint
 from nexus_sched.runtime.ports import LeaderStore, Lease
-from nexus_sched.runtime.recovery import recover
+from nexus_sched.runtime.recovery import Recovered, recover
+from nexus_sched.runtime.standby import Standby
 from nexus_sched.runtime.turn import TurnLoop
 from nexus_sched.units import NS_PER_MS
 
 FRAME_EVERY_S = 0.5
 RETRY_FIRST_S, RETRY_MAX_S = 0.05, 1.0
-HANDOVER_S = 0.4  # the last commits and the checkpoint must fit; the journal covers what does not
 
 log = structlog.get_logger("nexus_sched.scheduler")
 
@@ -45,7 +45,7 @@ class ServiceSettings(Struct, frozen=True, kw_only=True):
     pool: str = "default"
     shard: int = 0
     owner: str
-    lease_ms: int = 3_000
+    lease_ms: int = 1_000
     suspect_ms: int = 2_000
     dead_ms: int = 5_000
 
@@ -61,6 +61,7 @@ class Service:
         predictors: Mapping[str, PredictorFactory],
         followers: Sequence[Follower] = (),
         clock: Clock | None = None,
+        is_dead: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -69,7 +70,9 @@ class Service:
         self._predictors = self._budget.over_all(predictors)
         self._followers = followers
         self._clock = clock or SystemClock()
+        self._is_dead = is_dead
         self._guard = Guard()
+        self.standby = Standby(store, self._predictors, self._clock)
         self._stop = asyncio.Event()
         self._loop: TurnLoop | None = None
         self._feed: Callable[[list[AnyEvent]], None] | None = None  # to the turns that are being taken
@@ -108,8 +111,9 @@ class Service:
                 delay_s = min(2 * delay_s, RETRY_MAX_S)
 
     async def _lead_once(self) -> None:
-        ownership = Ownership(self._store, self._clock, self._settings.owner, self._settings.lease_ms)
-        lease = await self._unless_stopped(ownership.acquire())
+        settings = self._settings
+        ownership = Ownership(self._store, self._clock, settings.owner, settings.lease_ms, self._is_dead)
+        lease = await self._stand_by(ownership)
         if lease is None:
             return
         if lease.seq == 0 and self._seq_written:
@@ -117,16 +121,17 @@ class Service:
             raise StateLost(f"the shard was at turn {self._seq_written} and is empty now")
         keeper = asyncio.ensure_future(ownership.keep(lease))
         try:
-            state = await recover(self._store, self._predictors, lease.seq)
+            state, warm = await self._state_at(lease.seq)
             log.info(
                 "leading",
                 epoch=lease.epoch,
                 seq=lease.seq,
+                warm=warm,
                 replayed_turns=state.replayed,
                 live_tasks=len(state.engine.tasks),
             )
             inputs = Inputs(self._store, state.cursors, one_by_one=self._guard.careful, prepare=self._predictors.get)
-            loop = TurnLoop(self._store, lease, state, inputs, self._guard, self._clock, ownership.check)
+            loop = TurnLoop(self._store, lease, state, inputs, self._guard, self._clock, ownership.confirm)
             self._loop = loop
             self._budget.feed = self._feed = inputs.feed
             if self._stop.is_set():
@@ -143,6 +148,23 @@ class Service:
         self._loop = None
         await self._store.release(lease)
         log.info("handed over", epoch=lease.epoch, seq=loop.engine.seq)
+        await loop.bequeath()
+
+    async def _state_at(self, seq: int) -> tuple[Recovered, bool]:
+        """What to go on from, and whether it was kept warm."""
+        state = await self.standby.take_over(seq)
+        if state is not None:
+            return state, True
+        return await recover(self._store, self._predictors, seq), False
+
+    async def _stand_by(self, ownership: Ownership) -> Lease | None:
+        """Follow whoever leads until the lease is ours; `None` if it is time to stop."""
+        following = asyncio.ensure_future(self.standby.follow())
+        try:
+            return await self._unless_stopped(ownership.acquire())
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
 
     async def _run_beside(self, loop: TurnLoop, lease: Lease, inputs: Inputs, keeper: asyncio.Future[None]) -> None:
         """Run the turn loop; the first of the tasks beside it that fails ends it."""
@@ -176,7 +198,7 @@ class Service:
         while True:
             frame = paint(self._settings.pool, self._settings.shard, lease, loop, self._clock.wall_ns() // NS_PER_MS)
             with contextlib.suppress(StoreError):
-                await self._store.write_frame(encode_frame(frame))
+                await self._store.write_frame(encode_frame(frame), frame.drain_tasks_s)
             await asyncio.sleep(FRAME_EVERY_S)
 
     async def _unless_stopped(self, acquiring: Awaitable[Lease]) -> Lease | None:

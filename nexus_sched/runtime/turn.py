@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from nexus_sched.core.engine import Engine
 from nexus_sched.core.forecasts import BASELINE
-from nexus_sched.errors import PredictorUnkept
+from nexus_sched.errors import PredictorUnkept, StoreError
 from nexus_sched.model.effects import Noticed
 from nexus_sched.model.events import AnyEvent, EpochBegan, ModeChanged, PredictorChosen
 from nexus_sched.model.journal import FORMAT, Turn, encode_turn
@@ -28,7 +28,7 @@ from nexus_sched.runtime.guard import Guard
 from nexus_sched.runtime.intake import Inputs
 from nexus_sched.runtime.plan import plan_commit
 from nexus_sched.runtime.ports import LeaderStore, Lease
-from nexus_sched.runtime.recovery import Recovered, compress, encode_checkpoint
+from nexus_sched.runtime.recovery import Recovered, compress_aside, encode_checkpoint
 from nexus_sched.units import NS_PER_MS
 
 log = structlog.get_logger("nexus_sched.scheduler")
@@ -38,7 +38,6 @@ DIGEST_EVERY = 1_024
 ALARM_PAUSE_NS = 1_000_000  # between two turns that nothing but the clock asked for
 ALARM_S_MAX = 1.0
 CHECKPOINT_EVENTS = 100_000  # journaled since the last one: what a recovery replays at most, about a second
-COMPRESS_INLINE_BYTES_MAX = 524_288  # about 3 ms
 CHECKPOINT_IDLE_EVENTS = 2_000  # enough to write one when nothing else is to do
 
 
@@ -53,7 +52,7 @@ class TurnLoop:
         inputs: Inputs,
         guard: Guard,
         clock: Clock,
-        check_lease: Callable[[], None],
+        confirm_lease: Callable[[Lease], Awaitable[None]],
     ) -> None:
         self.engine: Engine = state.engine
         self.decision_ns = LogHistogram()
@@ -65,10 +64,13 @@ class TurnLoop:
         self._inputs = inputs
         self._guard = guard
         self._turn_clock = TurnClock(clock, state.at_ns)
-        self._check_lease = check_lease
+        self._confirm_lease = confirm_lease
         self._in_flight: deque[asyncio.Future[int]] = deque()
         self._stopping = False
-        self._uncovered_events = state.replayed  # journaled since the last checkpoint, at least
+        self._uncovered_events = state.replayed  # journaled since the newest snapshot, at least
+        self._snapshot_seq = state.engine.seq - state.replayed  # the newest snapshot that is known
+        self._standby_writes = False  # the newest one is not ours
+        self._last_turn = b""
         self._at_ns = state.at_ns
 
     def stop(self) -> None:
@@ -93,23 +95,24 @@ class TurnLoop:
                 await self._settle(IN_FLIGHT_MAX - 1)
             if self._stopping:
                 break
-            self._check_lease()
+            await self._confirm_lease(self._lease)
             events, cursors = self._inputs.take()
             if events or cursors or self.engine.ready or self._next_due_s() == 0.0:
                 self._take_turn(self._guard.screen(events), cursors)
             # the commit has been handed to the socket; let it, the reader and the replies have the loop
             await asyncio.sleep(0)
             if self._uncovered_events >= CHECKPOINT_EVENTS:
-                await self.checkpoint()
-        await self.checkpoint()
+                await self._bound_recovery(CHECKPOINT_EVENTS)
+        await self._settle(0)
 
     async def _wait_for_work(self) -> None:
         while not (self._inputs or self.engine.ready or self._stopping or self._next_due_s() == 0.0):
             self._inputs.arrived.clear()
             while self._in_flight and self._in_flight[0].done():
                 await self._settle(len(self._in_flight) - 1)
-            if not self._in_flight and self._uncovered_events >= CHECKPOINT_IDLE_EVENTS:
-                await self.checkpoint()
+            idle_events = CHECKPOINT_EVENTS if self._standby_writes else CHECKPOINT_IDLE_EVENTS
+            if not self._in_flight and self._uncovered_events >= idle_events:
+                await self._bound_recovery(idle_events)
                 continue
             due_s = self._next_due_s()
             if due_s is None:
@@ -157,6 +160,7 @@ class TurnLoop:
                     log.warning("noticed", kind=effect.kind, detail=effect.detail, seq=engine.seq)
         digest = engine.digest() if engine.seq % DIGEST_EVERY == 0 else None
         turn = encode_turn(Turn(FORMAT, engine.seq, engine.epoch, at_ns, events, effects, cursors, digest))
+        self._last_turn = turn
         commit = self._store.commit(self._lease, engine.seq - 1, plan_commit(turn, effects, cursors))
         reply = asyncio.ensure_future(commit)
         reply.add_done_callback(self._replied)
@@ -181,6 +185,16 @@ class TurnLoop:
         leaving: list[AnyEvent] = [PredictorChosen("", shadow=True)]  # where the former active one goes as well
         self._inputs.feed(leaving if fault.shadow else [PredictorChosen(BASELINE), *leaving])
 
+    async def _bound_recovery(self, events_max: int) -> None:
+        """Write a checkpoint, unless a standby wrote one that leaves less than `events_max` to replay."""
+        newest = await self._store.newest_snapshot()
+        if newest > self._snapshot_seq:
+            turns, left = self.engine.seq - self._snapshot_seq, self.engine.seq - newest
+            self._uncovered_events = self._uncovered_events * left // max(1, turns)  # as if turns were alike
+            self._snapshot_seq, self._standby_writes = newest, True
+        if self._uncovered_events >= events_max:
+            await self.checkpoint()
+
     async def checkpoint(self) -> None:
         """Write everything down, so that a successor need not replay what led here."""
         await self._settle(0)
@@ -190,9 +204,18 @@ class TurnLoop:
             except PredictorUnkept as fault:
                 self._end_part_of(fault)
                 return
-            if len(blob) > COMPRESS_INLINE_BYTES_MAX:
-                blob = await asyncio.to_thread(compress, blob)  # renewing the lease and reading go on
-            else:
-                blob = compress(blob)
-            await self._store.save_snapshot(self._lease, self.engine.seq, blob)
-            self._uncovered_events = 0
+            await self._store.save_snapshot(self._lease, self.engine.seq, await compress_aside(blob))
+            self._uncovered_events, self._snapshot_seq, self._standby_writes = 0, self.engine.seq, False
+
+    async def bequeath(self) -> None:
+        """After `run` and without a lease: leave a checkpoint, so that a start from cold need not replay.
+
+        Whoever leads by now does not wait for it. The journal has everything, so a failure is only told.
+        """
+        if not self._uncovered_events or not self._last_turn:
+            return
+        try:
+            blob = await compress_aside(encode_checkpoint(self.engine, self._cursors, self._at_ns))
+            await self._store.offer_snapshot(self.engine.seq, self._last_turn, blob)
+        except (PredictorUnkept, StoreError) as error:
+            log.warning("no checkpoint was left", code=error.code, error=str(error), seq=self.engine.seq)

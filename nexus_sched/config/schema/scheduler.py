@@ -172,4 +172,13 @@ class SchedulerSection(Struct, frozen=True, kw_only=True):
             le=10 * MINUTE_MS,
             extra=DURATION,
         ),
-    ] = field(name="lease", default=3_000)
+    ] = field(name="lease", default=1_000)
+    owner: Annotated[
+        str,
+        Meta(
+            description="Name under which this scheduler holds the lease, such as the name of a pod. One that is started "
+            "again under its name need not wait for its lease to run out; no two may run under one name. If empty, "
+            "host and process.",
+            pattern=r"^[A-Za-z0-9._-]{0,128}$",
+        ),
+    ] = ""

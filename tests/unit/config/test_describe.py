@@ -59,7 +59,7 @@ def test_json_schema_knows_every_key():
         inner = {each.name.rpartition(".")[2] for each in sections() if each.name.startswith(f"{section.name}.")}
         assert table["properties"].keys() == {key.name for key in section.keys} | inner
     assert properties["heartbeat_timeout_ms"]["type"] == "integer"
-    assert properties["scheduler"]["properties"]["lease"]["default"] == "3s"
+    assert properties["scheduler"]["properties"]["lease"]["default"] == "1s"
 
 
 def test_reference_page_is_fresh(root: Path):

@@ -19,7 +19,7 @@ from nexus_sched.runtime.intake import Inputs
 from nexus_sched.runtime.picture import paint
 from nexus_sched.runtime.ports import INPUT_STREAMS, CommitPlan, Lease
 from nexus_sched.runtime.recovery import Recovered
-from nexus_sched.runtime.turn import CHECKPOINT_IDLE_EVENTS, DIGEST_EVERY, IN_FLIGHT_MAX, TurnLoop
+from nexus_sched.runtime.turn import CHECKPOINT_EVENTS, CHECKPOINT_IDLE_EVENTS, DIGEST_EVERY, IN_FLIGHT_MAX, TurnLoop
 from nexus_sched.testing.builders import PREDICTORS, ToldPredictor, draining, finished, joined, task
 from nexus_sched.testing.builders import submitted as built
 from nexus_sched.testing.virtual_time import LoopClock, virtually
@@ -57,10 +57,14 @@ class Slow(MemoryLeaderStore):
 EMA = EngineSettings(predictor="ema")
 
 
+async def trusted(lease: Lease) -> None:
+    """A lease that never runs out."""
+
+
 class Led:
     """A turn loop with hands on its inputs."""
 
-    def __init__(self, delay_s: float = 0.0, check=lambda: None) -> None:
+    def __init__(self, delay_s: float = 0.0, confirm=trusted) -> None:
         self.shard = MemoryShard(LoopClock().wall_ms)
         self.store = Slow(self.shard, delay_s)
         lease = self.shard.acquire("me", "nonce", None)
@@ -68,7 +72,7 @@ class Led:
         self.lease = lease
         self.inputs = Inputs(self.store, {})
         state = Recovered(Engine(PREDICTORS, EMA), dict.fromkeys(INPUT_STREAMS, "0-0"), 0, 0)
-        self.loop = TurnLoop(self.store, lease, state, self.inputs, Guard(), LoopClock(), check)
+        self.loop = TurnLoop(self.store, lease, state, self.inputs, Guard(), LoopClock(), confirm)
         self.running = asyncio.ensure_future(self.loop.run(EMA))
 
     async def feed(self, *events: AnyEvent) -> None:
@@ -78,6 +82,7 @@ class Led:
     async def stop(self) -> None:
         self.loop.stop()
         await self.running
+        await self.loop.bequeath()
 
     def turns(self):
         return [decode_turn(fields[1]) for _, fields in self.shard.streams["ev"].after((0, 0), 10**6)]
@@ -124,10 +129,10 @@ def test_work_beyond_one_turn_goes_on_without_inputs():
 
 def test_no_turn_is_taken_on_a_lease_that_may_have_run_out():
     async def story():
-        def check() -> None:
+        async def confirm(lease: Lease) -> None:
             raise Fenced("too late")
 
-        led = Led(check=check)
+        led = Led(confirm=confirm)
         await led.feed(submitted("t1"))
         with pytest.raises(Fenced, match="too late"):
             await led.running
@@ -156,9 +161,45 @@ def test_snapshot_that_cannot_be_written_ends_the_leadership():
             raise StoreUnreachable("gone")
 
         led.store.save_snapshot = broken  # type: ignore[method-assign]  # broken on purpose
-        await led.feed(submitted("t1"))
+        led.inputs.feed([submitted(f"t{number}") for number in range(CHECKPOINT_IDLE_EVENTS)])
         with pytest.raises(StoreUnreachable):
-            await led.stop()
+            await led.running
+
+    virtually(story())
+
+
+def test_checkpoint_that_cannot_be_left_behind_is_no_fault():
+    async def story():
+        led = Led()
+
+        async def broken(*_):
+            raise StoreUnreachable("gone")
+
+        led.store.offer_snapshot = broken  # type: ignore[method-assign]  # broken on purpose
+        await led.feed(submitted("t1"))
+        await led.stop()
+        assert led.shard.kept == (None, None)
+
+    virtually(story())
+
+
+def test_checkpoint_is_left_to_a_standby_that_writes_them_and_written_again_once_it_is_gone():
+    async def story():
+        led = Led()
+        led.inputs.feed([submitted(f"t{number}") for number in range(CHECKPOINT_IDLE_EVENTS // 2)])
+        await asyncio.sleep(0.1)
+        seq = led.loop.engine.seq
+        turn = led.shard.streams["ev"].after((seq - 1, 0), 1)[0][1][1]
+        assert led.shard.offer_snapshot(seq, turn, b"by a standby")
+        for _ in range(4):  # more than twice what makes a leader write when nobody else does
+            led.inputs.feed([WorkerSuspected("nobody")] * CHECKPOINT_IDLE_EVENTS)
+            await asyncio.sleep(0.1)
+        assert (led.store.snapshots_saved, led.shard.kept[0]) == (0, seq)
+        for _number in range(CHECKPOINT_EVENTS // 10_000):
+            led.inputs.feed([WorkerSuspected("nobody")] * 10_000)
+            await asyncio.sleep(0.1)
+        assert led.store.snapshots_saved >= 1
+        await led.stop()
 
     virtually(story())
 
