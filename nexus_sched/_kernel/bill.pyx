@@ -8,6 +8,7 @@ from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBuffer_Release, PyObject_G
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
+from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memset, strcmp
 
@@ -118,7 +119,7 @@ def bill(
         if index == count and whose >= 0:
             rows[count] = <int32_t>whose
             count += 1
-        index = nexus_bill(&question, rows, count, columns.closed_ms[rows[count - 1]] != 0, written, &promised_ms)
+        index = nexus_bill(&question, rows, count, scorer.score_column[rows[count - 1]] == INFINITY, written, &promised_ms)
     finally:
         PyBuffer_Release(&classes)
         PyBuffer_Release(&extras)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from msgspec.structs import asdict
 
-from nexus_sched.core.eligibility import BROKEN, BUSY, CORDONED, DRAINING, OPEN, RESOURCES, SUSPECT, rejection
+from nexus_sched.core.eligibility import BROKEN, BUSY, CORDONED, DRAINING, NOT_ACCEPTING, RESOURCES, SUSPECT, rejection
 from nexus_sched.core.freeing import left_ms
 from nexus_sched.core.limits import Gate
 from nexus_sched.core.records import TaskRecord
@@ -26,9 +26,10 @@ from nexus_sched.model.answer import FOR_CAPACITY, ITS_TURN, MISCONFIGURED, Answ
 from nexus_sched.model.eta import Eta
 from nexus_sched.units import MS_PER_S, span_text
 
-PASSING = (BUSY, RESOURCES, DRAINING, CORDONED, BROKEN, SUSPECT)
+PASSING = (BUSY, RESOURCES, NOT_ACCEPTING, DRAINING, CORDONED, BROKEN, SUSPECT)
 MEANING = {
-    BUSY: "hold all the tasks they may",
+    BUSY: "are busy",
+    NOT_ACCEPTING: "are held free for tasks that others kept overtaking",
     RESOURCES: "have not enough left of what it asks for",
     DRAINING: "are draining",
     CORDONED: "are cordoned",
@@ -37,6 +38,7 @@ MEANING = {
 }
 REMEDIES = {
     BUSY: "more workers, or fewer tasks; `nexus-sched simulate` says how many",
+    NOT_ACCEPTING: "fewer large tasks, or larger workers",
     DRAINING: "`nexus-sched workers resume NAME` for a worker that need not stop",
     CORDONED: "`nexus-sched workers resume NAME`",
     BROKEN: "whatever makes runs fail there; `nexus-sched workers get NAME` has its story",
@@ -166,10 +168,16 @@ def tokens_of(gate: Gate, now_ms: int) -> float:
 
 def _crowded_out(state: EngineState, record: TaskRecord, ahead: Ahead) -> Reason | None:
     """Nobody who could run it takes anything now, and that is not because others go first."""
-    funnel = state.placement.scoring.eligibility.funnel(record.task.terms.needs)
-    if funnel.get(OPEN, 0):
-        return None
-    passing = {reason: funnel[reason] for reason in PASSING if funnel.get(reason)}
+    found = dict.fromkeys(PASSING, 0)
+    for worker in state.roster.ring:
+        reason = rejection(worker, record.task.terms.needs)
+        if reason is None:
+            if worker.in_flight < worker.slots:
+                return None
+            reason = BUSY  # it may hold more than it runs, but is not sent more until a slot is about to be free
+        if reason in found:
+            found[reason] += 1
+    passing = {reason: count for reason, count in found.items() if count}
     if ahead and (passing.get(BUSY) or passing.get(RESOURCES)):
         return None
     feasible = sum(passing.values())
@@ -187,7 +195,7 @@ def _soonest_ms(state: EngineState, record: TaskRecord) -> float | None:
     found = [
         left[0]
         for worker in state.roster.ring
-        if rejection(worker, needs) in (BUSY, RESOURCES) and fits(worker, needs.resources, ever=True)
+        if rejection(worker, needs) in (None, BUSY, RESOURCES) and fits(worker, needs.resources, ever=True)
         for held in islice(worker.placed.values(), worker.slots)
         if (left := left_ms(held, state.now_ms)) is not None
     ]

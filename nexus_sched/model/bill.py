@@ -50,7 +50,7 @@ class Why(Struct, frozen=True, array_like=True, gc=False):
 class Weights(Struct, frozen=True):
     """What turns the columns of a bill into a score."""
 
-    wait: float = 2.0  # ms per ms of waiting
+    wait: float  # ms per ms of waiting
     balance_ms: float = 0.0  # per unit of load
     affinity: float = 1.0  # the others per ms of themselves: 1 in every recorded bill
     health: float = 1.0

@@ -25,7 +25,7 @@ def bill(
     turn: int,
 ) -> tuple[bytes, list[int], int]:
     """The bytes of the bill, its rows, and the row of round robin (-1 if there is none)."""
-    row_scores = scores(columns, question)
+    row_scores = _reached(columns, question)
     others = [row for row in range(len(row_scores)) if row != chosen and row_scores[row] < math.inf]
     others.sort(key=lambda row: (row_scores[row], row))
     rows = [chosen, *others[: top - 1]]
@@ -33,6 +33,13 @@ def bill(
     if in_turn >= 0 and in_turn not in rows:
         rows.append(in_turn)
     return _written(columns, question, rows, transfer_ms, base_ms, _margin_ms(columns, question)), rows, in_turn
+
+
+def _reached(columns: Columns, question: Question) -> list[float]:
+    """Scores, +inf for what waits longer than the question allows."""
+    wait_max_ms = float32_of(question.wait_max_ms)
+    pairs = zip(scores(columns, question), columns["wait_ms"], strict=True)
+    return [score if wait_ms <= wait_max_ms else math.inf for score, wait_ms in pairs]
 
 
 def round_robin(accepting: Sequence[bool], extra_ms: Sequence[float] | None, turn: int) -> int:
@@ -46,7 +53,7 @@ def round_robin(accepting: Sequence[bool], extra_ms: Sequence[float] | None, tur
 
 
 def _margin_ms(columns: Columns, question: Question) -> float:
-    row_scores = scores(columns, question)
+    row_scores = _reached(columns, question)
     run_ms = runs(columns, question)[row_scores.index(min(row_scores))]
     share_ms = float32_of(float32_of(question.near_tie_share) * run_ms)
     return max(share_ms, float32_of(question.near_tie_ms))
@@ -64,7 +71,7 @@ def _written(
     totals, run_ms = scores(opened, question), runs(columns, question)
     table = [[*_terms(columns, question, row, run_ms[row], base_ms), totals[row]] for row in rows]
     there = [index for index in range(9) if any(line[index] != 0.0 for line in table)]
-    last_closed = columns["closed"][rows[-1]] != 0.0
+    last_closed = _reached(columns, question)[rows[-1]] == math.inf
     head = struct.pack("<BBH", 1, len(rows), sum(1 << index for index in there) | last_closed << 15)
     head += struct.pack("<4f", question.wait_weight, question.balance_ms, transfer_ms, margin_ms)
     return head + b"".join(struct.pack(f"<{len(rows)}f", *(line[index] for line in table)) for index in there)

@@ -118,7 +118,7 @@ def test_next_in_line_and_everybody_busy_says_when_the_first_run_ends():
     answer = told(here, "t3")
     assert answer.tier == FOR_CAPACITY
     assert answer.reason == (
-        "it is next in line, but of the 2 workers that could run it 2 hold all the tasks they may; "
+        "it is next in line, but of the 2 workers that could run it 2 are busy; "
         "the first run there is expected to end in 600 ms"
     )
     assert answer.funnel == {"no credit left": 2}

@@ -115,7 +115,7 @@ def test_bill_has_the_chosen_worker_first_and_then_the_best():
     bill = read(why)
     assert [row.worker for row in bill.rows] == ["w3", "w1", "w2", "w0"]
     assert [row.run_ms for row in bill.rows] == [100.0, 150.0, 200.0, 300.0]
-    assert (why.round_robin, bill.weights.wait, bill.margin_ms) == ("w0", 2.0, 10.0)
+    assert (why.round_robin, bill.weights.wait, bill.margin_ms) == ("w0", EngineSettings().wait_weight, 10.0)
     assert bill.rows[0].total_ms == decision.score_ms == 100.0
     assert (decision.model, decision.version, decision.confidence) == ("told", 1, 1.0)
 
@@ -161,7 +161,7 @@ def test_decision_of_a_fallback_has_a_funnel_and_no_bill(fallback: str):
 
 def test_round_robin_goes_on_by_one_with_every_task_and_skips_who_takes_nothing():
     here = bench()
-    here.turn(*(joined(f"w{number}") for number in range(4)), draining("w2"))
+    here.turn(*(joined(f"w{number}", slots=2) for number in range(4)), draining("w2"))
     told = decisions(here.turn(*(submitted(f"t{number}") for number in range(5))))
     assert [each.why.round_robin for each in told if each.why is not None] == ["w0", "w1", "w3", "w3", "w0"]
 

@@ -51,7 +51,9 @@ def asked(plain: PlainWorkerTable, capacity: int, dice: random.Random) -> tuple[
     means = run_ms if dice.random() < 0.5 else array("f", (run_ms * dice.random() for _ in plain.workers))
     terms = tuple((dice.choice(live), dice.choice((-50.0, 0.1, 1e9))) for _ in range(dice.choice((0, 3))))
     rotation, balance_ms = dice.randrange(99), dice.choice((0.0, 7.5))
-    return Question(means, dice.choice((0.0, 2.0)), 0.1, 2.0, rotation, balance_ms, extra_ms, terms), base_ms
+    wait_max_ms = dice.choice((math.inf, math.inf, 0.0, 40.0))
+    weight = dice.choice((0.0, 2.0))
+    return Question(means, weight, 0.1, 2.0, rotation, balance_ms, extra_ms, terms, wait_max_ms), base_ms
 
 
 def assert_alike(workers: int, seed: int) -> None:
@@ -60,7 +62,7 @@ def assert_alike(workers: int, seed: int) -> None:
     scorer = Scorer(table)
     question, base_ms = asked(plain, table.capacity, dice)
     told = (question.run_ms, question.wait_weight, question.near_tie_share, question.near_tie_ms, question.rotation)
-    chosen = scorer.choose(*told, question.balance_ms, question.extra_ms, question.terms)
+    chosen = scorer.choose(*told, question.balance_ms, question.extra_ms, question.terms, question.wait_max_ms)
     accepting = [entry.name is not None and entry.accepting for entry in plain.workers]
     turn = dice.choice((0, 1, workers - 1, dice.randrange(10**12)))
     names = [entry.name or "" for entry in plain.workers]

@@ -19,7 +19,7 @@ from nexus_sched.units import amount_text, span_text
 def row(worker: str, wait_ms: float = 0.0, run_ms: float = 100.0, **terms: float) -> BillRow:
     plain = BillRow(worker, wait_ms, run_ms, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     changed = replace(plain, **terms)
-    return replace(changed, total_ms=changed.total_by(Weights()))
+    return replace(changed, total_ms=changed.total_by(Weights(2.0)))
 
 
 def story(*rows: BillRow, margin_ms: float = 2.0, **changes: object) -> DecisionStory:
@@ -42,7 +42,7 @@ def story(*rows: BillRow, margin_ms: float = 2.0, **changes: object) -> Decision
         settings="00ff",
         funnel={},
         round_robin="",
-        bill=Bill(Weights(), margin_ms, rows) if rows else None,
+        bill=Bill(Weights(2.0), margin_ms, rows) if rows else None,
     )
     return replace(plain, **changes)
 
@@ -127,7 +127,7 @@ def test_funnel_reads_from_all_to_few():
 
 
 def test_other_weights_keep_the_rule_of_near_ties():
-    bill = Bill(Weights(), 10.0, (row("w1", 0.0, 150.0), row("w2", 40.0, 100.0), row("w3", 45.0, 100.0)))
+    bill = Bill(Weights(2.0), 10.0, (row("w1", 0.0, 150.0), row("w2", 40.0, 100.0), row("w3", 45.0, 100.0)))
     assert [each.worker for each in reweighed(bill, bill.weights).rows] == ["w1", "w2", "w3"]
     idle = replace(bill, rows=(bill.rows[0], replace(bill.rows[1], load=0.5), bill.rows[2]))
     other = reweighed(idle, Weights(wait=0.5))
