@@ -17,6 +17,7 @@ COMMANDS = {
     "submit": ("nexus_sched.cli.submit:submit", "Submit a task, and wait for its result if asked to."),
     "simulate": ("nexus_sched.cli.simulate:simulate", "Compare policies on the same tasks, in virtual time."),
     "explain": ("nexus_sched.cli.explain:explain", "Say why a task waits, or why it went where it went."),
+    "what-if": ("nexus_sched.cli.what_if:run_what_if", "Simulate a recorded hour with changes, beside what happened."),
     "status": ("nexus_sched.cli.status:status", "Show where a pool stands."),
     "version": ("nexus_sched.cli.version:version", "Print the version."),
 }
@@ -29,6 +30,9 @@ CONFIG_COMMANDS = {
     "show": ("nexus_sched.cli.config:show", "Print the configuration in force."),
     "schema": ("nexus_sched.cli.config:schema", "Print the JSON Schema of nexus.toml."),
     "explain": ("nexus_sched.cli.config:explain", "Say what a key means and takes."),
+}
+JOURNAL_COMMANDS = {
+    "export": ("nexus_sched.cli.journal:export", "Keep a shard's journal in a file."),
 }
 BENCH_COMMANDS = {
     "predict": ("nexus_sched.cli.bench:predict", "Measure how right predictions are on a recorded trace."),
@@ -64,6 +68,7 @@ GROUPS = {
     "config": (CONFIG_COMMANDS, "Check, show and explain the configuration."),
     "predictor": (PREDICTOR_COMMANDS, "Choose, train and compare what predicts."),
     "override": (OVERRIDE_COMMANDS, "Pin estimates where predictions are wrong."),
+    "journal": (JOURNAL_COMMANDS, "Keep what a shard has done."),
     "bench": (BENCH_COMMANDS, "Measure on recorded executions."),
 }
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 from typing import Protocol
 
+from msgspec import structs
+
 from nexus_sched.errors import NexusError
 from nexus_sched.model.effects import (
     AnyEffect,
@@ -72,6 +74,7 @@ class _Drive:
         self._fleet = Fleet(workload, self._agenda, self._history, self._hear)
         self._indexes = {worker.name: index for index, worker in enumerate(workload.workers)}
         self._half_ms = workload.rtt_ms / 2.0
+        self._epoch_ms = workload.epoch_ms
         self._due_ms = NEVER
 
     def _hear(self, event: AnyEvent) -> None:
@@ -112,7 +115,7 @@ class _Drive:
 
     def _turn(self, now_ms: float) -> None:
         core, facts, history = self._core, self._facts, self._history
-        at_ns = int(now_ms * NS_PER_MS)
+        at_ns = self._epoch_ms * NS_PER_MS + int(now_ms * NS_PER_MS)
         self._facts = []
         while True:
             began_ns = perf_counter_ns()
@@ -126,7 +129,7 @@ class _Drive:
             facts = []
         due_ms = core.next_due_ms
         # what is due already was not done in this turn, so it is not asked again within the same millisecond
-        self._due_ms = NEVER if due_ms is None else max(float(due_ms), now_ms + 1.0)
+        self._due_ms = NEVER if due_ms is None else max(float(due_ms - self._epoch_ms), now_ms + 1.0)
 
     def _carry_out(self, now_ms: float, effect: AnyEffect) -> None:
         plan, there_ms, fleet = self._agenda.plan, now_ms + self._half_ms, self._fleet
@@ -138,7 +141,8 @@ class _Drive:
             plan(there_ms, fleet.deliver, self._indexes[decision.worker], task, decision.attempt)
         elif isinstance(effect, Estimated):
             task = int(effect.task_id)
-            self._history.tell(task, effect.eta)
+            eta = effect.eta
+            self._history.tell(task, structs.replace(eta, at_ms=eta.at_ms - self._epoch_ms) if self._epoch_ms else eta)
         elif isinstance(effect, Retract):
             plan(there_ms, fleet.take_back, self._indexes[effect.worker], int(effect.task_id), effect.attempt)
         elif isinstance(effect, CancelRunning):

@@ -18,6 +18,7 @@ from nexus_sched.model.events import (
     TaskReclaimed,
     WorkerJoined,
     WorkerLeft,
+    WorkerReported,
     WorkerSuspected,
 )
 from nexus_sched.model.outcome import Outcome, Reason
@@ -32,7 +33,7 @@ DEAD_MS = 30_000.0
 class _Worker:
     """State of one worker. An attempt has one start at most, so (task, attempt) names a run."""
 
-    __slots__ = ("free", "inbox", "incarnation", "lost", "running", "spec", "up", "up_since_ms", "warm")
+    __slots__ = ("free", "inbox", "incarnation", "leaving", "lost", "running", "spec", "up", "up_since_ms", "warm")
 
     def __init__(self, spec: FleetWorker) -> None:
         self.spec = spec
@@ -41,8 +42,9 @@ class _Worker:
         self.running: dict[tuple[int, int], float] = {}  # (task, attempt) -> start
         self.lost: list[tuple[int, int]] = []  # what it ran when it died
         self.warm: dict[str, None] = {}  # affinity keys, the newest last
-        self.incarnation = 1
-        self.up = True
+        self.incarnation = 0 if spec.late else 1
+        self.up = not spec.late
+        self.leaving = False
         self.up_since_ms = 0.0
 
 
@@ -60,19 +62,22 @@ class Fleet:
         self._keys = [task.terms.affinity for task in workload.tasks] if workload.warmth else []
         history.up = [[] for _ in workload.workers]
         for fault in workload.faults:
-            agenda.plan(fault.at_ms, self.come_back if fault.joins else self.die, fault.worker)
+            what = self.come_back if fault.joins else self.leave if fault.leaves else self.die
+            agenda.plan(fault.at_ms, what, fault.worker)
 
     def joins(self) -> list[AnyEvent]:
         """The registrations that the scheduler hears first."""
-        return [self._joined(worker) for worker in self._workers]
+        return [self._joined(worker) for worker in self._workers if worker.up]
 
     # -- what the scheduler does
 
     def deliver(self, now_ms: float, index: int, task: int, attempt: int) -> None:
         """A task arrives in an inbox."""
         worker = self._workers[index]
-        if worker.free and worker.up:
+        if worker.free and worker.up and not worker.leaving:
             self._start(now_ms, worker, index, task, attempt)
+        elif worker.leaving:
+            self._tell(now_ms, self._reclaimed(worker, task, attempt, Reason.WORKER_LEFT, started=False))
         else:
             worker.inbox.append((task, attempt))
 
@@ -98,8 +103,7 @@ class Fleet:
             event = self._ended(worker, task, attempt, Outcome.CANCELLED, now_ms - started_ms)
             self._history.give_up(task)
         self._tell(now_ms, event)
-        worker.free += 1
-        self._next(now_ms, worker, index)
+        self._freed(now_ms, worker, index)
 
     # -- what happens to them
 
@@ -111,8 +115,26 @@ class Fleet:
             return
         self._history.finish(task, index, started_ms, now_ms)
         self._tell(now_ms, self._ended(worker, task, attempt, Outcome.SUCCEEDED, now_ms - started_ms))
-        worker.free += 1
-        self._next(now_ms, worker, index)
+        self._freed(now_ms, worker, index)
+
+    def leave(self, now_ms: float, index: int, _: None, __: None) -> None:
+        """A worker wants no more tasks: it gives back what it has not begun, and goes when the rest has ended."""
+        worker = self._workers[index]
+        if not worker.up or worker.leaving:
+            return
+        worker.leaving = True
+        running = len(worker.running)
+        self._tell(now_ms, WorkerReported(worker.spec.name, worker.incarnation, True, running, 0))
+        for task, attempt in worker.inbox:
+            self._tell(now_ms, self._reclaimed(worker, task, attempt, Reason.WORKER_LEFT, started=False))
+        worker.inbox.clear()
+        if not running:
+            self._gone(now_ms, worker, index)
+
+    def _gone(self, now_ms: float, worker: _Worker, index: int) -> None:
+        worker.up = False
+        self._history.up[index].append((worker.up_since_ms, now_ms))
+        self._tell(now_ms, WorkerLeft(worker.spec.name, worker.incarnation, lost=False))
 
     def die(self, now_ms: float, index: int, _: None, __: None) -> None:
         """A worker is gone; nobody knows yet."""
@@ -134,7 +156,7 @@ class Fleet:
         if worker.up:
             return
         worker.incarnation += 1
-        worker.up, worker.up_since_ms = True, now_ms
+        worker.up, worker.up_since_ms, worker.leaving = True, now_ms, False
         worker.warm.clear()
         self._tell(now_ms, self._joined(worker))
         self._lose_running(now_ms, worker, Reason.WORKER_RESTARTED)
@@ -162,6 +184,12 @@ class Fleet:
         worker.lost.clear()
 
     # -- running
+
+    def _freed(self, now_ms: float, worker: _Worker, index: int) -> None:
+        worker.free += 1
+        self._next(now_ms, worker, index)
+        if worker.leaving and not worker.running:
+            self._gone(now_ms, worker, index)
 
     def _next(self, now_ms: float, worker: _Worker, index: int) -> None:
         if worker.inbox and worker.up:
@@ -204,7 +232,9 @@ class Fleet:
     @staticmethod
     def _joined(worker: _Worker) -> WorkerJoined:
         spec = worker.spec
-        return WorkerJoined(spec.name, worker.incarnation, spec.slots, spec.worker_class)
+        return WorkerJoined(
+            spec.name, worker.incarnation, spec.slots, spec.worker_class, spec.labels, spec.taints, spec.resources
+        )
 
     @staticmethod
     def _ended(worker: _Worker, task: int, attempt: int, outcome: Outcome, run_ms: float) -> TaskFinished:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
@@ -16,6 +18,7 @@ CAPTIONS = (
     "Starved tasks waited ten times longer than the mean.",
     "ETAs are the first that were told. Predictable types have a sigma of at most 0.2.",
 )
+GROUPS = {"response_s": "response: ", "slowdown": "slowdown: "}  # said before a label where a row stands alone
 SHOWN_IF_ZERO = frozenset(("s", "share", "ratio", "rate"))  # a count of nothing is no news
 
 
@@ -39,7 +42,22 @@ def render(comparison: Comparison) -> list[Table]:
     return tables
 
 
-def said(figure: Figure, found: list[Figures]) -> bool:
+def render_cases(title: str, cases: Mapping[str, Figures]) -> Table:
+    """Few cases side by side, a row for each figure that any of them has."""
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
+    for name in cases:
+        table.add_column(name, justify="right")
+    found = [{figure.name: figures.get(figure.name) for figure in FIGURES} for figures in cases.values()]
+    for figure in FIGURES:
+        if said(figure, found):
+            group = figure.name.rpartition(".")[0]
+            label = f"{GROUPS[group]}{figure.label}" if group in GROUPS else figure.label
+            table.add_row(label, *(figure.text(figures[figure.name]) for figures in found))
+    return table
+
+
+def said(figure: Figure, found: Sequence[Figures]) -> bool:
     """Whether any policy has something to say here."""
     return any(mean[figure.name] or (mean[figure.name] == 0.0 and figure.kind in SHOWN_IF_ZERO) for mean in found)
 

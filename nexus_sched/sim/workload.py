@@ -28,6 +28,10 @@ class FleetWorker(Struct, frozen=True):
     worker_class: str = ""
     column: int = 0  # of the truth's table
     slowness: float = 1.0
+    labels: dict[str, str] = {}
+    taints: tuple[str, ...] = ()
+    resources: dict[str, float] = {}
+    late: bool = False  # it is not there before a fault says that it joins
 
 
 class Spell(Struct, frozen=True):
@@ -40,11 +44,12 @@ class Spell(Struct, frozen=True):
 
 
 class Fault(Struct, frozen=True):
-    """A worker dies without a word, or comes back (`joins`) with an empty memory."""
+    """A worker dies without a word, comes back (`joins`) with an empty memory, or says good-bye (`leaves`)."""
 
     at_ms: float
     worker: int
     joins: bool = False
+    leaves: bool = False  # it ends what it runs, and starts nothing more
 
 
 class Warmth(Struct, frozen=True):
@@ -69,6 +74,7 @@ class Truth:
         workers: Sequence[FleetWorker],
         spells: Sequence[Spell] = (),
     ) -> None:
+        self._parts = (table, rows, scales)
         self._table: list[list[float]] = table.tolist()
         self._rows: list[int] = rows.tolist()
         self._scales: list[float] = scales.tolist()
@@ -87,6 +93,10 @@ class Truth:
         if spell is not None and spell.from_ms <= at_ms < spell.until_ms:
             return base_ms * spell.factor
         return base_ms
+
+    def on(self, workers: Sequence[FleetWorker]) -> Truth:
+        """The same tasks on another fleet, without spells."""
+        return Truth(*self._parts, workers)
 
     def without_spells(self) -> Truth:
         """The same, but for the spells."""
@@ -117,6 +127,7 @@ class Workload(Struct, frozen=True):
     faults: Sequence[Fault] = ()
     warmth: Warmth | None = None
     rtt_ms: float = 1.0
+    epoch_ms: int = 0  # what the clock of the scheduler shows at instant 0
 
 
 def capacity_per_ms(

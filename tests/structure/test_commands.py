@@ -189,8 +189,29 @@ def test_simulation_page_runs_as_written(shell: Shell):
     page = read(Path("docs/how-to/simulate.md"))
     for name, text in zip(("runs.csv", "durations.csv"), code_blocks(page, "csv"), strict=True):
         (shell.directory / name).write_text(text)
-    output = [shell.run(line) for line in commands(page, "simulate")]
+    output = [shell.run(line) for name in ("simulate", "owners", "report") for line in commands(page, name)]
     assert "hetero: 1000 tasks on 50 workers, 2 seeds" in output[0]
     assert list(json.loads(output[1])["policies"]) == ["oracle", "predictive", "pull"]
     assert "runs.csv: 5 tasks on 4 workers" in output[2]
     assert "durations.csv: 200 tasks on 4 workers" in output[3]
+    assert "Response times" in (shell.directory / "compare.html").read_text()
+
+
+def test_recorded_hour_is_simulated_as_the_page_says(shell: Shell):
+    for name in ("quickstart_worker.py", "quickstart_submit.py"):
+        (shell.directory / name).write_text(read(Path("examples") / name))
+    shell.run("nexus-sched run &")
+    shell.run("nexus-sched worker quickstart_worker:app &")
+    for _ in range(3):
+        shell.run("python quickstart_submit.py")
+    page = read(Path("docs/how-to/simulate.md"))
+    output = [shell.run(line) for name in ("what-if", "kept") for line in commands(page, name)]
+    assert "3 tasks on 1 worker, with changes 11" in output[0]
+    assert json.loads(output[3])["changes"] == {
+        "workers": 0,
+        "wait_weight": 3.0,
+        "balance_ms": 20.0,
+        "objective": "custom",
+    }
+    assert "with changes 11" in output[5]
+    assert set(shell.stop().values()) == {0}

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from nexus_sched.core.engine import Engine
 from nexus_sched.fallback.least_outstanding import LeastOutstanding
 from nexus_sched.fallback.round_robin import RoundRobin
 from nexus_sched.model.decision import SchedulingDecision
 from nexus_sched.model.effects import CancelRunning, Dispatch, Retract
-from nexus_sched.model.events import TaskFinished, TaskReclaimed, WorkerJoined, WorkerLeft, WorkerSuspected
+from nexus_sched.model.events import (
+    TaskFinished,
+    TaskReclaimed,
+    WorkerJoined,
+    WorkerLeft,
+    WorkerReported,
+    WorkerSuspected,
+)
 from nexus_sched.model.outcome import Outcome, Reason
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.model.task import PRIORITY_DEFAULT, Task
@@ -61,6 +69,27 @@ def test_slow_worker_takes_longer_and_longer_still_in_its_spell():
     slow = Spell(worker=0, from_ms=50.0, until_ms=100.0, factor=5.0)
     history = drive(workload([0.0, 60.0, 200.0], [10.0] * 3, slowness=(2.0,), spells=[slow]), SharedQueue(), nobody)
     assert [end - start for start, end in zip(history.started_ms, history.finished_ms, strict=True)] == [20, 100, 20]
+
+
+def test_worker_that_leaves_ends_what_it_runs_and_gives_back_the_rest():
+    leaves = Fault(5.0, 0, leaves=True)
+    core = Scripted([], [send(0, "w0"), send(1, "w0")], [send(1, "w1", 2)])
+    history = drive(workload([0.0, 0.0], [20.0, 10.0], slowness=(1.0, 1.0), faults=[leaves]), core, nobody)
+    assert (history.worker, history.finished_ms) == ([0, 1], [20.0, 15.0])
+    told = [event for _, events in core.heard for event in events]
+    assert [type(event) for event in told[4:6]] == [WorkerReported, TaskReclaimed]
+    assert (told[5].reason, told[5].started) == (Reason.WORKER_LEFT, False)
+    assert history.up[0] == [(0.0, 20.0)]
+    assert history.repeated == 0
+
+
+def test_worker_that_comes_late_is_not_there_before():
+    tasks = workload([0.0, 50.0], [10.0, 10.0], slowness=(1.0, 1.0), faults=[Fault(30.0, 1, joins=True)])
+    tasks.workers[1] = structs.replace(tasks.workers[1], late=True)
+    core = Scripted([], [send(0, "w0")], [], [], [send(1, "w1")])
+    history = drive(tasks, core, nobody)
+    assert [event.worker for event in core.heard[0][1]] == ["w0"]
+    assert (history.worker, history.finished_ms) == ([0, 1], [10.0, 60.0])
 
 
 def test_affinity_key_costs_a_cold_start_once_while_it_is_remembered():
