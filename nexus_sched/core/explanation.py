@@ -28,13 +28,13 @@ from nexus_sched.units import MS_PER_S, span_text
 
 PASSING = (BUSY, RESOURCES, NOT_ACCEPTING, DRAINING, CORDONED, BROKEN, SUSPECT)
 MEANING = {
-    BUSY: "are busy",
-    NOT_ACCEPTING: "are held free for tasks that others kept overtaking",
-    RESOURCES: "have not enough left of what it asks for",
-    DRAINING: "are draining",
-    CORDONED: "are cordoned",
-    BROKEN: "have an open breaker",
-    SUSPECT: "have not been heard of lately",
+    BUSY: "busy",
+    NOT_ACCEPTING: "held free for tasks that others kept overtaking",
+    RESOURCES: "without enough left of what it asks for",
+    DRAINING: "draining",
+    CORDONED: "cordoned",
+    BROKEN: "with an open breaker",
+    SUSPECT: "silent",
 }
 REMEDIES = {
     BUSY: "more workers, or fewer tasks; `nexus-sched simulate` says how many",
@@ -93,7 +93,7 @@ def about_task(state: EngineState, task_id: str, worker: str) -> Answer:
         reason=reason.sentence,
         remedies=reason.remedies,
         funnel=state.placement.scoring.eligibility.funnel(record.task.terms.needs),
-        eta=asdict(eta),
+        eta={} if reason.tier == MISCONFIGURED else asdict(eta),
         ahead=ahead.tasks,
         ahead_ms=ahead.work_ms,
         worker=record.worker,
@@ -180,9 +180,8 @@ def _crowded_out(state: EngineState, record: TaskRecord, ahead: Ahead) -> Reason
     passing = {reason: count for reason, count in found.items() if count}
     if ahead and (passing.get(BUSY) or passing.get(RESOURCES)):
         return None
-    feasible = sum(passing.values())
     parts = ", ".join(f"{count} {MEANING[reason]}" for reason, count in passing.items())
-    sentence = f"it is next in line, but of the {feasible} workers that could run it {parts}"
+    sentence = f"it is next in line, but no worker that could run it takes tasks now: {parts}"
     soonest_ms = _soonest_ms(state, record)
     if soonest_ms is not None:
         sentence += f"; the first run there is expected to end in {span_text(soonest_ms)}"

@@ -133,7 +133,7 @@ def sentence_of(story: DecisionStory) -> str:
     least_ms = min(row.total_ms for row in open_rows)
     tied = [row for row in open_rows if row.total_ms <= least_ms + story.bill.margin_ms]
     if chosen in tied and len(tied) > 1:
-        return f"{placed}: {_promise(story, chosen)}, {_among_ties(story, chosen, tied)}"
+        return f"{placed}: {_promise(story, chosen)}; {_among_ties(story, chosen, tied)}"
     other = best_other(story.bill)
     if other is not None and other.promised_ms < chosen.promised_ms:
         return f"{placed} because {_despite(chosen, other)}: {_promise(story, chosen)}"
@@ -154,11 +154,13 @@ def _promise(story: DecisionStory, row: BillRow) -> str:
 
 
 def _among_ties(story: DecisionStory, chosen: BillRow, tied: list[BillRow]) -> str:
-    margin = f"{'exploring: ' if story.explored else ''}as good as {len(tied) - 1} or more others within "
-    margin += span_text(story.bill.margin_ms if story.bill is not None else 0.0)
+    count = len(tied) - 1
+    others = "one other worker was" if count == 1 else f"{count} other workers on the bill were"
+    margin = span_text(story.bill.margin_ms if story.bill is not None else 0.0)
+    alike = f"{others} as good to within {margin}{', exploring' if story.explored else ''}"
     if all(chosen.load <= row.load for row in tied) and any(chosen.load < row.load for row in tied):
-        return f"{margin}, and the least busy of them"
-    return f"{margin}, and it was its turn"
+        return f"{alike}, and this one was the least busy"
+    return f"{alike}, and it was this one's turn"
 
 
 def _despite(chosen: BillRow, other: BillRow) -> str:

@@ -118,7 +118,7 @@ def test_next_in_line_and_everybody_busy_says_when_the_first_run_ends():
     answer = told(here, "t3")
     assert answer.tier == FOR_CAPACITY
     assert answer.reason == (
-        "it is next in line, but of the 2 workers that could run it 2 are busy; "
+        "it is next in line, but no worker that could run it takes tasks now: 2 busy; "
         "the first run there is expected to end in 600 ms"
     )
     assert answer.funnel == {"no credit left": 2}
@@ -128,10 +128,10 @@ def test_next_in_line_and_everybody_busy_says_when_the_first_run_ends():
 @pytest.mark.parametrize(
     ("event", "words", "remedy"),
     [
-        (draining("w1"), "1 are draining", "workers resume"),
-        (WorkerCordoned("w1", False, "disk", "ann"), "1 are cordoned", "workers resume"),
-        (WorkerSuspected("w1"), "1 have not been heard of lately", "silent"),
-        (WorkerTripped("w1", "smoke", "ann"), "1 have an open breaker", "workers get"),
+        (draining("w1"), ": 1 draining", "workers resume"),
+        (WorkerCordoned("w1", False, "disk", "ann"), ": 1 cordoned", "workers resume"),
+        (WorkerSuspected("w1"), ": 1 silent", "silent"),
+        (WorkerTripped("w1", "smoke", "ann"), ": 1 with an open breaker", "workers get"),
     ],
     ids=("draining", "cordoned", "suspect", "broken"),
 )
@@ -152,7 +152,7 @@ def test_resources_in_use_are_a_lack_of_capacity():
     )
     answer = told(here, "t2", "w1")
     assert answer.tier == FOR_CAPACITY
-    assert "1 have not enough left of what it asks for" in answer.reason
+    assert "1 without enough left of what it asks for" in answer.reason
     assert answer.why_not == "the task asks for 4 of memory, and 2 is left"
 
 
@@ -256,6 +256,28 @@ def test_why_not_gives_the_particulars(needs: Needs, worker: str, words: str):
         asking("t1", needs=needs),
     )
     assert told(here, "t1", worker).why_not == words
+
+
+def test_why_not_knows_workers_that_are_not_sent_more_than_they_run():
+    told_predictor = ToldPredictor(lambda _: prediction(10_000.0))
+    here = Bench(EngineSettings(predictor="told"), told_predictor)
+    here.turn(joined("w1"), submitted("t1"), submitted("t2"))
+    answer = told(here, "t2", "w1")
+    assert answer.why_not == "its slots (1) are busy, and it is sent more only when one is about to be free"
+    assert (answer.tier, answer.funnel) == (FOR_CAPACITY, {"open": 1})
+    assert "takes tasks now: 1 busy; the first run there is expected to end in" in answer.reason
+
+
+def test_worker_held_for_another_task_is_told():
+    here = bench(reserve_after_ms=0.0)
+    large, small = Needs(resources=(("memory", 8.0),)), Needs(resources=(("memory", 2.0),))
+    here.turn(offering("w1", slots=8, resources={"memory": 8.0}), asking("small", needs=small))
+    here.turn(asking("large", needs=large))
+    here.turn(after_ms=1_000)
+    here.turn(after_ms=1_000)
+    answer = told(here, "next", "w1", asking("next", needs=small))
+    assert answer.why_not == "it is held free for task large, which others kept overtaking"
+    assert told(here, "large").tier == FOR_CAPACITY
 
 
 def test_why_not_knows_open_breakers():

@@ -63,9 +63,9 @@ def test_only_open_worker_is_said_to_be_that_whatever_round_robin_would_have_don
 @pytest.mark.parametrize(
     ("loads", "explored", "words"),
     [
-        ((0.0, 0.5), False, "as good as 1 or more others within 2.0 ms, and the least busy of them"),
-        ((0.5, 0.5), False, "as good as 1 or more others within 2.0 ms, and it was its turn"),
-        ((0.0, 0.5), True, "exploring: as good as"),
+        ((0.0, 0.5), False, "one other worker was as good to within 2.0 ms, and this one was the least busy"),
+        ((0.5, 0.5), False, "one other worker was as good to within 2.0 ms, and it was this one's turn"),
+        ((0.0, 0.5), True, "as good to within 2.0 ms, exploring, and"),
     ],
 )
 def test_near_tie_says_what_decided(loads: tuple[float, float], explored: bool, words: str):
