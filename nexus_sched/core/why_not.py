@@ -45,9 +45,7 @@ def why_not(state: EngineState, record: TaskRecord, name: str) -> str:
     if reason is not None:
         return _particulars(state, worker, needs, reason)
     if record.waiting and worker.in_flight >= worker.slots:
-        return (
-            f"it is busy with {worker.in_flight} tasks in {worker.slots} slots, and has not yet been sent another one"
-        )
+        return f"its slots ({worker.slots}) are busy, and it is sent more only when one is about to be free"
     if record.avoid == name:
         return "the task came back from there, so others are tried first; but it may go there"
     if record.waiting:

@@ -76,7 +76,7 @@ async def test_waiting_and_running_tasks_are_explained_by_the_scheduler(shard: S
         assert "it is with only" in running.sentence
         waiting = await client.explain(last.id, why_not="only")
         assert (waiting.state, waiting.tier, waiting.ahead > 0) == ("waiting", ITS_TURN, True)
-        assert waiting.why_not.startswith(("it is busy with ", "it holds "))
+        assert waiting.why_not.startswith(("its slots ", "it holds "))
         misled = await client.explain(hopeless.id)
         assert misled.tier == MISCONFIGURED
         assert "no worker has a label gpu" in misled.sentence
