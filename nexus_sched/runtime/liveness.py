@@ -4,6 +4,9 @@ Only a *change* of a counter means anything; what the store's clock or a worker'
 Silence for `suspect_ms` -> no new tasks; for `dead_ms` -> reaped, unless a heartbeat came in between.
 Timers start anew when this watch starts and after every gap in watching, because a worker cannot be blamed
 for what we did not look at.
+
+When a large part of all workers is silent at the same time, their network is more likely to blame than they are, and
+what they run would run twice: nobody is reaped for `MASS_HOLD_S`, people are told, and then it goes on.
 """
 
 from __future__ import annotations
@@ -11,12 +14,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
+import structlog
+
 from nexus_sched.errors import Fenced, StoreError
 from nexus_sched.model.events import AnyEvent, WorkerSuspected, WorkerTrusted
 from nexus_sched.runtime.clock import Clock
 from nexus_sched.runtime.ports import REAP_TASKS_MAX, LeaderStore, Lease
 
 LOOKS_PER_SUSPECT = 4  # how often the counters are read within `suspect_ms`
+MASS_SHARE = 0.3  # more than this part of all workers, and at least so many of them, silent at once
+MASS_WORKERS_MIN = 3
+MASS_HOLD_S = 15.0
+
+log = structlog.get_logger("nexus_sched.scheduler")
 
 
 class Heartbeats:
@@ -28,6 +38,8 @@ class Heartbeats:
         self._seen: dict[str, tuple[int, float]] = {}  # worker -> counter, when it last changed
         self._suspects = set(suspects)  # as the engine has them, which outlives this watch
         self._looked_at_s: float | None = None
+        self._held_since_s: float | None = None  # the beginning of a mass death, whether it still is held or not
+        self.held = 0  # workers that would be reaped if so many were not silent at once
 
     def look(self, counters: dict[str, int], now_s: float) -> tuple[list[AnyEvent], list[tuple[str, int]]]:
         """Events for the engine, and `(worker, counter)` of those that count as dead."""
@@ -36,6 +48,7 @@ class Heartbeats:
         self._looked_at_s = now_s
         events: list[AnyEvent] = []
         dead: list[tuple[str, int]] = []
+        silent = 0
         for worker in self._seen.keys() - counters.keys():
             del self._seen[worker]
             self._suspects.discard(worker)
@@ -46,12 +59,27 @@ class Heartbeats:
                 if worker in self._suspects:
                     self._suspects.discard(worker)
                     events.append(WorkerTrusted(worker))
-            elif now_s - since_s >= self._dead_s:
-                dead.append((worker, counter))
-            elif now_s - since_s >= self._suspect_s and worker not in self._suspects:
-                self._suspects.add(worker)
-                events.append(WorkerSuspected(worker))
-        return events, dead
+            elif now_s - since_s >= self._suspect_s:
+                silent += 1
+                if now_s - since_s >= self._dead_s:
+                    dead.append((worker, counter))
+                elif worker not in self._suspects:
+                    self._suspects.add(worker)
+                    events.append(WorkerSuspected(worker))
+        return events, self._unless_many(dead, silent, len(counters), now_s)
+
+    def _unless_many(
+        self, dead: list[tuple[str, int]], silent: int, workers: int, now_s: float
+    ) -> list[tuple[str, int]]:
+        """`dead`, or nobody while a mass death is held."""
+        many = silent >= MASS_WORKERS_MIN and silent > MASS_SHARE * workers
+        if not many:
+            self._held_since_s = None
+        elif dead and self._held_since_s is None:
+            self._held_since_s = now_s
+        holding = self._held_since_s is not None and now_s - self._held_since_s < MASS_HOLD_S
+        self.held = len(dead) if holding else 0
+        return [] if holding else dead
 
 
 async def watch(
@@ -75,7 +103,12 @@ async def watch(
             counters = await store.heartbeats()
         except StoreError:
             continue
+        held = heartbeats.held
         events, dead = heartbeats.look(counters, clock.monotonic_s())
+        if heartbeats.held and not held:
+            log.error("mass death held", silent=heartbeats.held, workers=len(counters), hold_s=MASS_HOLD_S)
+        elif held and not heartbeats.held:
+            log.warning("mass death over", reaping=len(dead), workers=len(counters))
         if events:
             feed(events)
         unfinished.update(dead)

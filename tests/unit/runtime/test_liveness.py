@@ -9,7 +9,7 @@ import pytest
 from nexus_sched.adapters.memory import MemoryLeaderStore, MemoryShard
 from nexus_sched.errors import Fenced, StoreUnreachable
 from nexus_sched.model.events import WorkerSuspected, WorkerTrusted
-from nexus_sched.runtime.liveness import Heartbeats, watch
+from nexus_sched.runtime.liveness import MASS_HOLD_S, Heartbeats, watch
 from nexus_sched.runtime.ports import CommitPlan, DispatchLine, Lease, SubmitLine
 from nexus_sched.testing.virtual_time import LoopClock, virtually
 
@@ -56,6 +56,48 @@ def test_suspect_that_beats_is_trusted_again():
     watching.silence(2.0, w1=7)
     assert watching.look(w1=8) == ([WorkerTrusted("w1")], [])
     assert watching.look(w1=8) == ([], [])
+
+
+def fleet(size: int, silent: int, beat: int) -> dict[str, int]:
+    """Counters at look `beat`, of which the first `silent` stand still."""
+    return {f"w{number}": 7 if number < silent else beat for number in range(size)}
+
+
+@pytest.mark.parametrize(("size", "silent", "held"), [(10, 4, True), (10, 3, False), (4, 2, False), (3, 3, True)])
+def test_mass_death_is_held_for_a_while_and_then_goes_on(size: int, silent: int, held: bool):
+    watching = Watch()
+    reaped_after_s = None
+    for beat in range(1, 60):
+        _, dead = watching.look(**fleet(size, silent, beat + 10))
+        if dead:
+            reaped_after_s = beat * 0.5
+            assert len(dead) == silent
+            break
+        assert watching.heartbeats.held in (0, silent)
+    assert reaped_after_s == (MASS_HOLD_S + 5.5 if held else 5.5)
+    # those that are reaped leave; the rest of them need not wait once more
+    assert len(watching.look(**fleet(size, silent, 99))[1]) == silent
+
+
+def test_mass_death_ends_when_they_are_heard_of_again_and_the_next_one_is_held_anew():
+    watching = Watch()
+    for beat in range(1, 20):
+        assert watching.look(**fleet(10, 5, beat + 10))[1] == []
+    assert watching.heartbeats.held == 5
+    events, dead = watching.look(**fleet(10, 0, 99))
+    assert (events, dead) == ([WorkerTrusted(f"w{number}") for number in range(5)], [])
+    assert watching.heartbeats.held == 0
+    silent_looks = sum(watching.look(**fleet(10, 5, beat + 200))[1] == [] for beat in range(60))
+    assert silent_looks * 0.5 == MASS_HOLD_S + 5.0
+
+
+def test_workers_that_fall_silent_shortly_after_one_another_count_as_one_mass():
+    watching = Watch()
+    for beat in range(1, 25):
+        # one more stands still every second, from the first one's second on
+        counters = {f"w{number}": min(beat, 2 * number + 1) if number < 4 else beat for number in range(8)}
+        assert watching.look(**counters)[1] == []
+    assert watching.heartbeats.held >= 3
 
 
 def test_counter_that_goes_back_is_a_sign_of_life_too():
