@@ -53,6 +53,7 @@ def catalogue() -> dict[str, Scenario]:
         "corrupt-bytes": Scenario(network.damage_frames, PROXIES),
         "swizzle": Scenario(network.swizzle, PROXIES),
         "failover": Scenario(servers.fail_over, Needs(replica=True)),
+        "failover-stale": Scenario(servers.fail_over_stale, Needs(replica=True)),
         "functions-flushed": Scenario(servers.flush_functions),
         "flushall": Scenario(servers.flush_all, once=True),
         "maxmemory": Scenario(servers.fill_memory),
@@ -66,6 +67,7 @@ def catalogue() -> dict[str, Scenario]:
     }
 
 
+LOSING = ("failover-stale",)  # no durability level survives it: not among all
 UNAVAILABLE = {"version-skew": "there is one version of the protocol so far"}
 
 

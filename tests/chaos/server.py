@@ -95,6 +95,15 @@ class Server:
         own = facts.get(f"{facts.get('server_name', REDIS)}_version")
         return f"{self.kind} {own or facts['redis_version']}"
 
+    async def follow(self, primary: Server, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Become a replica of `primary`, and return once the link stands. Raises `Stuck`."""
+        await self.call("REPLICAOF", "127.0.0.1", primary.port)
+        give_up_at_s = time.monotonic() + timeout_s
+        while (await self.facts("replication")).get("master_link_status") != "up":
+            if time.monotonic() > give_up_at_s:
+                raise Stuck(f"{self.process.name} does not follow {primary.process.name}")
+            await asyncio.sleep(POLL_S)
+
     async def close(self) -> None:
         """Drop the connection to it."""
         await self._client.close()

@@ -116,9 +116,9 @@ class Stage:
         await self.server.start()
         if self._needs.replica:
             place = self.directory / "server-1"
-            options["replicaof"] = f"127.0.0.1 {port}"
             self.replica = Server(self.processes, self.options.server, place, options, environment, free_port())
             await self.replica.start()
+            await self.replica.follow(self.server)
 
     async def _url(self, name: str) -> str:
         if not (self._needs.proxies or self._needs.replica):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from nexus_sched.errors import StateLost, StoreError
 from tests.chaos.options import Stuck
+from tests.chaos.server import Server
 from tests.chaos.stage import Stage
 
 DOWN_S_MIN, DOWN_S_MAX = 0.0, 1.0
@@ -16,6 +17,8 @@ SCARCE_S_MIN, SCARCE_S_MAX = 1.0, 2.0
 MEMORY = "1mb"
 STATE_LOST_TIMEOUT_S = 15.0
 FAILOVER_TIMEOUT_S = 10.0
+NOWHERE = ("127.0.0.1", 1)
+STALE_S_MIN, STALE_S_MAX = 0.2, 1.0
 READ_ONLY_S = 0.5  # how long everybody still speaks to the former primary
 TORN = "truncat"  # what a server says about an append-only file that ends in the middle
 POLL_S = 0.02
@@ -98,15 +101,33 @@ async def fail_over(stage: Stage) -> float | None:
         if time.monotonic() > give_up_at_s:
             raise Stuck("the replica is not promoted")
         await asyncio.sleep(POLL_S)
+    return await _move(stage, promoted, demoted, READ_ONLY_S)
+
+
+async def fail_over_stale(stage: Stage) -> float | None:
+    """The primary dies, and a replica that had lost touch before is promoted: what it never got is gone."""
+    promoted, demoted = stage.replica, stage.server
+    assert promoted is not None, "the stage has no replica"
+    await promoted.call("REPLICAOF", *NOWHERE)
+    await stage.pause(STALE_S_MIN, STALE_S_MAX)
+    demoted.kill()
+    await promoted.call("REPLICAOF", "NO", "ONE")
+    span_s = await _move(stage, promoted, demoted, 0.0)
+    await demoted.start()
+    await demoted.follow(promoted)
+    return span_s
+
+
+async def _move(stage: Stage, promoted: Server, demoted: Server, hold_s: float) -> float:
+    """Everybody goes over to the promoted server, after `hold_s` with the demoted one."""
     began_s = time.monotonic()
     stage.server, stage.replica = promoted, demoted
     await stage.observer.move(promoted.path)
-    await asyncio.sleep(READ_ONLY_S)
-    after = await stage.seq()
+    await asyncio.sleep(hold_s)
     for proxy in stage.proxies.values():
         proxy.path = promoted.path
         proxy.cut()
-    await stage.dispatching_again(after, 0)
+    await moving_again(stage)
     return time.monotonic() - began_s
 
 
