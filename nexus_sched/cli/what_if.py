@@ -24,7 +24,7 @@ from nexus_sched.replay import journal_file
 from nexus_sched.replay.span import Kept, Span, kept_in_store, last
 from nexus_sched.sim.figures import FIGURES, nested
 from nexus_sched.sim.hour import Hour, read_hour
-from nexus_sched.sim.table import render_cases
+from nexus_sched.sim.table import full_label, render_cases
 from nexus_sched.sim.what_if import HAPPENED, SIMULATED, WHAT_IF, Answer, Changes, what_if
 from nexus_sched.units import MS_PER_S, parse_duration_ms
 
@@ -183,7 +183,7 @@ def _verdicts(answer: Answer) -> list[str]:
 
 
 def _label(name: str) -> str:
-    return next(figure.label for figure in FIGURES if figure.name == name)
+    return next(full_label(figure) for figure in FIGURES if figure.name == name)
 
 
 def _as_json(hour: Hour, span: Span, since_ms: int, changes: Changes, answer: Answer) -> dict[str, object]:

@@ -61,10 +61,10 @@ class Picture:
         self._parts.append(f'<path d="{drawn}" class="dots {style}"/>')
 
     def rule(self, value: float, text: str) -> None:
-        """A thin line across at a value, with a word above its right end."""
+        """A thin line across at a value, with a word above its left end."""
         y = self._y(value)
         self._parts.append(f'<path d="M{LEFT} {y}H{self._width - RIGHT}" class="rule"/>')
-        self._parts.append(f'<text x="{self._width - RIGHT - 2}" y="{y - 4}" class="tick end">{escape(text)}</text>')
+        self._parts.append(f'<text x="{LEFT + 6}" y="{y - 4}" class="tick">{escape(text)}</text>')
 
     def svg(self) -> str:
         """The picture. Its label is what a screen reader says; figures are in the table of the page."""

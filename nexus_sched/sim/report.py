@@ -17,7 +17,7 @@ from nexus_sched.sim.page_style import STYLE
 from nexus_sched.sim.pictures import promises, responses, scatter, service_times, utilisation
 from nexus_sched.sim.policies import BASELINE, ORACLE
 from nexus_sched.sim.summary import half_widths, means
-from nexus_sched.sim.table import CAPTIONS, said
+from nexus_sched.sim.table import CAPTIONS, full_label, said
 from nexus_sched.version import VERSION
 
 STYLES = tuple(f"s{number}" for number in range(8))
@@ -107,7 +107,7 @@ def _tables(found: Mapping[str, tuple[Figures, Figures]], styles: dict[str, str]
         figures = [each for each in FIGURES if each.table == number and said(each, every)]
         if not figures:
             continue
-        heads = "".join(f'<th scope="col">{escape(figure.label)}</th>' for figure in figures)
+        heads = "".join(f'<th scope="col">{escape(full_label(figure))}</th>' for figure in figures)
         yield f'<div class="scroll" tabindex="0" role="region" aria-label="figures {number + 1}"><table><caption>'
         yield f'{escape(caption)}</caption><thead><tr><th scope="col">policy</th>{heads}</tr></thead><tbody>'
         for name, (mean, width) in found.items():

@@ -18,7 +18,8 @@ CAPTIONS = (
     "Starved tasks waited ten times longer than the mean.",
     "ETAs are the first that were told. Predictable types have a sigma of at most 0.2.",
 )
-GROUPS = {"response_s": "response: ", "slowdown": "slowdown: "}  # said before a label where a row stands alone
+QUANTILES = ("p50", "p99")  # labels that say nothing where they stand alone
+GROUPS = {"response_s": "response", "slowdown": "slowdown"}
 SHOWN_IF_ZERO = frozenset(("s", "share", "ratio", "rate"))  # a count of nothing is no news
 
 
@@ -51,10 +52,15 @@ def render_cases(title: str, cases: Mapping[str, Figures]) -> Table:
     found = [{figure.name: figures.get(figure.name) for figure in FIGURES} for figures in cases.values()]
     for figure in FIGURES:
         if said(figure, found):
-            group = figure.name.rpartition(".")[0]
-            label = f"{GROUPS[group]}{figure.label}" if group in GROUPS else figure.label
-            table.add_row(label, *(figure.text(figures[figure.name]) for figures in found))
+            table.add_row(full_label(figure), *(figure.text(figures[figure.name]) for figures in found))
     return table
+
+
+def full_label(figure: Figure) -> str:
+    """What a figure is called where its neighbours do not say it."""
+    if figure.label not in QUANTILES:
+        return figure.label
+    return f"{GROUPS[figure.name.rpartition('.')[0]]} {figure.label}"
 
 
 def said(figure: Figure, found: Sequence[Figures]) -> bool:

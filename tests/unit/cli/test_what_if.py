@@ -50,7 +50,7 @@ def test_table_has_a_column_for_each_case_and_says_what_it_rests_on(exported: st
     assert main(["what-if", "--from", exported, "--since", "20s", "--workers", "-1"]) == exit_codes.OK
     output = capsys.readouterr()
     assert "on 6 workers, with changes 5" in output.out
-    assert all(text in output.out for text in ("happened", "simulated as it was", "what if", "response: p99"))
+    assert all(text in output.out for text in ("happened", "simulated as it was", "what if", "response p99"))
     assert "The model's own error: mean response" in output.out
     assert "What the changes make of it: mean response" in output.out
     assert "measured pace" in output.out
