@@ -18,6 +18,7 @@ from nexus_sched.runtime.ports import LeaderStore, Lease, LeaseSeen
 
 MARGIN_SHARE = 0.25  # of the lease time: what a pause between the check and the write may last
 POLLS_PER_LEASE = 12
+POLL_S_MAX = 0.1  # a lease that is given back, or whose holder is dead, should not wait longer
 
 
 class Ownership:
@@ -55,7 +56,7 @@ class Ownership:
                 seen, seen_since_s = answer, self._clock.monotonic_s()
             proven = not proven and self._is_dead(answer.owner)  # one attempt a look: a proof may be wrong
             if not proven:
-                await asyncio.sleep(self._lease_s / POLLS_PER_LEASE)
+                await asyncio.sleep(min(self._lease_s / POLLS_PER_LEASE, POLL_S_MAX))
 
     async def keep(self, lease: Lease) -> None:
         """Renew until cancelled. Raises `Fenced` when the lease is lost or can no longer be trusted."""

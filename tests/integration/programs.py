@@ -55,6 +55,10 @@ class Program:
         """SIGTERM, without waiting."""
         self._signal(signal.SIGTERM)
 
+    def pause(self) -> None:
+        """Let it do nothing any more, without ending it: a signal that cannot be caught."""
+        self._signal(signal.SIGSTOP)
+
     def _signal(self, number: signal.Signals) -> None:
         if not self.ended():
             os.kill(self.pid, number)

@@ -118,6 +118,27 @@ async def test_standby_takes_over_when_the_leader_is_killed(shard: Shard, progra
         assert (await _leader(shard, replicas, 2)) is not leader
 
 
+async def test_standby_need_not_wait_for_the_lease_of_a_leader_that_the_kernel_knows_to_be_dead(
+    shard: Shard, programs: Programs
+) -> None:
+    replicas = {program.pid: program for program in (programs.scheduler("scheduler.lease=10m") for _ in range(2))}
+    async with working(shard, app, "w-0", 4):
+        leader = await _leader(shard, replicas, 1)
+        (standby,) = (replica for replica in replicas.values() if replica is not leader)
+        await shard.submit(200)
+        await shard.all_succeed()
+        leader.pause()  # alive, however silent
+        await asyncio.sleep(0.5)
+        await shard.submit(10, ms=1.0)
+        await asyncio.sleep(0.5)
+        assert not await _epoch_begun(shard, 2)
+        leader.kill()
+        await shard.all_succeed()
+        assert await _leader(shard, replicas, 2) is standby
+    await eventually(lambda: "warm=True" in standby.output)
+    assert "standby void" not in standby.output
+
+
 async def _epoch_begun(shard: Shard, epoch: int) -> bool:
     async with raw_client(shard.url) as client:
         newest = await client.call("XREVRANGE", shard.store.keys.journal, "+", "-", "COUNT", 1)
