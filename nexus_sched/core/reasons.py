@@ -60,8 +60,7 @@ class Reasons:
                 round_robin = in_turn(roster.table, extra_ms, turn)
         if extra_ms is None:
             open_count = roster.table.open_count
-            _, accepting, *others = roster.standing_counts
-            counts = (len(roster.ring), open_count, 0, 0, 0, *others, accepting - open_count)
+            counts = (len(roster.ring), open_count, 0, 0, 0, *roster.aside, roster.accepting_count - open_count)
         else:
             counts = funnel(roster.table, roster.standings, scoring.eligibility.forbidden, extra_ms)
         return Why(counts, written, candidates, round_robin, self._settings_digest)

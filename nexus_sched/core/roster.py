@@ -56,6 +56,8 @@ class Roster:
         self.tainted = 0  # workers with a taint
         self.standings = array("B")  # by row, padded to the table's capacity
         self.standing_counts = [0] * (SUSPECT + 1)  # workers by standing
+        self.accepting_count = 0  # of these, for whoever needs them often
+        self.aside: tuple[int, ...] = (0,) * (SUSPECT - ACCEPTING)  # draining, cordoned, broken, suspect
         self.now_ms = 0  # instant of the current turn
         self.changed = 0  # joins, returns and departures ever seen by this object
         self._changes: list[int] = []  # rows of the last of them
@@ -150,6 +152,8 @@ class Roster:
         counts[standings[row]] -= 1
         counts[standing] += 1
         standings[row] = standing
+        _, self.accepting_count, *others = counts
+        self.aside = tuple(others)
 
     def set_health(self, worker: WorkerRecord, health_ms: float) -> None:
         """What the failures of a worker cost, for the score."""
