@@ -19,6 +19,10 @@ from nexus_sched.sim.table import render
 
 Scenario = Literal["hetero", "identical", "burst", "churn", "slow", "short", "tenants", "affinity"]
 DEFAULT_SCENARIO: Scenario = "hetero"
+ReportFile = Annotated[Path | None, Parameter(help="Write a page with pictures to this file.")]
+JsonFlag = Annotated[
+    bool, Parameter(name="--json", show_default=False, help="Print one JSON object on standard output.")
+]
 
 
 def simulate(
@@ -35,8 +39,8 @@ def simulate(
     policies: str = ",".join(POLICIES),
     owners: int = 1,
     rtt_ms: float | None = None,
-    report: Path | None = None,
-    json: Annotated[bool, Parameter(name="--json", show_default=False)] = False,
+    report: ReportFile = None,
+    json: JsonFlag = False,
 ) -> int:
     """Run the same tasks under several policies in virtual time, and compare.
 
@@ -66,10 +70,6 @@ def simulate(
         Schedulers among whom workers and tasks are dealt out, as among shards of a pool.
     rtt_ms
         Round trip between scheduler and workers; 1 by default, 4 for short.
-    report
-        Write a page with pictures to this file.
-    json
-        Print one JSON object on standard output.
     """
     names = chosen(policies)
     if synthetic is None and trace is None and matrix is None:
@@ -87,6 +87,10 @@ def simulate(
         owners=owners,
         rtt_ms=rtt_ms,
     )
+    return _compared(options, names, report, json)
+
+
+def _compared(options: SimulationOptions, names: list[str], report: Path | None, json: bool) -> int:
     from rich.console import Console
 
     with ProgressDisplay(Console(stderr=True, highlight=False)) as progress:
