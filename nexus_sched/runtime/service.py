@@ -116,9 +116,10 @@ class Service:
         lease = await self._stand_by(ownership)
         if lease is None:
             return
-        if lease.seq == 0 and self._seq_written:
+        known = max(self._seq_written, self.standby.seq_seen)
+        if lease.seq == 0 and known:
             await self._store.release(lease)
-            raise StateLost(f"the shard was at turn {self._seq_written} and is empty now")
+            raise StateLost(f"the shard was at turn {known} and is empty now")
         keeper = asyncio.ensure_future(ownership.keep(lease))
         try:
             state, warm = await self._state_at(lease.seq)

@@ -48,6 +48,7 @@ class Standby:
     def __init__(self, store: LeaderStore, predictors: Mapping[str, PredictorFactory], clock: Clock) -> None:
         self.divergences = 0  # turns that did not come out as recorded
         self.reloads = 0  # engines that were given up, for whatever reason
+        self.seq_seen = 0  # the furthest turn that this shard was ever seen at: one at none now has lost its state
         self._store = store
         self._predictors = predictors
         self._clock = clock
@@ -104,6 +105,7 @@ class Standby:
         if state is None:
             state = self._state = await newest_checkpoint(self._store, self._predictors)
             self._last, self._covered_seq, self._uncovered_events = b"", state.engine.seq, 0
+            self.seq_seen = max(self.seq_seen, state.engine.seq)
         seq = state.engine.seq
         page = await self._store.journal(seq - 1 if self._last else seq, LOOK_TURNS_MAX)
         full = len(page) == LOOK_TURNS_MAX
@@ -120,6 +122,7 @@ class Standby:
             if number != state.engine.seq + 1:
                 raise _Void(f"the journal goes on at turn {number}, turn {state.engine.seq} was applied last")
             self._apply(state, blob)
+            self.seq_seen = max(self.seq_seen, number)
             if time.perf_counter() - began_s > LOOK_WORK_S_MAX:
                 return True
         return full

@@ -419,6 +419,26 @@ def test_shard_that_was_emptied_under_a_leader_is_not_started_afresh_silently():
     virtually(story())
 
 
+def test_shard_that_was_emptied_under_a_standby_is_not_started_afresh_by_it():
+    async def story():
+        async with staged("w1") as stage:
+            leader = stage.lead("a")
+            await leader.leading.wait()
+            standby = stage.lead("b")
+            stage.submit(*names(5))
+            await stage.all_ended()
+            await until(lambda: standby.standby.seq_seen == leader._loop.engine.seq)
+            await stage.kill_worker("w1")
+            fresh = MemoryShard(LoopClock().wall_ms)
+            stage.shard.__dict__.update(fresh.__dict__)
+            for owner in ("b", "a"):  # whoever finds it first
+                with pytest.raises(StateLost, match="is empty now"):
+                    await asyncio.wait_for(stage.services.pop(owner)[1], 30)
+            assert not stage.shard.streams["ev"].after((0, 0), 1)
+
+    virtually(story())
+
+
 def test_settings_change_while_leading_and_while_standing_by():
     async def story():
         async with staged("w1") as stage:
