@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexus_sched.adapters.redis import IntakeFollower, RedisLeaderStore, RedisSubmitterStore
+from nexus_sched.adapters.redis import IntakeFollower, RedisInspectorStore, RedisLeaderStore, RedisSubmitterStore
 from nexus_sched.config.schema import Config
 from nexus_sched.units import MS_PER_S
 
@@ -27,6 +27,11 @@ def submitter_store(config: Config) -> RedisSubmitterStore:
         length_max=config.queue.length_max,
         bytes_max=config.queue.bytes_max,
     )
+
+
+def inspector_store(config: Config) -> RedisInspectorStore:
+    """The store of an inspection, not opened yet; opening it installs and checks nothing."""
+    return RedisInspectorStore(config.redis.url, config.pool.name, config.pool.shard)
 
 
 def intake_followers(config: Config) -> list[IntakeFollower]:

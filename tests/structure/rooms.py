@@ -32,15 +32,18 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "worker.connect": ("worker", "runtime.ports", "adapters.redis"),  # from a URL to an adapter
     "client": ("runtime.ports",),
     "client.connect": ("client", "runtime.ports", "adapters.redis"),
+    "inspection": ("core", "runtime.ports", "runtime.recovery"),
     "accuracy": ("core", "traces", "plugins"),
     "sim": ("core", "traces", "fallback", "_kernel"),
     "plugins": ("core", "_kernel", "config", "runtime.ports", "runtime.recovery"),
     # Composition roots: they choose adapters and put the other rooms together.
     "demo": ("adapters.redis", "worker", "client", "traces", "runtime.ports", "replay"),
-    "testing": ("adapters", "runtime", "core", "worker", "client", "config", "replay", "fallback", "_kernel"),
+    "testing": (
+        *("adapters", "runtime", "core", "worker", "client", "config", "replay", "fallback", "_kernel", "inspection"),
+    ),
     "cli": (
         *("adapters", "runtime", "core", "worker", "client", "config", "replay", "demo", "fallback", "traces"),
-        *("accuracy", "plugins", "sim"),
+        *("accuracy", "plugins", "sim", "inspection"),
     ),
     "__main__": ("cli",),
 }
