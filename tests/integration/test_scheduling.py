@@ -51,7 +51,8 @@ async def test_predictive_prefers_the_faster_of_two_workers_and_beats_round_robi
         predictive_s = await burst_s(PREDICTIVE)
     decisions = [dispatch.decision for dispatch in await shard.dispatches()]
     placed = Counter(decision.worker for decision in decisions if decision.policy == PREDICTIVE)
-    assert sum(placed.values()) == 24, "every decision of the last burst must be predictive"
+    tasks = {decision.task_id for decision in decisions if decision.policy == PREDICTIVE}
+    assert len(tasks) == 24, "every task of the last burst must be placed by prediction; one may move"
     # 10 ms against 100 ms: in turns the slow one needs 1.2 s for its half
     assert placed["fast"] > 2 * placed["slow"]
     assert predictive_s < 0.75 * taking_turns_s
