@@ -9,6 +9,7 @@ import msgspec
 
 from nexus_sched.errors import StoreError
 from tests.chaos.checker import drain, judge
+from tests.chaos.faults.schedulers import until_all_serve
 from tests.chaos.options import RELAXED, STRICT, Options, Stuck
 from tests.chaos.scenarios import Scenario, find
 from tests.chaos.stage import Stage
@@ -39,6 +40,10 @@ async def run(options: Options) -> Verdict:
 
 async def _end(stage: Stage, struck: int, spans_s: Sequence[float], wrong: list[str]) -> Verdict:
     await stage.heal()
+    try:
+        await until_all_serve(stage)  # one that has only just been started knows no signal yet
+    except Stuck as error:
+        wrong.append(str(error))
     stage.producer.signal(signal.SIGTERM)
     try:
         await stage.producer.ended(stage.options.drain_timeout_s)

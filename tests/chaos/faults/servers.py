@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from nexus_sched.errors import StateLost, StoreError
+from tests.chaos.faults.schedulers import until_all_serve
 from tests.chaos.options import Stuck
 from tests.chaos.server import Server
 from tests.chaos.stage import Stage
@@ -21,6 +22,8 @@ NOWHERE = ("127.0.0.1", 1)
 STALE_S_MIN, STALE_S_MAX = 0.2, 1.0
 READ_ONLY_S = 0.5  # how long everybody still speaks to the former primary
 TORN = "truncat"  # what a server says about an append-only file that ends in the middle
+KNOWN_S_MIN, KNOWN_S_MAX = 0.5, 1.5  # one that never saw the shard cannot know what it held
+EMPTY = "is empty now"  # and how a scheduler says that everything is gone
 POLL_S = 0.02
 
 
@@ -132,7 +135,9 @@ async def _move(stage: Stage, promoted: Server, demoted: Server, hold_s: float) 
 
 
 async def flush_all(stage: Stage) -> float | None:
-    """FLUSHALL: both schedulers must say STATE_LOST and end; nothing may be begun anew."""
+    """FLUSHALL: both schedulers must say that the state is lost, and end; nothing may be begun anew."""
+    await until_all_serve(stage)
+    await stage.pause(KNOWN_S_MIN, KNOWN_S_MAX)
     began_s = time.monotonic()
     await stage.server.call("FLUSHALL")
     while any(scheduler.alive for scheduler in stage.schedulers):
@@ -144,6 +149,6 @@ async def flush_all(stage: Stage) -> float | None:
             raise Stuck(f"{alive} did not say that everything is lost")
         await asyncio.sleep(POLL_S)
     for scheduler in stage.schedulers:
-        if scheduler.code != StateLost.exit_code or StateLost.code not in scheduler.output:
+        if scheduler.code != StateLost.exit_code or EMPTY not in scheduler.output:
             raise Stuck(f"{scheduler.name} ended with {scheduler.code}: {scheduler.output[-1_000:]}")
     return time.monotonic() - began_s
