@@ -33,6 +33,7 @@ from nexus_sched.units import NS_PER_MS
 
 FRAME_EVERY_S = 0.5
 RETRY_FIRST_S, RETRY_MAX_S = 0.05, 1.0
+ROLLBACK_GRACE_S = 0.5  # workers send the results of the last seconds again, which the store has forgotten
 
 log = structlog.get_logger("nexus_sched.scheduler")
 
@@ -76,7 +77,7 @@ class Service:
         self._stop = asyncio.Event()
         self._loop: TurnLoop | None = None
         self._feed: Callable[[list[AnyEvent]], None] | None = None  # to the turns that are being taken
-        self._seq_written = 0  # the last turn that this process knows to be in the store
+        self._seq_written = 0  # the last turn that this process wrote, and knows to be in the store
         self.leading = asyncio.Event()
 
     def stop(self) -> None:
@@ -116,12 +117,9 @@ class Service:
         lease = await self._stand_by(ownership)
         if lease is None:
             return
-        known = max(self._seq_written, self.standby.seq_seen)
-        if lease.seq == 0 and known:
-            await self._store.release(lease)
-            raise StateLost(f"the shard was at turn {known} and is empty now")
         keeper = asyncio.ensure_future(ownership.keep(lease))
         try:
+            await self._check_progress(lease)
             state, warm = await self._state_at(lease.seq)
             log.info(
                 "leading",
@@ -150,6 +148,18 @@ class Service:
         await self._store.release(lease)
         log.info("handed over", epoch=lease.epoch, seq=loop.engine.seq)
         await loop.bequeath()
+
+    async def _check_progress(self, lease: Lease) -> None:
+        """Look whether the store is where it was seen to be. Raises `StateLost` if it is empty."""
+        seen = max(self._seq_written, self.standby.seq_seen)
+        if lease.seq >= seen:
+            return
+        if lease.seq == 0:
+            await self._store.release(lease)
+            raise StateLost(f"the shard was at turn {seen} and is empty now")
+        log.error("store went back", from_seq=seen, to_seq=lease.seq, grace_ms=round(ROLLBACK_GRACE_S * 1_000))
+        self._seq_written = self.standby.seq_seen = lease.seq
+        await asyncio.sleep(ROLLBACK_GRACE_S)
 
     async def _state_at(self, seq: int) -> tuple[Recovered, bool]:
         """What to go on from, and whether it was kept warm."""

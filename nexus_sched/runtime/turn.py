@@ -210,9 +210,10 @@ class TurnLoop:
     async def bequeath(self) -> None:
         """After `run` and without a lease: leave a checkpoint, so that a start from cold need not replay.
 
-        Whoever leads by now does not wait for it. The journal has everything, so a failure is only told.
+        Whoever leads by now does not wait for it, and if it was a standby, it needs none. The journal has everything,
+        so a failure is only told.
         """
-        if not self._uncovered_events or not self._last_turn:
+        if not self._uncovered_events or not self._last_turn or self._standby_writes:
             return
         try:
             blob = await compress_aside(encode_checkpoint(self.engine, self._cursors, self._at_ns))

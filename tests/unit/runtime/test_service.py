@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from nexus_sched.adapters.memory import MemoryLeaderStore, MemoryShard
 from nexus_sched.adapters.memory.shard import DEAD, FINISHED
@@ -21,6 +23,8 @@ from nexus_sched.model.journal import decode_turn
 from nexus_sched.model.outcome import Completion, Outcome, Receipt
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.replay.verify import verify_store
+from nexus_sched.runtime import service as service_module
+from nexus_sched.runtime import standby
 from nexus_sched.runtime.ports import CommitPlan, CompletionLine, Lease, StartLine, SubmitLine
 from nexus_sched.runtime.service import Service, ServiceSettings
 from nexus_sched.testing.builders import PREDICTORS
@@ -461,5 +465,73 @@ def test_settings_change_while_leading_and_while_standing_by():
             assert standby._loop.engine.settings == changed
             verdict = await verify_store(MemoryLeaderStore(stage.shard), PREDICTORS)
             assert verdict.agrees, verdict.differences
+
+    virtually(story())
+
+
+def remembered(shard: MemoryShard) -> dict[str, object]:
+    """All that a store holds, as a replica that then hears no more of it."""
+    return copy.deepcopy({name: part for name, part in vars(shard).items() if name not in ("bus", "clock_ms")})
+
+
+@pytest.mark.parametrize("survivor", ["a", "b"])
+def test_store_that_went_back_in_time_is_given_a_grace_and_then_led_from_where_it_is(survivor: str):
+    async def story():
+        async with staged("w1") as stage:
+            await stage.lead("a").leading.wait()
+            other = stage.lead("b")
+            stage.submit(*names(20))
+            await stage.all_ended()
+            await asyncio.sleep(1)
+            stale = remembered(stage.shard)
+            stage.submit(*names(20, "lost"))
+            await stage.all_ended()
+            await asyncio.sleep(1)
+            ahead = stage.shard.seq
+            if survivor == "b":
+                await stage.kill("a")
+            else:
+                await stage.kill("b")
+            await stage.kill_worker("w1")
+            stage.shard.__dict__.update(stale)
+            assert stage.shard.seq < ahead
+            back_at_s, epoch = now_s(), stage.shard.epoch
+            stage.work("w2")
+            stage.submit(*names(20, "more"))
+            await until(lambda: stage.shard.epoch > epoch)
+            await until(stage.services[survivor][0].leading.is_set)
+            assert now_s() - back_at_s >= 0.5
+            await stage.all_ended()
+            assert other.standby.divergences == 0
+            (told,) = (entry for entry in told_of if entry["event"] == "store went back")
+            assert told["from_seq"] >= ahead > told["to_seq"]
+            verdict = await verify_store(MemoryLeaderStore(stage.shard), PREDICTORS)
+            assert verdict.agrees
+
+    with capture_logs() as told_of:
+        virtually(story())
+
+
+def test_standby_takes_over_warm_and_has_written_the_snapshots(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(standby, "SNAPSHOT_EVENTS", 100)
+
+    async def story():
+        async with staged("w1", "w2") as stage:
+            await stage.lead("a").leading.wait()
+            other = stage.lead("b")
+            for number in range(10):
+                stage.submit(*names(20, f"b{number}-"))
+                await stage.all_ended()
+            await asyncio.sleep(1)
+            assert stage.shard.kept[0] is not None
+            with monkeypatch.context() as patched:
+                patched.setattr(service_module, "recover", None)  # a standby needs none
+                await stage.kill("a")
+                stage.submit(*names(20))
+                await other.leading.wait()
+            await stage.all_ended()
+            assert {attempt for _, attempt in stage.started} == {1}
+            verdict = await verify_store(MemoryLeaderStore(stage.shard), PREDICTORS)
+            assert verdict.agrees
 
     virtually(story())
