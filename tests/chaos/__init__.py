@@ -7,7 +7,7 @@ prints a verdict. The parts:
 * `stage`: everything that runs; `processes`, `server`, `proxy` are its parts, `disk` the library that stands
   between a server and its disk.
 * `application` and `producer` run in processes of their own and write down what they saw, in files.
-* `observer` copies the journal while the run goes on; `checker` and `places` judge, with the files, the copy and
-  what the store holds at the end.
+* `observer` copies the journal while the run goes on; `checker`, `places` and `inspection` judge, with the files,
+  the copy and what the store holds at the end.
 * `faults`: how each fault is done; `scenarios`: their names.
 """

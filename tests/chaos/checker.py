@@ -2,7 +2,7 @@
 
 It believes the files of producer and workers, and reads records and results from the store key by key. The copied
 journal is handled anew by `replay.verify`, from the first turn, and must give the same effects to the bit; the digest
-in the leader's last snapshot must be the digest of that replay.
+in the newest snapshot must be the digest of that replay at its turn.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from nexus_sched.plugins.catalogue import Catalogue
 from nexus_sched.replay.verify import Verdict as Replay
 from nexus_sched.replay.verify import verify
 from nexus_sched.runtime.recovery import Checkpoint
+from tests.chaos.inspection import fsck
 from tests.chaos.places import findings as misplaced
 from tests.chaos.places import is_at_rest
 from tests.chaos.stage import Stage
@@ -116,27 +117,27 @@ async def replay(stage: Stage) -> list[str]:
     observer, predictors = stage.observer, Catalogue()
     engine, replayed = Engine(predictors), Replay(first_seq=1)
     turns = [observer.turns[seq] for seq in sorted(observer.turns)]
+    kept = int(await stage.server.call("HGET", stage.keys.meta, "snap") or 0)
+    wrong: list[str] = []
     try:
-        await asyncio.to_thread(verify, engine, turns, replayed)
+        await asyncio.to_thread(verify, engine, turns[:kept], replayed)
+        if kept:
+            blob = await stage.server.call("GET", stage.keys.snapshot(b"%d" % kept))
+            if msgspec.msgpack.decode(zlib.decompress(blob), type=Checkpoint).digest != engine.digest():
+                wrong.append(f"the snapshot of turn {kept} has another digest than the replay")
+        await asyncio.to_thread(verify, engine, turns[kept:], replayed)
     except NexusError as error:
-        return [str(error)]
-    wrong = [f"turn {difference.seq} comes out differently" for difference in replayed.differences]
+        return [*wrong, str(error)]
+    wrong += [f"turn {difference.seq} comes out differently" for difference in replayed.differences]
     wrong += [f"the digest of turn {seq} differs" for seq in replayed.wrong_digests]
-    kept = await stage.server.call("HGET", stage.keys.meta, "snap")
-    if kept is not None and int(kept) == engine.seq:
-        blob = await stage.server.call("GET", stage.keys.snapshot(kept))
-        checkpoint = msgspec.msgpack.decode(zlib.decompress(blob), type=Checkpoint)
-        if checkpoint.digest != engine.digest():
-            wrong.append(f"the snapshot of turn {engine.seq} has another digest than the replay")
-    elif kept is None or stage.observer.seq - int(kept) > 0:
-        wrong.append(f"the last snapshot is of turn {kept}, the journal ends at {engine.seq}")
     return wrong
 
 
 async def judge(stage: Stage, faults: int, spans_s: Sequence[float], drained_s: float) -> Verdict:
     """The verdict on a stage that was healed and drained, and whose schedulers have ended."""
     options, observer = stage.options, stage.observer
-    found, places = await ends(stage), await misplaced(stage.server, stage.keys)
+    found = await ends(stage)
+    places = [*await misplaced(stage.server, stage.keys), *await fsck(stage)]
     again, elsewhere = runs_again(stage)
     doubled, differing = twice(stage), await replay(stage)
     gaps = observer.missing() + (observer.rolled_back if options.durability == "strict" else 0)

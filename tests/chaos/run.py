@@ -10,6 +10,7 @@ import msgspec
 from nexus_sched.errors import StoreError
 from tests.chaos.checker import drain, judge
 from tests.chaos.faults.schedulers import until_all_serve
+from tests.chaos.inspection import fsck
 from tests.chaos.options import RELAXED, STRICT, Options, Stuck
 from tests.chaos.scenarios import Scenario, find
 from tests.chaos.stage import Stage
@@ -44,6 +45,7 @@ async def _end(stage: Stage, struck: int, spans_s: Sequence[float], wrong: list[
         await until_all_serve(stage)  # one that has only just been started knows no signal yet
     except Stuck as error:
         wrong.append(str(error))
+    wrong += [f"while it is led: {finding}" for finding in await fsck(stage)]
     stage.producer.signal(signal.SIGTERM)
     try:
         await stage.producer.ended(stage.options.drain_timeout_s)
