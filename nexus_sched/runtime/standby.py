@@ -29,8 +29,8 @@ from nexus_sched.runtime.recovery import Recovered, apply, compress_aside, encod
 LOOK_EVERY_S = 0.1
 LOOK_TURNS_MAX = 64  # in one read; a turn has up to 512 events
 LOOK_WORK_S_MAX = 0.02  # the leader of another shard may share this process
-SNAPSHOT_EVENTS = 1_000  # applied since the last one: less than makes an idle leader write its own
-SNAPSHOT_PAUSE_S = 2.0  # a snapshot of 100,000 tasks takes 70 ms of this loop
+SNAPSHOT_EVENTS = 5_000  # applied since the last one; a start from cold replays them in 50 ms or so
+SNAPSHOT_PAUSE_S = 5.0  # one of 100,000 tasks takes 70 ms of this loop, and 1.3 MB of the store's own log
 RELOAD_PAUSE_FIRST_S, RELOAD_PAUSE_MAX_S = 0.1, 60.0
 
 log = structlog.get_logger("nexus_sched.scheduler")
