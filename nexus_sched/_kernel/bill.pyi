@@ -15,7 +15,8 @@ def bill(
     Rows: `chosen`, then the open workers of least score, `top` in all (at most `ROWS_MAX`), then the one of round robin
     if it is not among them; it takes the first worker at or behind `turn` (modulo rows, cyclic) that accepts and may
     run the task, whatever it holds. `transfer_ms` is what all workers have in common, `base_ms` the part of `extra_ms`
-    of that choice that is not fit. The promise is the least wait + run of the other open rows, +inf without any. The layout is that of csrc/nexus_bill.h, `nexus_sched.model.bill` reads it.
+    of that choice that is not fit. The promise is the least wait + run of the other open rows, +inf without any. The
+    layout is that of csrc/nexus_bill.h, `nexus_sched.model.bill` reads it.
 
     Reads wait_ms, factor, bias_ms, load, class_index, accepting, the scores and the buffers; writes nothing. Some
     0.3 us at 1000 rows.

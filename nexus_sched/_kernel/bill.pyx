@@ -119,7 +119,9 @@ def bill(
         if index == count and whose >= 0:
             rows[count] = <int32_t>whose
             count += 1
-        index = nexus_bill(&question, rows, count, scorer.score_column[rows[count - 1]] == INFINITY, written, &promised_ms)
+        index = nexus_bill(
+            &question, rows, count, scorer.score_column[rows[count - 1]] == INFINITY, written, &promised_ms
+        )
     finally:
         PyBuffer_Release(&classes)
         PyBuffer_Release(&extras)
