@@ -19,6 +19,8 @@ COMMANDS = {
     "explain": ("nexus_sched.cli.explain:explain", "Say why a task waits, or why it went where it went."),
     "what-if": ("nexus_sched.cli.what_if:run_what_if", "Simulate a recorded hour with changes, beside what happened."),
     "status": ("nexus_sched.cli.status:status", "Show where a pool stands."),
+    "fsck": ("nexus_sched.cli.fsck:fsck", "Prove that a shard is whole, and repair what is safe to repair."),
+    "doctor": ("nexus_sched.cli.doctor:doctor", "Check server, configuration and pool, and say what to do."),
     "version": ("nexus_sched.cli.version:version", "Print the version."),
 }
 TASK_COMMANDS = {
@@ -61,9 +63,17 @@ WORKERS_COMMANDS = {
     "resume": ("nexus_sched.cli.workers_change:resume", "Let a worker take tasks again."),
     "breaker": ("nexus_sched.cli.workers_change:breaker", "Open a worker's breaker."),
 }
+DEAD_COMMANDS = {
+    "list": ("nexus_sched.cli.dead:list_letters", "List the dead letters."),
+    "show": ("nexus_sched.cli.dead:show", "Show one dead letter with its payload."),
+    "redrive": ("nexus_sched.cli.dead_change:redrive", "Send dead tasks again."),
+    "purge": ("nexus_sched.cli.dead_change:purge", "Remove dead letters for good."),
+    "log": ("nexus_sched.cli.dead_change:log", "Show what was done to dead letters, by whom and why."),
+}
 # name -> (its commands, one line)
 GROUPS = {
     "workers": (WORKERS_COMMANDS, "See workers, and decide who is given tasks."),
+    "dead": (DEAD_COMMANDS, "See tasks that ended as dead letters, and decide what becomes of them."),
     "task": (TASK_COMMANDS, "Look at one task."),
     "config": (CONFIG_COMMANDS, "Check, show and explain the configuration."),
     "predictor": (PREDICTOR_COMMANDS, "Choose, train and compare what predicts."),

@@ -32,6 +32,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "worker.connect": ("worker", "runtime.ports", "adapters.redis"),  # from a URL to an adapter
     "client": ("runtime.ports",),
     "client.connect": ("client", "runtime.ports", "adapters.redis"),
+    "checkup": (),
     "inspection": ("core", "runtime.ports", "runtime.recovery"),
     "accuracy": ("core", "traces", "plugins"),
     "sim": ("core", "traces", "fallback", "_kernel"),
@@ -43,7 +44,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "cli": (
         *("adapters", "runtime", "core", "worker", "client", "config", "replay", "demo", "fallback", "traces"),
-        *("accuracy", "plugins", "sim", "inspection"),
+        *("accuracy", "plugins", "sim", "inspection", "checkup"),
     ),
     "__main__": ("cli",),
 }

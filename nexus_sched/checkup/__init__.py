@@ -1,0 +1,7 @@
+"""What `nexus-sched doctor` makes of facts: `server` and `shard` hold the checks, `check` what each says."""
+
+from nexus_sched.checkup.check import Check, Level
+from nexus_sched.checkup.server import check_server
+from nexus_sched.checkup.shard import ShardBounds, check_shard
+
+__all__ = ["Check", "Level", "ShardBounds", "check_server", "check_shard"]
