@@ -40,7 +40,9 @@ def digest_of(engine: EngineState) -> int:
         ),
         sorted(engine.counters.items()),
         engine.etas.scalars(),
-        tuple((worker.name, worker.factor, worker.pace, repr(worker.used)) for worker in engine.roster.ring),
+        tuple(
+            (worker.name, worker.factor, worker.doubt, worker.pace, repr(worker.used)) for worker in engine.roster.ring
+        ),
         engine.roster.typical,
         digest64(_encode(placement.scoring.affinity.snapshot())),
     )

@@ -14,6 +14,9 @@ from nexus_sched.model.prediction import TaskPrediction
 from nexus_sched.model.task import Task
 
 
+DOUBT_AT_FIRST = 0.09  # the factors of workers of a class lie within some 0.3 of each other
+
+
 class TaskRecord(Struct, array_like=True, gc=False, eq=False):
     """A live task and where it is. A snapshot writes records as they are, so the order of the fields is a format."""
 
@@ -85,6 +88,7 @@ class WorkerRecord:
         "bucket_until_ms",
         "class_index",
         "cordoned",
+        "doubt",
         "credit",
         "draining",
         "drift",
@@ -144,6 +148,7 @@ class WorkerRecord:
         self.load_at_ms = 0  # when its processors were reported last
         self.class_index = 0  # dense, see `core.worker_classes`
         self.factor = 1.0  # learned slowness: measured / predicted for its class, 1 = average
+        self.doubt = DOUBT_AT_FIRST  # relative variance of `factor`
         self.samples = 0  # completions behind `factor`
         self.pace = 1.0  # learned: measured / predicted for this very worker
         self.pace_samples = 0  # completions behind `pace`

@@ -9,10 +9,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from math import sqrt
 
 from nexus_sched._kernel.worker_table import WorkerTable
 from nexus_sched.core.freeing import LOOK_MAX, slot_free_at_ms
-from nexus_sched.core.records import TaskRecord, WorkerRecord
+from nexus_sched.core.records import DOUBT_AT_FIRST, TaskRecord, WorkerRecord
 from nexus_sched.core.resources import Resources
 from nexus_sched.core.worker_classes import WorkerClasses
 from nexus_sched.model.events import WorkerJoined
@@ -22,10 +23,13 @@ from nexus_sched.model.settings import PREDICTIVE, EngineSettings
 # How fast a worker's factor follows, how far it may go, and how many average completions it starts with.
 FACTOR_ALPHA = 0.05
 FACTOR_MIN, FACTOR_MAX = 0.05, 20.0
+FACTOR_DRIFT = 2e-4  # variance that a factor gains from run to run: what was known of it wears off
+RUN_SPREAD_MIN = 0.25  # relative; predictions are not better than that (core.pace)
 FACTOR_PRIOR_SAMPLES = 4.0  # shrinkage n / (n + k) toward 1 (prediction.md, fact 2)
 TYPICAL_ALPHA = 0.002  # follows 500 runs of anybody, while the factor of a worker follows 20 of its own
 TYPICAL_MIN, TYPICAL_MAX = 0.5, 2.0
-FACTOR_DEAD_BAND = 0.1  # the choice ignores smaller differences, else it chases noise (placement.md, fact 3)
+FACTOR_DEAD_BAND = 0.1  # the choice ignores smaller differences, else it chases noise (placement.md, fact 3) ...
+DEAD_BAND_ERRORS = 2.0  # ... and what may be chance: so many standard errors
 CREDIT_MAX = 2**30  # no bound of its own
 PACE_MIN, PACE_MAX = 0.25, 4.0  # beyond what was predicted for this very worker
 PACE_RETURN = 3.0  # it returns to 1 this much faster: a predictor that gets to know a worker must not be corrected too
@@ -232,14 +236,17 @@ class Roster:
     ) -> None:
         """Move the worker's factor towards measured / predicted-for-its-class; `prediction` has the shape of the run.
 
-        What predictions miss on the whole fleet is `typical`, and no worker's own: a factor is a pace among others.
+        A run counts by the inverse of its variance, what is known already by that of `doubt`, which grows a little with
+        every run, as paces change (decision 0037). What predictions miss on the whole fleet is `typical`, and no
+        worker's own: a factor is a pace among others.
         """
         if class_ms <= 0.0 or run_ms <= 0.0:
             return
         median, spread = _shape(prediction)
         typical_ms = self.typical * median * class_ms
         worker.samples += 1
-        step = _step(worker.samples, spread)
+        step = worker.doubt / (worker.doubt + _noise(spread))
+        worker.doubt = (1.0 - step) * worker.doubt + FACTOR_DRIFT
         self.set_factor(worker, worker.factor * (1.0 + step * _surprise(run_ms, worker.factor * typical_ms)))
         if prediction is not None:
             step = TYPICAL_ALPHA / (1.0 + (spread / SPREAD_HALF) ** 2)
@@ -249,12 +256,13 @@ class Roster:
     def restart_factor(self, worker: WorkerRecord, factor: float, samples: int) -> None:
         """The worker's pace has changed: its factor is what the last `samples` runs say, and follows quickly again."""
         worker.samples, worker.pace_samples, worker.pace = samples, 0, 1.0
+        worker.doubt = DOUBT_AT_FIRST / (1.0 + samples)
         self.set_factor(worker, factor)
 
     def set_factor(self, worker: WorkerRecord, factor: float) -> None:
         """Take a factor as it is, within its bounds."""
         worker.factor = min(max(factor, FACTOR_MIN), FACTOR_MAX)
-        self.table.set_factor(worker.row, banded(worker.factor))
+        self.table.set_factor(worker.row, significant(worker))
 
     def learn_pace(self, worker: WorkerRecord, run_ms: float, record: TaskRecord) -> None:
         """Move the worker's pace towards measured / predicted for this very worker; 1 if the predictor knows it."""
@@ -284,6 +292,12 @@ def _shape(prediction: TaskPrediction | None) -> tuple[float, float]:
     return prediction.p50_ms / prediction.mean_ms, spread
 
 
+def _noise(spread: float) -> float:
+    """Variance of a run's surprise, which is bounded however wide the prediction was."""
+    variance = max(spread, RUN_SPREAD_MIN) ** 2
+    return variance / (1.0 + variance)
+
+
 def _step(samples: int, spread: float) -> float:
     """What one more run counts: less the more there were, and less the wider its prediction was."""
     return max(FACTOR_ALPHA, 1.0 / (samples + FACTOR_PRIOR_SAMPLES)) / (1.0 + (spread / SPREAD_HALF) ** 2)
@@ -307,6 +321,12 @@ def next_to_start(worker: WorkerRecord, record: TaskRecord) -> TaskRecord | None
         return None
     oldest = list(islice(worker.placed.values(), slots + 1))
     return oldest.pop() if record in oldest[:slots] else None
+
+
+def significant(worker: WorkerRecord) -> float:
+    """The factor that the choice goes by: 1 unless what was learned is far from it and unlikely to be chance."""
+    band = max(FACTOR_DEAD_BAND, DEAD_BAND_ERRORS * sqrt(worker.doubt) * worker.factor)
+    return worker.factor if abs(worker.factor - 1.0) > band else 1.0
 
 
 def banded(factor: float) -> float:

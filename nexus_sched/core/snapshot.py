@@ -14,7 +14,7 @@ from nexus_sched.core.eta import EtaState
 from nexus_sched.core.forecasts import ForecastState
 from nexus_sched.core.pace import PaceDrift, SlowedPace
 from nexus_sched.core.predictors.base import PredictorFactory
-from nexus_sched.core.records import Cordon, TaskRecord, WorkerRecord
+from nexus_sched.core.records import DOUBT_AT_FIRST, Cordon, TaskRecord, WorkerRecord
 from nexus_sched.core.state import COUNTERS
 from nexus_sched.errors import SnapshotUnreadable
 from nexus_sched.model.settings import EngineSettings
@@ -53,6 +53,7 @@ class WorkerSnapshot(Struct, array_like=True, gc=False):
     resources: dict[str, float] = {}
     used: dict[str, float] = {}
     load_at_ms: int = 0
+    doubt: float = DOUBT_AT_FIRST
 
 
 class EngineSnapshot(Struct, array_like=True):
@@ -202,12 +203,13 @@ def _worker_snapshot(worker: WorkerRecord) -> WorkerSnapshot:
         worker.resources,
         worker.used,
         worker.load_at_ms,
+        worker.doubt,
     )
 
 
 _SAME_FIELDS = (
     *("credit", "draining", "suspect", "heard_at_ms", "factor", "samples"),
-    *("pace", "pace_samples", "labels", "taints", "resources", "used", "load_at_ms"),
+    *("pace", "pace_samples", "labels", "taints", "resources", "used", "load_at_ms", "doubt"),
     *("broken", "trial", "ramp", "ramp_from_ms", "runs", "runs_before", "bucket_until_ms", "drift", "slowed"),
 )
 
