@@ -1,4 +1,4 @@
-"""The leader dies at an exact point of its turn: right before the server gets a command, or right after it obeyed.
+"""A scheduler dies at an exact point: right before the server gets a command, or right after it obeyed.
 
 The points are commands on the wire, so nothing in the scheduler knows of them: its proxy sees a command come by and
 kills it. Points of taking over are met by killing the leader while the trap is laid for the standby.
@@ -17,7 +17,8 @@ from tests.chaos.proxy import AFTER, BEFORE, Trap
 from tests.chaos.stage import Stage
 
 TRAP_TIMEOUT_S = 15.0
-LEADING, TAKING_OVER, HANDING_OVER, REAPING = "leading", "taking over", "handing over", "reaping"
+LEADING, REAPING, HANDING_OVER = "leading", "reaping", "handing over"
+STANDING_BY, TAKING_OVER = "standing by", "taking over"  # the victim is the other scheduler
 
 
 class Point(NamedTuple):
@@ -35,12 +36,12 @@ COMMANDS = (
     (b"SET", LEADING),  # the picture of the state
     (b"ZRANGE", LEADING),  # the heartbeats
     (b"nx_acquire", TAKING_OVER),
-    (b"HMGET", TAKING_OVER),  # which snapshots there are
     (b"XRANGE", TAKING_OVER),  # the journal
     (b"nx_commit", TAKING_OVER),  # its first turn
-    (b"nx_snapshot", HANDING_OVER),
     (b"nx_release", HANDING_OVER),
     (b"nx_reap", REAPING),
+    (b"XRANGE", STANDING_BY),  # the leader's turns
+    (b"nx_offer", STANDING_BY),  # a snapshot
 )
 POINTS = [Point(command, side, when) for command, when in COMMANDS for side in (BEFORE, AFTER)]
 
@@ -49,7 +50,8 @@ async def strike(stage: Stage, point: Point) -> float | None:
     """Kill a scheduler at `point`."""
     await until_all_serve(stage)
     leader = await stage.the_leader()
-    victim = next(other for other in stage.schedulers if other is not leader) if point.when == TAKING_OVER else leader
+    other = next(scheduler for scheduler in stage.schedulers if scheduler is not leader)
+    victim = other if point.when in (STANDING_BY, TAKING_OVER) else leader
     trap = Trap(point.command, point.side, victim.kill)
     stage.proxies[victim.name].trap = trap
     try:
