@@ -176,8 +176,8 @@ class SchedulerSection(Struct, frozen=True, kw_only=True):
     owner: Annotated[
         str,
         Meta(
-            description="Name under which this scheduler holds the lease, such as the name of a pod. One that is started "
-            "again under its name need not wait for its lease to run out; no two may run under one name. If empty, "
+            description="Name under which this scheduler holds the lease, such as the name of a pod. One that is "
+            "started again under its name need not wait for its lease to run out; no two may run under one name. If empty, "
             "host and process.",
             pattern=r"^[A-Za-z0-9._-]{0,128}$",
         ),

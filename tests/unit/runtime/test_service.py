@@ -1,140 +1,26 @@
-"""A whole scheduler on the ports in memory, in virtual time: hand-over, faults of the store, faults of the engine."""
+"""A whole scheduler on the ports in memory, in virtual time: faults of the store, faults of the engine."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import copy
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import pairwise
 
-import msgspec
 import pytest
-from structlog.testing import capture_logs
 
 from nexus_sched.adapters.memory import MemoryLeaderStore, MemoryShard
 from nexus_sched.adapters.memory.shard import DEAD, FINISHED
 from nexus_sched.core.task_events import TaskEvents
-from nexus_sched.errors import InvalidInput, StateLost, StoreUnreachable
+from nexus_sched.errors import InvalidInput, StoreUnreachable
 from nexus_sched.model.events import SettingsChanged
 from nexus_sched.model.frame import decode_frame
 from nexus_sched.model.journal import decode_turn
-from nexus_sched.model.outcome import Completion, Outcome, Receipt
+from nexus_sched.model.outcome import Receipt
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.replay.verify import verify_store
-from nexus_sched.runtime import service as service_module
-from nexus_sched.runtime import standby
-from nexus_sched.runtime.ports import CommitPlan, CompletionLine, Lease, StartLine, SubmitLine
-from nexus_sched.runtime.service import Service, ServiceSettings
+from nexus_sched.runtime.ports import CommitPlan, Lease
 from nexus_sched.testing.builders import PREDICTORS
-from nexus_sched.testing.checks import places_differ
-from nexus_sched.testing.virtual_time import LoopClock, virtually
-
-SPEC = msgspec.msgpack.encode({"type": "kind"})
-FACT = msgspec.msgpack.encode(Completion(run_ms=50.0))
-OFFER = msgspec.msgpack.encode({"slots": 2})
-
-
-class Stage:
-    """One shard, workers that run whatever they get for 50 ms, and schedulers."""
-
-    def __init__(self) -> None:
-        self.shard = MemoryShard(LoopClock().wall_ms)
-        self.receipts: list[Receipt] = []
-        self.started: list[tuple[str, int]] = []
-        self.services: dict[str, tuple[Service, asyncio.Task[None]]] = {}
-        self._workers: dict[str, asyncio.Task[None]] = {}
-
-    def lead(self, owner: str = "a", store: MemoryLeaderStore | None = None, **settings) -> Service:
-        service = Service(
-            store or MemoryLeaderStore(self.shard),
-            ServiceSettings(owner=owner),
-            EngineSettings(**settings),
-            PREDICTORS,
-            clock=LoopClock(),
-        )
-        self.services[owner] = (service, asyncio.ensure_future(service.run()))
-        return service
-
-    def work(self, name: str) -> None:
-        self._workers[name] = asyncio.ensure_future(self._work(name))
-
-    async def _work(self, name: str) -> None:
-        incarnation, known, due = self.shard.register(name, OFFER), set[tuple[str, int]](), []
-        while True:
-            now_s = asyncio.get_running_loop().time()
-            ended = [line for at_s, line in due if at_s <= now_s]
-            due = [each for each in due if each[0] > now_s]
-            starts = []
-            for entry, fields in self.shard.streams[f"i:{name}"].after((0, 0), 100):
-                key = (fields[1].decode(), int(fields[3])) if fields[0] == b"i" else None
-                if key and key not in known and len(due) + len(starts) < 2:
-                    known.add(key)
-                    starts.append(StartLine(*key, f"{entry[0]}-{entry[1]}"))
-            reply = self.shard.step(name, incarnation, b"", ended, starts)
-            self.receipts += reply.receipts
-            for line, envelope in zip(starts, reply.envelopes, strict=True):
-                if envelope is not None:
-                    self.started.append((line.task_id, line.attempt))
-                    due.append((now_s + 0.05, CompletionLine(*line, True, Outcome.SUCCEEDED, FACT, b"")))
-            await asyncio.sleep(0.01)
-
-    async def kill_worker(self, name: str) -> None:
-        await end(self._workers.pop(name))
-
-    async def kill(self, owner: str) -> None:
-        """As a signal that cannot be caught: nothing is handed over."""
-        await end(self.services.pop(owner)[1])
-
-    async def stop(self, owner: str) -> None:
-        service, running = self.services.pop(owner)
-        service.stop()
-        await running
-
-    def submit(self, *names: str) -> None:
-        self.shard.submit([SubmitLine(name, 5, SPEC, b"x") for name in names], "", 10**6, 10**9)
-
-    async def all_ended(self) -> None:
-        await until(lambda: all(task.state in (FINISHED, DEAD) for task in self.shard.tasks.values()))
-
-    async def close(self) -> None:
-        for running in self._workers.values():
-            await end(running)
-        for _, running in self.services.values():
-            await end(running)
-
-
-async def end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-
-
-async def until(condition, timeout_s: float = 60.0) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-@asynccontextmanager
-async def staged(*workers: str) -> AsyncIterator[Stage]:
-    stage = Stage()
-    for name in workers:
-        stage.work(name)
-    try:
-        yield stage
-        assert places_differ(stage.shard) == []
-    finally:
-        await stage.close()
-
-
-def names(count: int, prefix: str = "t") -> list[str]:
-    return [f"{prefix}{number}" for number in range(count)]
-
-
-def now_s() -> float:
-    return asyncio.get_running_loop().time()
+from nexus_sched.testing.virtual_time import virtually
+from tests.unit.runtime.stage import OFFER, names, now_s, staged, until
 
 
 def test_tasks_run_once_and_every_decision_can_be_recomputed():
@@ -165,64 +51,6 @@ def test_frame_shows_where_the_shard_stands():
             frame = decode_frame(stage.shard.frame)
             assert (frame.owner, frame.epoch, frame.workers_live, frame.queued, frame.in_flight) == ("a", 1, 1, 0, 0)
             assert (frame.counters["finished"], frame.decision_us.count, frame.breaker) == (5, 5, "closed")
-
-    virtually(story())
-
-
-def test_stop_hands_over_within_half_a_second_and_nothing_is_requeued():
-    async def story():
-        async with staged("w1", "w2") as stage:
-            stage.lead("a")
-            await until(lambda: stage.shard.seq and stage.shard.beats)
-            waiting = stage.lead("b")
-            stage.submit(*names(60))
-            await until(lambda: len(stage.receipts) > 10)
-            stop_at_s = now_s()
-            await stage.stop("a")
-            assert now_s() - stop_at_s < 0.1
-            await waiting.leading.wait()
-            assert now_s() - stop_at_s < 0.5
-            assert stage.shard.kept[0] is not None
-            await stage.all_ended()
-            assert {attempt for _, attempt in stage.started} == {1}
-            assert len(stage.started) == 60
-
-    virtually(story())
-
-
-def test_leader_that_dies_is_replaced_and_nothing_is_lost_or_repeated():
-    async def story():
-        async with staged("w1", "w2") as stage:
-            stage.lead("a")
-            await until(lambda: stage.shard.beats)
-            other = stage.lead("b")
-            stage.submit(*names(200))
-            await until(lambda: len(stage.receipts) > 10)
-            died_at_s = now_s()
-            await stage.kill("a")
-            await other.leading.wait()
-            assert now_s() - died_at_s <= 4.0
-            await stage.all_ended()
-            assert sorted(stage.started) == sorted((name, 1) for name in names(200))
-            assert stage.shard.epoch == 2
-
-    virtually(story())
-
-
-def test_leader_that_was_fenced_steps_down_and_waits_for_its_turn():
-    async def story():
-        async with staged("w1") as stage:
-            first = stage.lead("a")
-            await first.leading.wait()
-            stage.submit(*names(5))
-            await stage.all_ended()
-            stage.shard.owner = ""  # as after a hand-over
-            usurper = stage.shard.acquire("usurper", "x", None)
-            assert isinstance(usurper, Lease)
-            await until(lambda: not first.leading.is_set())
-            stage.submit(*names(5, "later"))
-            await stage.all_ended()  # the usurper never renews, so the first one leads again
-            assert stage.shard.epoch == 3
 
     virtually(story())
 
@@ -407,42 +235,6 @@ def test_configuration_that_the_engine_refuses_ends_the_service_with_its_own_wor
     virtually(story())
 
 
-def test_shard_that_was_emptied_under_a_leader_is_not_started_afresh_silently():
-    async def story():
-        async with staged("w1") as stage:
-            service = stage.lead("a")
-            await service.leading.wait()
-            stage.submit(*names(5))
-            await stage.all_ended()
-            await stage.kill_worker("w1")
-            fresh = MemoryShard(LoopClock().wall_ms)
-            stage.shard.__dict__.update(fresh.__dict__)
-            with pytest.raises(StateLost, match="is empty now"):
-                await asyncio.wait_for(stage.services.pop("a")[1], 30)
-
-    virtually(story())
-
-
-def test_shard_that_was_emptied_under_a_standby_is_not_started_afresh_by_it():
-    async def story():
-        async with staged("w1") as stage:
-            leader = stage.lead("a")
-            await leader.leading.wait()
-            standby = stage.lead("b")
-            stage.submit(*names(5))
-            await stage.all_ended()
-            await until(lambda: standby.standby.seq_seen == leader._loop.engine.seq)
-            await stage.kill_worker("w1")
-            fresh = MemoryShard(LoopClock().wall_ms)
-            stage.shard.__dict__.update(fresh.__dict__)
-            for owner in ("b", "a"):  # whoever finds it first
-                with pytest.raises(StateLost, match="is empty now"):
-                    await asyncio.wait_for(stage.services.pop(owner)[1], 30)
-            assert not stage.shard.streams["ev"].after((0, 0), 1)
-
-    virtually(story())
-
-
 def test_settings_change_while_leading_and_while_standing_by():
     async def story():
         async with staged("w1") as stage:
@@ -465,73 +257,5 @@ def test_settings_change_while_leading_and_while_standing_by():
             assert standby._loop.engine.settings == changed
             verdict = await verify_store(MemoryLeaderStore(stage.shard), PREDICTORS)
             assert verdict.agrees, verdict.differences
-
-    virtually(story())
-
-
-def remembered(shard: MemoryShard) -> dict[str, object]:
-    """All that a store holds, as a replica that then hears no more of it."""
-    return copy.deepcopy({name: part for name, part in vars(shard).items() if name not in ("bus", "clock_ms")})
-
-
-@pytest.mark.parametrize("survivor", ["a", "b"])
-def test_store_that_went_back_in_time_is_given_a_grace_and_then_led_from_where_it_is(survivor: str):
-    async def story():
-        async with staged("w1") as stage:
-            await stage.lead("a").leading.wait()
-            other = stage.lead("b")
-            stage.submit(*names(20))
-            await stage.all_ended()
-            await asyncio.sleep(1)
-            stale = remembered(stage.shard)
-            stage.submit(*names(20, "lost"))
-            await stage.all_ended()
-            await asyncio.sleep(1)
-            ahead = stage.shard.seq
-            if survivor == "b":
-                await stage.kill("a")
-            else:
-                await stage.kill("b")
-            await stage.kill_worker("w1")
-            stage.shard.__dict__.update(stale)
-            assert stage.shard.seq < ahead
-            back_at_s, epoch = now_s(), stage.shard.epoch
-            stage.work("w2")
-            stage.submit(*names(20, "more"))
-            await until(lambda: stage.shard.epoch > epoch)
-            await until(stage.services[survivor][0].leading.is_set)
-            assert now_s() - back_at_s >= 0.5
-            await stage.all_ended()
-            assert other.standby.divergences == 0
-            (told,) = (entry for entry in told_of if entry["event"] == "store went back")
-            assert told["from_seq"] >= ahead > told["to_seq"]
-            verdict = await verify_store(MemoryLeaderStore(stage.shard), PREDICTORS)
-            assert verdict.agrees
-
-    with capture_logs() as told_of:
-        virtually(story())
-
-
-def test_standby_takes_over_warm_and_has_written_the_snapshots(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(standby, "SNAPSHOT_EVENTS", 100)
-
-    async def story():
-        async with staged("w1", "w2") as stage:
-            await stage.lead("a").leading.wait()
-            other = stage.lead("b")
-            for number in range(10):
-                stage.submit(*names(20, f"b{number}-"))
-                await stage.all_ended()
-            await asyncio.sleep(1)
-            assert stage.shard.kept[0] is not None
-            with monkeypatch.context() as patched:
-                patched.setattr(service_module, "recover", None)  # a standby needs none
-                await stage.kill("a")
-                stage.submit(*names(20))
-                await other.leading.wait()
-            await stage.all_ended()
-            assert {attempt for _, attempt in stage.started} == {1}
-            verdict = await verify_store(MemoryLeaderStore(stage.shard), PREDICTORS)
-            assert verdict.agrees
 
     virtually(story())
