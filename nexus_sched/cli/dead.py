@@ -67,7 +67,7 @@ def show(name: str, /, *, flags: ConfigFlags = NO_FLAGS) -> int:
         print_json(facts)
         return exit_codes.OK
     for fact, value in facts.items():
-        console().print(f"{fact:<10}{value}", markup=False, soft_wrap=True)
+        console().print(f"{fact:<15}{value}", markup=False, soft_wrap=True)
     return exit_codes.OK
 
 

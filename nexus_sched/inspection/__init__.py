@@ -5,6 +5,6 @@ until what is found stays found, `repair` mends what is safe to mend; `findings`
 from nexus_sched.inspection.findings import Finding
 from nexus_sched.inspection.inspect import Report, inspect_shard
 from nexus_sched.inspection.repair import repair_all
-from nexus_sched.inspection.store import InspectorStore
+from nexus_sched.inspection.store import InspectorStore, RepairStore
 
-__all__ = ["Finding", "InspectorStore", "Report", "inspect_shard", "repair_all"]
+__all__ = ["Finding", "InspectorStore", "RepairStore", "Report", "inspect_shard", "repair_all"]

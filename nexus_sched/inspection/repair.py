@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nexus_sched.inspection.findings import COMMAND, Finding
-from nexus_sched.inspection.store import InspectorStore
+from nexus_sched.inspection.store import RepairStore
 from nexus_sched.model.command import CancelTask, encode_command
 
 ROUNDS_MAX = 10_000  # of a repair that works off a hundred entries a call
 
 
-async def repair_all(store: InspectorStore, findings: Sequence[Finding]) -> list[tuple[Finding, str]]:
+async def repair_all(store: RepairStore, findings: Sequence[Finding]) -> list[tuple[Finding, str]]:
     """Repair what can be; each finding with what became of it: `repaired`, `asked`, `changed meanwhile` or `left`."""
     return [(finding, await _repair(store, finding)) for finding in findings]
 
 
-async def _repair(store: InspectorStore, finding: Finding) -> str:
+async def _repair(store: RepairStore, finding: Finding) -> str:
     if not finding.repair:
         return "left"
     name, *arguments = finding.repair

@@ -1,4 +1,7 @@
-"""What an inspection needs of a store, as a protocol; `adapters.redis.inspector` implements it."""
+"""What an inspection needs of a store, as protocols: to look needs less than to repair.
+
+`adapters.memory.inspector` can be looked at, `adapters.redis.inspector` can be repaired as well.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,10 @@ class InspectorStore(Protocol):
 
     async def values(self, stream: str, field: str, after: str, count: int) -> tuple[str, list[bytes]]:
         """One field of the entries of a stream: where to go on (empty at the end), and the values of the page."""
+
+
+class RepairStore(InspectorStore, Protocol):
+    """A shard that can be repaired."""
 
     async def command(self, blob: bytes) -> None:
         """Append an encoded command for the leader."""

@@ -185,6 +185,30 @@ def test_intake_page_works_as_written(shell: Shell, server_url: str):
     assert set(shell.stop().values()) == {0}
 
 
+def test_page_of_dead_letters_works_as_written(shell: Shell):
+    page = read(Path("docs/how-to/look-after-dead-letters.md"))
+    (shell.directory / "letters.py").write_text(code_blocks(page, "python")[0])
+    output = [shell.run(line) for line in commands(page, "dead")]
+    assert "deadline" in output[2]
+    assert "[20, 22]" in output[3]
+    assert "there is a worker now" in output[6]
+    assert json.loads(output[7])["letters"] == []
+    assert shell.run("python letters.py").split() == ["0", "0"]
+
+
+def test_page_of_repairs_works_as_written(shell: Shell, server_url: str):
+    page = read(Path("docs/how-to/repair-a-shard.md"))
+    (shell.directory / "quickstart_worker.py").write_text(read(Path("examples/quickstart_worker.py")))
+    with redis.Redis.from_url(server_url) as server:  # fit to hold tasks, as `doctor` wants it
+        for name, value in (("maxmemory", "100mb"), ("appendonly", "yes"), ("appendfsync", "always")):
+            server.config_set(name, value)
+    output = [shell.run(line) for line in commands(page, "repair")]
+    assert "FAIL" not in output[3]
+    assert "0 live tasks" in output[4]
+    assert "0 live tasks" in output[5]
+    assert set(shell.stop().values()) == {0}
+
+
 def test_simulation_page_runs_as_written(shell: Shell):
     page = read(Path("docs/how-to/simulate.md"))
     for name, text in zip(("runs.csv", "durations.csv"), code_blocks(page, "csv"), strict=True):

@@ -1,8 +1,9 @@
 """Every port in memory: the model that simulators and tests run on."""
 
+from nexus_sched.adapters.memory.inspector import MemoryInspectorStore
 from nexus_sched.adapters.memory.leader import MemoryLeaderStore
 from nexus_sched.adapters.memory.shard import MemoryShard
 from nexus_sched.adapters.memory.submitter import MemorySubmitterStore
 from nexus_sched.adapters.memory.worker import MemoryWorkerStore
 
-__all__ = ["MemoryLeaderStore", "MemoryShard", "MemorySubmitterStore", "MemoryWorkerStore"]
+__all__ = ["MemoryInspectorStore", "MemoryLeaderStore", "MemoryShard", "MemorySubmitterStore", "MemoryWorkerStore"]
