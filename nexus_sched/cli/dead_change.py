@@ -125,7 +125,9 @@ def log(*, limit: Annotated[int, Parameter(help="How many at most.")] = 100, fla
     for each in operations:
         at = datetime.fromtimestamp(each.at_ms / 1_000, UTC).isoformat(timespec="seconds")
         actor = each.actor or "somebody"
-        console().print(f"{at}  {each.kind} of {_count(each.letters)} by {actor}: {each.reason}", markup=False)
+        console().print(
+            f"{at}  {each.kind} of {_count(each.letters)} by {actor}: {each.reason}", markup=False, soft_wrap=True
+        )
     if not operations:
         note("Nothing was done to dead letters.")
     return exit_codes.OK
