@@ -44,6 +44,7 @@ def engine_settings(config: Config) -> EngineSettings:
         explore_share=weights.explore_share,
         explore_margin=weights.explore_margin,
         hold_for_faster=scheduler.hold_for_faster,
+        learn_requests=scheduler.learn_requests,
         external_load_reference=weights.external_load_reference,
         reserve_after_ms=float(scheduler.reserve_after_ms),
         tenant_weights=dict(sorted(config.tenants.weights.items())),

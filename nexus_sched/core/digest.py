@@ -40,6 +40,7 @@ def digest_of(engine: EngineState) -> int:
         ),
         sorted(engine.counters.items()),
         engine.etas.scalars(),
+        repr(engine.requests.usages),
         tuple(
             (worker.name, worker.factor, worker.doubt, worker.pace, repr(worker.used)) for worker in engine.roster.ring
         ),

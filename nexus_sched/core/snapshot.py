@@ -15,6 +15,7 @@ from nexus_sched.core.forecasts import ForecastState
 from nexus_sched.core.pace import PaceDrift, SlowedPace
 from nexus_sched.core.predictors.base import PredictorFactory
 from nexus_sched.core.records import DOUBT_AT_FIRST, Cordon, TaskRecord, WorkerRecord
+from nexus_sched.core.requests import Usage
 from nexus_sched.core.state import COUNTERS
 from nexus_sched.errors import SnapshotUnreadable
 from nexus_sched.model.settings import EngineSettings
@@ -80,6 +81,7 @@ class EngineSnapshot(Struct, array_like=True):
     reaction: tuple[list[str], int, bool, int] = ([], 0, False, 0)
     etas: EtaState | None = None
     copies: list[TaskRecord] = []
+    requests: dict[str, Usage] = {}
     affinity: list[tuple[str, list[tuple[str, int]]]] = []
     reservations: list[tuple[str, str]] = []
     typical: float = 1.0
@@ -114,6 +116,7 @@ def capture(engine: Engine) -> EngineSnapshot:
         (list(engine.late), engine.next_look_ms, engine.look_wanted, engine.straggler_told_ms),
         engine.etas.snapshot(),
         list(engine.copies.values()),
+        engine.requests.usages,
         placement.scoring.affinity.snapshot(),
         engine.reservations.snapshot(),
         engine.roster.typical,
@@ -143,6 +146,7 @@ def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) ->
     engine.retracts.extend(state.retracts)
     engine.counters = {name: state.counters.get(name, 0) for name in COUNTERS}
     engine.tasks = {record.task.id: record for record in state.tasks}
+    engine.requests.usages = state.requests
     engine.copies = {record.task.id: record for record in state.copies}
     placement = engine.placement
     placement.set_mode(state.mode)

@@ -18,6 +18,7 @@ from nexus_sched.core.overdue import Overdue
 from nexus_sched.core.placement import Placement
 from nexus_sched.core.predictors.base import PredictorFactory
 from nexus_sched.core.records import Cordon, TaskRecord, WorkerRecord
+from nexus_sched.core.requests import Requests
 from nexus_sched.core.reservations import Reservations
 from nexus_sched.core.roster import Roster
 from nexus_sched.model.effects import AnyEffect, CancelQueued, DeadLetter, Discard, Noticed
@@ -77,6 +78,7 @@ class EngineState:
         self.forecasts = Forecasts(predictors, self.settings)
         self.placement = Placement(self.roster, self.settings, self.forecasts)
         self.overdue = Overdue()
+        self.requests = Requests()
         self.ejection = Ejection(self.roster, self.settings.worker_breaker)
         self.forgiving = Forgiving(self.roster)
         self.cordons: dict[str, Cordon] = {}  # by the name of a worker, live or not

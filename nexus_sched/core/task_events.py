@@ -56,6 +56,8 @@ class TaskEvents:
             if (known.place, known.entry) != (stream, event.entry):
                 state.effects.append(Discard(stream, event.entry))
             return
+        if state.settings.learn_requests:
+            task = state.requests.completed(task, state.roster.resources.columns)
         record = TaskRecord(task, stream, event.entry, attempts=event.attempts)
         if task.asks is not None:
             record.not_before_ms = task.asks.not_before_ms
@@ -140,6 +142,7 @@ class TaskEvents:
             if state.etas.told:
                 state.etas.finished(record, event.run_ms)
             self._learn(record, event, worker, on_time=on_time)
+            state.requests.learn(record.task.type, event)
         elif event.outcome is Outcome.CANCELLED:
             state.counters["cancelled"] += 1
         else:

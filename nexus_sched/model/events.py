@@ -66,6 +66,8 @@ class TaskFinished(Event, frozen=True, tag="finished"):
     run_ms: float
     queue_ms: float
     result_bytes: int
+    cpu_ms: float = 0.0  # processor time, 0 if it was not measured
+    memory_bytes: int = 0  # the most it held at once, 0 if it was not measured
 
 
 class TaskVanished(Event, frozen=True, tag="vanished"):

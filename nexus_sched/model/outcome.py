@@ -11,6 +11,7 @@ from nexus_sched.model.task import DurationMs
 
 RESULT_BYTES_MAX = 16 * 2**20
 ERROR_LENGTH_MAX = 2_000
+MEMORY_BYTES_MAX = 2**50
 
 
 class Outcome(Enum):
@@ -36,6 +37,8 @@ class Completion(Struct, frozen=True, omit_defaults=True, kw_only=True):
     queue_ms: DurationMs = 0.0
     result_bytes: Annotated[int, Meta(ge=0, le=RESULT_BYTES_MAX)] = 0
     error: Annotated[str, Meta(max_length=ERROR_LENGTH_MAX)] = ""
+    cpu_ms: DurationMs = 0.0  # processor time of the run, 0 if it was not measured
+    memory_bytes: Annotated[int, Meta(ge=0, le=MEMORY_BYTES_MAX)] = 0  # the most it held at once, 0 if not measured
 
 
 class Acceptance(Enum):

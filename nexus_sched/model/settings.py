@@ -100,6 +100,7 @@ class EngineSettings(Struct, frozen=True, array_like=True, gc=False):
     affinity_keys_max: int = 10_000
     explore_share: float = 0.01  # of decisions, drawn by a hash of the task id
     explore_margin: float = 0.5  # of the run time: what counts as a near tie there
+    learn_requests: bool = False  # tasks that name no resource ask for what their type was measured to use
     hold_for_faster: bool = False  # let a worker idle if waiting for a faster one ends sooner
     external_load_reference: float = 0.0  # share of a worker's processors that others use normally
     reserve_after_ms: float = 5_000.0  # a blocked head waits this long (and c * predicted) before workers are held

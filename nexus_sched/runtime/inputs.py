@@ -224,7 +224,12 @@ def _finished(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[An
         # reports such is not believed for long.
         ended = TaskFinished(task_id, attempt, worker, Outcome.FAILED, NOT_MEASURED_MS, 0.0, 0)
         return [ended, _refusal(stream, entry_id, {}, error)]
-    return [TaskFinished(task_id, attempt, worker, fact.outcome, fact.run_ms, fact.queue_ms, fact.result_bytes)]
+    return [
+        TaskFinished(
+            *(task_id, attempt, worker, fact.outcome, fact.run_ms, fact.queue_ms, fact.result_bytes),
+            *(fact.cpu_ms, fact.memory_bytes),
+        )
+    ]
 
 
 def _reported(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[AnyEvent]:  # noqa: ARG001 - one shape for all

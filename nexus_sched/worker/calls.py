@@ -30,6 +30,8 @@ class Ending(NamedTuple):
     run_ms: float
     result: bytes = b""
     error: str = ""
+    cpu_ms: float = 0.0  # processor time of a blocking function, 0 if it was not measured
+    memory_bytes: int = 0  # the most that a process of its own held meanwhile, 0 if it was not measured
 
 
 async def call_awaiting(function: TaskFunction, codec: str, payload: bytes, context: Context) -> Ending:
@@ -56,14 +58,15 @@ def call_blocking(function: TaskFunction, codec: str, payload: bytes, context: C
     except InvalidInput as error:
         return rejected(str(error))
     token = running.enter(context)
-    started_s = _clock_s()
+    started_s, cpu_began_s = _clock_s(), time.thread_time()
     try:
         value = function.call(*args, **kwargs)
     except BaseException as error:  # a task may not end its worker, not even with SystemExit
         return _failed(error, started_s)
     finally:
         running.leave(token)
-    return _succeeded(value, started_s)
+    cpu_ms = (time.thread_time() - cpu_began_s) * 1e3  # of this thread: what others do meanwhile is theirs
+    return _succeeded(value, started_s)._replace(cpu_ms=cpu_ms)
 
 
 def rejected(reason: str) -> Ending:

@@ -3,8 +3,8 @@
 Frames are 4 bytes of length (big endian) and a MessagePack array. The parent sends
 `["run", name, codec, payload, task id, attempt, time-out in s, traceparent]` and
 `["stop", task id, attempt]`; the child answers `["ready"]` once and
-`["ended", outcome, run_ms, result, error]` per call. A reading thread stands beside the call: it hands
-over a stop, and ends this process when the parent is gone, so that no child outlives its worker.
+`["ended", outcome, run_ms, result, error, cpu_ms, memory_bytes]` per call. A reading thread stands beside the call:
+it hands over a stop, and ends this process when the parent is gone, so that no child outlives its worker.
 Signals of the terminal or the service manager are the parent's business.
 """
 
@@ -25,6 +25,7 @@ import msgspec
 from nexus_sched.worker.calls import Ending, call_blocking, rejected
 from nexus_sched.worker.context import Context
 from nexus_sched.worker.functions import TaskFunction
+from nexus_sched.worker.memory import forget_peak, peak_bytes
 
 HEAD_BYTES = 4
 _encode = msgspec.msgpack.encode
@@ -82,7 +83,8 @@ class ChildProcess:
             function = self._functions.get(name) or self._load(name)
         except BaseException as error:  # importing a module runs whatever it says
             return rejected(f"the process cannot import {name}: {type(error).__name__}: {error}")
-        return call_blocking(function, codec, payload, self._context)
+        forget_peak()
+        return call_blocking(function, codec, payload, self._context)._replace(memory_bytes=peak_bytes())
 
     def _load(self, name: str) -> TaskFunction:
         module, qualified = self._places[name]

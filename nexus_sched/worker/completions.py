@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from nexus_sched.model.outcome import Completion, Outcome
+from nexus_sched.model.outcome import MEMORY_BYTES_MAX, Completion, Outcome
 from nexus_sched.model.payload import encode_error
 from nexus_sched.model.task import DURATION_MS_MAX, Retry, TaskSpec
 from nexus_sched.runtime.ports import CompletionLine, StartLine
@@ -35,13 +35,15 @@ def is_final(outcome: Outcome, attempt: int, spec: TaskSpec, function: TaskFunct
 
 def completion(line: StartLine, ending: Ending, queue_ms: float = 0.0, final: bool = True) -> CompletionLine:
     """The report of one run. What failed leaves its error text as the result."""
-    outcome, run_ms, result, error = ending
+    outcome, run_ms, result, error, cpu_ms, memory_bytes = ending
     fact = Completion(
         outcome=outcome,
         run_ms=run_ms if run_ms < DURATION_MS_MAX else DURATION_MS_MAX,
         queue_ms=queue_ms if queue_ms < DURATION_MS_MAX else DURATION_MS_MAX,
         result_bytes=len(result),
         error=error,
+        cpu_ms=min(cpu_ms, DURATION_MS_MAX),
+        memory_bytes=min(memory_bytes, MEMORY_BYTES_MAX),
     )
     if outcome is not Outcome.SUCCEEDED:
         result = encode_error(error)

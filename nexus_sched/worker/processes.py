@@ -76,10 +76,10 @@ class Child:
         try:
             self._writer.write(frame("run", name, codec, payload, *task))
             await self._writer.drain()
-            _, outcome, run_ms, result, text = await self._receive()
+            _, outcome, run_ms, result, text, cpu_ms, memory_bytes = await self._receive()
         except OSError as error:
             raise ChildDied(await self._obituary()) from error
-        return Ending(Outcome(outcome), run_ms, result, text)
+        return Ending(Outcome(outcome), run_ms, result, text, cpu_ms, memory_bytes)
 
     def stop(self, task_id: str, attempt: int) -> None:
         """Ask this call to end; ignored if it is over."""

@@ -63,6 +63,14 @@ class SchedulerSection(Struct, frozen=True, kw_only=True):
             extra=DURATION | HOT,
         ),
     ] = field(name="priority_credit", default=int(_ENGINE.priority_credit_ms))
+    learn_requests: Annotated[
+        bool,
+        Meta(
+            description="Let tasks that name no resource ask for what runs of their type were measured to use, where "
+            "workers offer `cpu` or `memory`.",
+            extra=HOT,
+        ),
+    ] = _ENGINE.learn_requests
     hold_for_faster: Annotated[
         bool,
         Meta(
@@ -177,8 +185,8 @@ class SchedulerSection(Struct, frozen=True, kw_only=True):
         str,
         Meta(
             description="Name under which this scheduler holds the lease, such as the name of a pod. One that is "
-            "started again under its name need not wait for its lease to run out; no two may run under one name. If empty, "
-            "host and process.",
+            "started again under its name need not wait for its lease to run out; no two may run under one name. If "
+            "empty, host and process.",
             pattern=r"^[A-Za-z0-9._-]{0,128}$",
         ),
     ] = ""

@@ -29,6 +29,18 @@ def stuck() -> None:
 
 
 @app.task(run_in="process")
+def hold(mebibytes: int) -> int:
+    return len(b"x" * mebibytes * 2**20)
+
+
+@app.task(run_in="process")
+def compute(cpu_ms: float) -> None:
+    until_s = time.thread_time() + cpu_ms / 1e3
+    while time.thread_time() < until_s:
+        pass
+
+
+@app.task(run_in="process")
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

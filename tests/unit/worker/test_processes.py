@@ -50,6 +50,17 @@ async def test_arguments_results_and_errors_cross_the_border(desk: Desk):
         assert desk.facts(rejected)[0].outcome.value == "rejected"
 
 
+async def test_what_a_run_uses_is_measured_apart_from_the_runs_before_it(desk: Desk):
+    async with serving(app, FaultyStore(desk.shard), slots=1):
+        before, large, after, busy = [
+            desk.facts(await run(desk, name, amount))[0]
+            for name, amount in (("hold", 1), ("hold", 200), ("hold", 1), ("compute", 60.0))
+        ]
+    assert large.memory_bytes - before.memory_bytes > 150 * 2**20
+    assert after.memory_bytes < before.memory_bytes + 50 * 2**20
+    assert 60.0 <= busy.cpu_ms <= busy.run_ms * 1.05
+
+
 async def test_process_is_killed_at_the_timeout_and_replaced(desk: Desk):
     async with serving(app, FaultyStore(desk.shard), slots=1):
         before = desk.value(await run(desk, "process_id"))
