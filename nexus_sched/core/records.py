@@ -13,7 +13,6 @@ from nexus_sched.core.worker_breaker import WorkerBreaker
 from nexus_sched.model.prediction import TaskPrediction
 from nexus_sched.model.task import Task
 
-
 DOUBT_AT_FIRST = 0.09  # the factors of workers of a class lie within some 0.3 of each other
 
 
@@ -88,8 +87,8 @@ class WorkerRecord:
         "bucket_until_ms",
         "class_index",
         "cordoned",
-        "doubt",
         "credit",
+        "doubt",
         "draining",
         "drift",
         "factor",
