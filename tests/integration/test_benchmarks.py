@@ -53,3 +53,13 @@ def test_footprint_prints_memory_cold_start_and_decision_times(root: Path) -> No
     decided = body["decision_us"]
     assert isinstance(decided, dict)
     assert 0.0 < decided["p50"] <= decided["p99"]
+
+
+def test_recovery_prints_the_gaps_of_each_way_in_which_a_leader_goes(root: Path) -> None:
+    sizes = ("--workers", "20", "--tasks", "200", "--kills", "1")
+    body = printed(root, "benchmarks.recovery", "--way", "neighbour", *sizes)
+    figures = body["neighbour"]
+    assert isinstance(figures, dict)
+    assert [figures["p50_s"]] == figures["spans_s"] == [figures["max_s"]]
+    assert 0.0 < figures["max_s"] < 10.0
+    assert (body["reclaimed"], body["workers"]) == (0, 20)
