@@ -21,6 +21,7 @@ class Options(Struct, frozen=True, kw_only=True):
     slots: int = 8
     rate: int = 100  # tasks/s
     drain_timeout_s: float = 60.0
+    inspect_live: bool = True  # ask fsck while the shard is led, too
 
 
 class Skipped(Exception):

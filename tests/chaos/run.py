@@ -45,7 +45,8 @@ async def _end(stage: Stage, struck: int, spans_s: Sequence[float], wrong: list[
         await until_all_serve(stage)  # one that has only just been started knows no signal yet
     except Stuck as error:
         wrong.append(str(error))
-    wrong += [f"while it is led: {finding}" for finding in await fsck(stage)]
+    if stage.options.inspect_live:
+        wrong += [f"while it is led: {finding}" for finding in await fsck(stage)]
     stage.producer.signal(signal.SIGTERM)
     try:
         await stage.producer.ended(stage.options.drain_timeout_s)
