@@ -4,7 +4,7 @@ Laws that it proves: a live task is in exactly one place (a queue stream, `q:r`,
 may lie in a second inbox under another attempt), every pointer has a live task, every live task has its payload,
 nothing belongs to nobody. Facts that the leader has not read yet excuse what they will change.
 
-Memory: some 300 bytes a live task (its pointers), however much else lies in the shard; all reading is in pages.
+Memory: some 600 bytes a live task (its pointer and id), however much else lies in the shard; all reading is in pages.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class Survey:
         """Read everything, once."""
         await self._read_facts()
         await self._read_pointers()
-        for ids in _chunks(tuple(self.pointers), PAGE):
+        seen = await self._check_records()
+        for ids in _chunks((task_id for task_id in self.pointers if task_id not in seen), PAGE):
             for task_id, task in zip(ids, await self._store.tasks(ids), strict=True):
-                self._check_pointers(task_id, task)
-        await self._check_records()
+                self._check_pointers(task_id, task)  # the scan has not met it: it is not there, or came just now
         await self._check_orphans("p", Code.PAYLOAD_ORPHAN, lambda task: task.live or task.state == "D")
         await self._check_orphans("r", Code.RESULT_ORPHAN, lambda task: task.state == "F")
         await self._check_bytes()
@@ -152,12 +152,17 @@ class Survey:
 
     # -- records and what belongs to them
 
-    async def _check_records(self) -> None:
+    async def _check_records(self) -> set[str]:
+        """Every record, and the pointers of those that have some: their ids are given back."""
         letters: set[str] = {value.decode(errors="replace") async for value in self._values("dead", "i")}
         counted: set[str] = set()
+        pointed: set[str] = set()
         seen = 0
         async for ids in _paged(self._names("t")):
             for task_id, task in zip(ids, await self._store.tasks(ids), strict=True):
+                if task is not None and task_id in self.pointers and task_id not in pointed:
+                    pointed.add(task_id)
+                    self._check_pointers(task_id, task)
                 if task is not None and task.live and task_id not in counted:
                     counted.add(task_id)
                     self.live.add(task_id)
@@ -168,6 +173,7 @@ class Survey:
                     self._add(Code.LETTER_MISSING, task_id, sentence, "letter", task_id)
             seen += len(ids)
             self._progress("records", seen)
+        return pointed
 
     def _check_live(self, task_id: str, task: StoredTask) -> None:
         if not task.has_payload and task_id not in self.cancelled:
@@ -189,12 +195,13 @@ class Survey:
     async def _check_orphans(self, kind: str, code: Code, wanted: Callable[[StoredTask], bool]) -> None:
         seen = 0
         what = "payload" if kind == "p" else "result"
-        async for ids in _paged(self._names(kind)):
+        async for page in _paged(self._names(kind)):
+            ids = [task_id for task_id in page if kind == "r" or task_id not in self.live]
             for task_id, task in zip(ids, await self._store.tasks(ids), strict=True):
                 if task is None or not wanted(task):
                     whose = "which is unknown" if task is None else f"which has ended ({task.state})"
                     self._add(code, task_id, f"there is a {what} of {task_id}, {whose}", "orphan", kind, task_id)
-            seen += len(ids)
+            seen += len(page)
             self._progress(f"{what}s", seen)
 
     async def _check_bytes(self) -> None:

@@ -13,7 +13,8 @@ from importlib.resources import files
 from nexus_sched.adapters.redis.address import parse_address
 from nexus_sched.adapters.redis.keys import ShardKeys
 from nexus_sched.adapters.redis.replies import FunctionMissing, Reply
-from nexus_sched.adapters.redis.resp import CONNECT_TIMEOUT_MS_DEFAULT, TIMEOUT_MS_DEFAULT, Argument, RespClient
+from nexus_sched.adapters.redis.resp import CONNECT_TIMEOUT_MS_DEFAULT, TIMEOUT_MS_DEFAULT, Argument, RespClient, pack
+from nexus_sched.errors import StoreError
 from nexus_sched.model.inspection import Pointer, ShardMeta, StoredTask
 
 MEND_TEXT = (files("nexus_sched.adapters.redis") / "functions" / "nexus_mend_v1.lua").read_bytes()
@@ -112,10 +113,9 @@ class RedisInspectorStore:
 
     async def _all(self, commands: Iterable[tuple[Argument, ...]]) -> list[Reply]:
         """The replies to several commands, which leave together. Raises the first error among them."""
-        sent = [self.client.call(*command) for command in commands]
-        replies = await asyncio.gather(*sent, return_exceptions=True)
+        replies = await asyncio.gather(*[self.client.send(pack(command)) for command in commands])
         for reply in replies:
-            if isinstance(reply, BaseException):
+            if isinstance(reply, StoreError):
                 raise reply
         return replies
 
