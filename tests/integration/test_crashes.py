@@ -23,6 +23,7 @@ from tests.integration.shard import POLL_S, TIMEOUT_S, Shard, eventually, leadin
 
 LEASE_S = 1.0
 SHORT_LEASE = f"scheduler.lease={LEASE_S:g}s"
+FED_BATCHES, FED_BATCH = 150, 20  # long enough that a scheduler is killed under load on a busy machine too
 TAKE_OVER_S_MAX = 5.0  # lease time, a poll, recovery, and a machine that is busy with other tests
 HAND_OVER_S_MAX = 0.5
 
@@ -56,10 +57,10 @@ async def _state_of(shard: Shard, ids: list[str], state: str, worker: str) -> bo
 async def test_killed_scheduler_loses_nothing_and_its_successor_goes_on(shard: Shard, programs: Programs) -> None:
     async with working(shard, app, "w-0", 8), working(shard, app, "w-1", 8):
         first = programs.scheduler(SHORT_LEASE)
-        feeding = asyncio.ensure_future(_feed(shard, batches=60))
+        feeding = asyncio.ensure_future(_feed(shard, batches=FED_BATCHES))
         await eventually(lambda: len(shard.ends) > 200)
         first.kill()
-        assert len(shard.submitted) < 1_200, "it must be killed under load"
+        assert len(shard.submitted) < FED_BATCHES * FED_BATCH, "it must be killed under load"
         programs.scheduler(SHORT_LEASE)
         await feeding
         await shard.all_succeed()
@@ -70,7 +71,7 @@ async def test_killed_scheduler_loses_nothing_and_its_successor_goes_on(shard: S
 
 async def _feed(shard: Shard, batches: int) -> None:
     for _ in range(batches):
-        await shard.submit(20)
+        await shard.submit(FED_BATCH)
         await asyncio.sleep(0.03)
 
 

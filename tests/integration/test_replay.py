@@ -36,8 +36,10 @@ async def test_journal_of_a_run_with_comings_and_goings_replays_to_the_bit_acros
             await shard.all_end()
         verdict = await replayed(shard)
         assert verdict.agrees, verdict.differences[:3]
-        assert (verdict.first_seq, verdict.decisions) == (1, 120)
-        policies = {dispatch.decision.policy for dispatch in await shard.dispatches()}
+        decisions = [dispatch.decision for dispatch in await shard.dispatches()]
+        assert (verdict.first_seq, verdict.decisions) == (1, len(decisions))
+        assert len({decision.task_id for decision in decisions}) == 120  # and one or two of them may have moved
+        policies = {decision.policy for decision in decisions}
         assert len(policies) == 2, "both ways of placing must have been replayed"
         async with leading(shard):  # its checkpoint is the second one: the journal is cut behind the first
             await shard.submit(10, "work", 3.0)
@@ -45,7 +47,7 @@ async def test_journal_of_a_run_with_comings_and_goings_replays_to_the_bit_acros
     verdict = await replayed(shard)
     assert verdict.agrees, verdict.differences[:3]
     assert verdict.first_seq > 1
-    assert verdict.decisions == 10
+    assert verdict.decisions >= 10
 
 
 async def test_journal_with_one_changed_bit_does_not_replay(shard: Shard) -> None:
