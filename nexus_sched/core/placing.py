@@ -105,7 +105,6 @@ class Placing:
             if choice is None or choice.worker.name == record.worker or choice.worker.in_flight >= choice.worker.slots:
                 continue
             self._hand_out(copy, choice)
-            copy.placed_ms = state.now_ms
             record.attempts = copy.attempt
             state.copies[record.task.id] = copy
             state.counters["copies"] += 1

@@ -11,7 +11,7 @@ added to the answer. Exploring is a wider margin, within which the least loaded 
 from __future__ import annotations
 
 from array import array
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from nexus_sched._kernel.bill import bill
 from nexus_sched._kernel.digest import digest64
@@ -32,24 +32,6 @@ REACH_MS_MAX = 1e9
 HELD = -2  # a faster worker is worth waiting for, or all are busy for so long that it waits better in the queue
 
 Means: TypeAlias = "float | array[float]"  # of a task: one for all classes, or one by class index
-
-
-class Bill(NamedTuple):
-    """J of one worker, term by term; lower is better, so what speaks for it is negative."""
-
-    waiting_ms: float  # times omega
-    run_ms: float
-    transfer_ms: float
-    affinity_ms: float
-    health_ms: float
-    balance_ms: float
-    fit_ms: float  # and preferred labels; +inf if labels, taints or resources forbid it
-    avoided_ms: float
-
-    @property
-    def total_ms(self) -> float:
-        """J, up to the rounding of float32."""
-        return sum(self)
 
 
 class Scoring:
@@ -150,20 +132,3 @@ class Scoring:
         """The task goes to this worker: its affinity key lives there from now on."""
         if task.asks is not None and task.asks.affinity:
             self.affinity.sent(task.asks.affinity, worker.name, now_ms, self.settings.affinity_keys_max)
-
-    def bill(self, task: Task, mean_ms: float, worker: WorkerRecord, now_ms: int, avoid: str = "") -> Bill:
-        """J of one worker for a task of this mean on its class, whether it is open or not. For explanations."""
-        weights, table, row = self.weights, self._roster.table, worker.row
-        transfer_ms = self._transfer_ms(task)
-        terms = self._terms(task.asks, transfer_ms, now_ms, avoid)
-        extra = self.eligibility.column(task.terms.needs, weights.fit_ms)
-        return Bill(
-            weights.wait_weight * table.wait_ms(row),
-            mean_ms * table.factor(row),
-            transfer_ms,
-            sum(term_ms for at, term_ms in terms if at == row and term_ms < 0.0),
-            table.bias_ms(row),
-            weights.balance_ms * worker.in_flight / worker.slots,
-            0.0 if extra is None else extra[row],
-            sum(term_ms for at, term_ms in terms if at == row and term_ms > 0.0),
-        )

@@ -1,6 +1,6 @@
 """The state of an engine, shared by the handlers of its events.
 
-Law: every handler (`task_events`, `worker_events`, `configuration`, `placing`, ...) works on this one object and keeps
+Law: every handler (`task_events`, `worker_events`, `control_events`, `placing`, ...) works on this one object and keeps
 nothing of its own that decisions depend on. What is here is in the snapshot (`core.snapshot`) and in the digest.
 """
 

@@ -34,11 +34,6 @@ class StoredTask(NamedTuple):
         """Whether it has not ended."""
         return self.state in LIVE_STATES
 
-    @property
-    def attempt_last(self) -> int:
-        """The highest attempt that is known to have been given."""
-        return max(self.attempt, self.attempt_min - 1)
-
 
 class Pointer(NamedTuple):
     """One entry of a queue or an inbox that stands for a task."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct
 
 Subject = Annotated[str, Meta(max_length=128)]
@@ -30,6 +29,3 @@ class AskWorker(Struct, frozen=True, tag="worker", tag_field="ask"):
 
 
 Question = AskEta | AskWhy | AskWorker
-
-encode_question = msgspec.msgpack.Encoder().encode
-decode_question = msgspec.msgpack.Decoder(Question).decode

@@ -21,7 +21,6 @@ PAYLOAD_BYTES_MAX = 64 * 2**20
 CONDITIONS_MAX = 16
 RESOURCES_MAX = 8
 
-Priority = Annotated[int, Meta(ge=PRIORITY_MIN, le=PRIORITY_MAX)]
 Attempts = Annotated[int, Meta(ge=1, le=ATTEMPTS_MAX)]
 DurationMs = Annotated[float, Meta(ge=0.0, le=DURATION_MS_MAX)]
 Name = Annotated[str, Meta(max_length=128)]

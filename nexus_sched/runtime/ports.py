@@ -22,7 +22,6 @@ RECLAIMED_STREAM = "q:r"
 FACT_STREAMS = ("res", "rep", "cmd")
 INPUT_STREAMS = (RECLAIMED_STREAM, *FACT_STREAMS, *reversed(PRIORITY_STREAMS))  # read in this order
 
-COMMIT_TASKS_MAX = 256  # dispatches in one commit; the store's work per call stays below 5 ms
 REAP_TASKS_MAX = 100
 SUBMIT_TASKS_MAX = 256
 LETTERS_MAX = 256  # dead letters in one call

@@ -11,6 +11,7 @@ import pytest
 
 from nexus_sched.core.breaker import BreakerState
 from nexus_sched.errors import KernelError
+from nexus_sched.model.bill import bill_of
 from nexus_sched.model.events import SettingsChanged, WorkerJoined
 from nexus_sched.model.journal import FORMAT, Turn, decode_turn, encode_turn
 from nexus_sched.model.settings import (
@@ -385,14 +386,13 @@ def test_bill_adds_up_to_the_score_of_the_choice():
     wanted = msgspec.structs.replace(task("t0"), payload_bytes=2**20, asks=Terms(needs=needs, affinity="key"))
     for number in range(6):
         (dispatch,) = bench.turn(submitted(msgspec.structs.replace(wanted, id=f"t{number}")))
-    placement = bench.engine.placement
-    for worker in bench.engine.roster.ring:
-        bench.engine.roster.set_health(worker, 2.0)
-    choice = placement.place(wanted, bench.now_ms)
-    bill = placement.scoring.bill(wanted, choice.mean_ms, choice.worker, bench.now_ms)
-    assert bill.total_ms == pytest.approx(choice.score_ms, rel=1e-6)
-    assert (bill.transfer_ms, bill.affinity_ms, bill.health_ms) == (3.0, pytest.approx(-53.0), 2.0)
-    assert dispatch.decision.policy == PREDICTIVE
+    decision = dispatch.decision
+    assert decision.why is not None
+    bill = bill_of(decision.why)
+    assert bill is not None
+    chosen = next(row for row in bill.rows if row.worker == decision.worker)
+    assert chosen.total_by(bill.weights) == pytest.approx(decision.score_ms, rel=1e-6)
+    assert decision.policy == PREDICTIVE
 
 
 def test_urgent_task_may_take_the_place_of_one_whose_resources_it_gets():
