@@ -95,9 +95,9 @@ async def test_submitters_timeout_wins_over_the_functions(desk: Desk, store: Fau
 # -- stop
 
 
-async def test_running_tasks_are_cancelled_in_their_own_way(desk: Desk, store: FaultyStore):
-    gate = Gate()
-    began = threading.Event()
+def stoppable() -> tuple[Gate, threading.Event]:
+    """`hold` waits on the loop; in threads `patient` lets itself be stopped, and `polite` ends by itself."""
+    gate, began = Gate(), threading.Event()
 
     @gate.app.task
     def patient() -> str:
@@ -112,6 +112,11 @@ async def test_running_tasks_are_cancelled_in_their_own_way(desk: Desk, store: F
         current().wait(10)
         return "finished in time"
 
+    return gate, began
+
+
+async def test_running_tasks_are_cancelled_in_their_own_way(desk: Desk, store: FaultyStore):
+    gate, began = stoppable()
     async with serving(gate.app, store, slots=3):
         for name, outcome in (("hold", "cancelled"), ("patient", "cancelled"), ("polite", "succeeded")):
             began.clear()
@@ -137,22 +142,7 @@ async def test_task_that_still_waits_is_cancelled_without_running(desk: Desk, st
 
 
 async def test_preempted_runs_go_back_in_their_own_way(desk: Desk, store: FaultyStore):
-    gate = Gate()
-    began = threading.Event()
-
-    @gate.app.task
-    def patient() -> str:
-        began.set()
-        while True:
-            current().wait(10)
-            current().check_cancelled()
-
-    @gate.app.task
-    def polite() -> str:
-        began.set()
-        current().wait(10)
-        return "finished in time"
-
+    gate, began = stoppable()
     async with serving(gate.app, store, slots=3):
         for name, state in (("hold", "Q"), ("patient", "Q"), ("polite", "F")):
             began.clear()
