@@ -14,7 +14,7 @@ import pytest
 from nexus_sched.core.engine import Engine
 from nexus_sched.core.predictors.base import CompletedRun
 from nexus_sched.core.predictors.ema import EmaPredictor
-from nexus_sched.core.records import TaskRecord
+from nexus_sched.core.records import Booking, TaskRecord
 from nexus_sched.model.effects import Dispatch
 from nexus_sched.model.events import AnyEvent, TaskSubmitted, WorkerJoined
 from nexus_sched.model.settings import CUSTOM, EngineSettings
@@ -87,7 +87,7 @@ def decide(engine: Engine, record: TaskRecord, now_ms: int) -> None:
     refined = engine.forecasts.refine(record.task, choice.worker, choice.prediction, now_ms)
     assert refined is not None
     record.place = "i:" + choice.worker.name
-    record.booked_ms = refined.mean_ms
+    record.booking = Booking(refined.mean_ms)
     engine.roster.book(choice.worker, record)
     engine.roster.settle(record)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from time import perf_counter_ns
 
 from nexus_sched.core.engine import Engine
-from nexus_sched.core.records import TaskRecord
+from nexus_sched.core.records import Booking, TaskRecord
 from nexus_sched.model.events import WorkerJoined
 from nexus_sched.model.settings import CUSTOM, EngineSettings
 from nexus_sched.model.terms import Condition, Needs, Operator, Terms
@@ -62,7 +62,7 @@ def _round_ns(engine: Engine, record: TaskRecord) -> int:
         refined = engine.forecasts.refine(record.task, choice.worker, choice.prediction, now_ms)
         assert refined is not None, "the type has run"
         record.place = "i:" + choice.worker.name
-        record.booked_ms = refined.mean_ms
+        record.booking = Booking(refined.mean_ms)
         engine.roster.book(choice.worker, record)
         engine.roster.settle(record)
     return perf_counter_ns() - began_ns

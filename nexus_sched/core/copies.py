@@ -7,7 +7,7 @@ Laws
 * A copy that is lost is forgotten, not repeated; if the original is lost, the copy takes its place.
 * Copies take only slots that are free, and at most `copies_share_max` of all slots.
 
-Attempts never go down (`TaskRecord.attempts`), because the store lets only higher ones start.
+Attempts never go down (`History.attempts`), because the store lets only higher ones start.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ class Copies:
     def watch(self, record: TaskRecord) -> None:
         """A task has been placed."""
         reaction = self._state.settings.reaction
-        task = record.task
-        if not reaction.speculate or record.prediction is None or task.retry is Retry.NEVER:
+        task, booking = record.task, record.booked
+        if not reaction.speculate or booking.prediction is None or task.retry is Retry.NEVER:
             return
         if task.terms.idempotent:
-            record.copy_at_ms = record.placed_ms + max(1, round(reaction.speculate_after * record.prediction.p95_ms))
-            heappush(self._heap, (record.copy_at_ms, record.task.id, record.attempt))
+            after_ms = max(1, round(reaction.speculate_after * booking.prediction.p95_ms))
+            booking.copy_at_ms = booking.placed_ms + after_ms
+            heappush(self._heap, (booking.copy_at_ms, record.task.id, record.attempt))
             if len(self._heap) > 2 * len(self._state.tasks) + STALE_MAX:
                 self.restore()
 
@@ -54,10 +55,11 @@ class Copies:
         while heap and heap[0][0] <= state.now_ms:
             at_ms, task_id, attempt = heappop(heap)
             record = state.tasks.get(task_id)
-            if record is None or record.waiting or record.attempt != attempt or record.copy_at_ms != at_ms:
+            booking = None if record is None or record.attempt != attempt else record.booking
+            if record is None or booking is None or booking.copy_at_ms != at_ms:
                 continue
-            record.copy_at_ms = 0
-            if record.cancelled or record.spare or record.gives_way >= 0 or task_id in state.copies:
+            booking.copy_at_ms = 0
+            if booking.cancelled or booking.spare or booking.gives_way >= 0 or task_id in state.copies:
                 continue
             if room > len(found):
                 found.append(record)
@@ -66,8 +68,9 @@ class Copies:
 
     def look_again(self, record: TaskRecord) -> None:
         """Nobody was free, or too many copies run: think about it later, until it has a copy."""
-        record.copy_at_ms = self._state.now_ms + LOOK_AGAIN_MS
-        heappush(self._heap, (record.copy_at_ms, record.task.id, record.attempt))
+        booking = record.booked
+        booking.copy_at_ms = self._state.now_ms + LOOK_AGAIN_MS
+        heappush(self._heap, (booking.copy_at_ms, record.task.id, record.attempt))
 
     def _room(self) -> int:
         state = self._state
@@ -79,8 +82,8 @@ class Copies:
     def restore(self) -> None:
         """Everything again from the tasks: of a snapshot, or to be rid of what has ended."""
         self._heap = [
-            (record.copy_at_ms, record.task.id, record.attempt)
+            (record.booking.copy_at_ms, record.task.id, record.attempt)
             for record in self._state.tasks.values()
-            if record.copy_at_ms and not record.waiting
+            if record.booking is not None and record.booking.copy_at_ms
         ]
         heapify(self._heap)

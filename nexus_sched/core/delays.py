@@ -24,8 +24,8 @@ def backoff_ms(record: TaskRecord, settings: EngineSettings) -> int:
     """
     first_ms = record.task.terms.backoff_ms
     first_ms = settings.backoff_ms if first_ms is None else first_ms
-    plain_ms = min(first_ms * 2.0 ** max(0, record.retries - 1), settings.backoff_ms_max)
-    draw = digest64(f"{record.task.id}:{record.retries}".encode()) / _DIGEST_SPAN
+    plain_ms = min(first_ms * 2.0 ** max(0, record.past.retries - 1), settings.backoff_ms_max)
+    draw = digest64(f"{record.task.id}:{record.past.retries}".encode()) / _DIGEST_SPAN
     return round(plain_ms * (1.0 + JITTER * (2.0 * draw - 1.0)))
 
 

@@ -48,7 +48,7 @@ class Estimator:
         if record.waiting:
             return self._waiting(record)
         worker = self._state.roster.by_name.get(record.worker)
-        prediction = _own(record.prediction)
+        prediction = _own(record.booked.prediction)
         return Found(None) if worker is None or prediction is None else self._placed(record, worker, prediction)
 
     def _placed(self, record: TaskRecord, worker: WorkerRecord, prediction: TaskPrediction) -> Found:
@@ -62,7 +62,7 @@ class Estimator:
             start_ms, spread95_ms = before
             behind = _sum(prediction, start_ms + transit_ms, Z80_OF_Z95 * spread95_ms, spread95_ms, BEHIND)
             return Found(behind, opinions)
-        passed_ms = float(max(0, now_ms - record.placed_ms))
+        passed_ms = float(max(0, now_ms - record.booked.placed_ms))
         if not passed_ms:
             return Found(_sum(prediction, transit_ms, 0.0, 0.0, FREE_SLOT), opinions)
         p50_ms, p80_ms, p95_ms = left_ms(prediction, passed_ms)
@@ -86,7 +86,7 @@ class Estimator:
         prediction = _own(state.forecasts.predict(record.task, state.now_ms))
         if prediction is None:
             return Found(None)
-        held_ms = float(max(0, record.not_before_ms - state.now_ms))
+        held_ms = float(max(0, record.past.not_before_ms - state.now_ms))
         wait_ms = 0.0
         if record.ticket > 0 and state.backlog.ready > state.roster.table.open_count:
             wait_ms = queue.wait_ms(record, state.now_ms)
@@ -125,11 +125,12 @@ def _before(worker: WorkerRecord, record: TaskRecord, now_ms: int) -> tuple[floa
     for index, other in enumerate(worker.placed.values()):
         if other is record:
             return None if index < worker.slots else (slots[0][0], sqrt(slots[0][1]))
-        prediction = other.prediction
+        booking = other.booked
+        prediction = booking.prediction
         if prediction is None:
             continue
         if index < worker.slots:
-            p50_ms, _, p95_ms = left_ms(prediction, float(max(0, now_ms - other.placed_ms)))
+            p50_ms, _, p95_ms = left_ms(prediction, float(max(0, now_ms - booking.placed_ms)))
             spread_ms = p95_ms - p50_ms
         else:
             p50_ms, spread_ms = prediction.p50_ms, max(0.0, prediction.p95_ms - prediction.p50_ms)

@@ -115,10 +115,10 @@ def _ahead(state: EngineState, record: TaskRecord) -> Ahead:
 
 
 def _placed(state: EngineState, record: TaskRecord) -> str:
-    passed_ms = state.now_ms - record.placed_ms
+    passed_ms = state.now_ms - record.booked.placed_ms
     if passed_ms < 0:
         return f"it is with {record.worker}, where it is expected to start in {span_text(float(-passed_ms))}"
-    late = ", longer than predicted" if record.overdue else ""
+    late = ", longer than predicted" if record.booked.overdue else ""
     return f"it is with {record.worker}, where it was expected to start {span_text(float(passed_ms))} ago{late}"
 
 
@@ -137,10 +137,11 @@ def _waiting(state: EngineState, record: TaskRecord, ahead: Ahead) -> Reason:
 
 
 def _delayed(state: EngineState, record: TaskRecord) -> Reason:
-    left = span_text(float(max(0, record.not_before_ms - state.now_ms)))
-    if record.retries:
-        runs = "run" if record.retries == 1 else "runs"
-        return Reason(ITS_TURN, f"it backs off after {record.retries} failed {runs}, and is tried again in {left}")
+    left = span_text(float(max(0, record.past.not_before_ms - state.now_ms)))
+    retries = record.past.retries
+    if retries:
+        runs = "run" if retries == 1 else "runs"
+        return Reason(ITS_TURN, f"it backs off after {retries} failed {runs}, and is tried again in {left}")
     return Reason(ITS_TURN, f"it was submitted with a delay, and may start in {left}")
 
 

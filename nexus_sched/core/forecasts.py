@@ -29,7 +29,7 @@ from nexus_sched.core.predictors.choice import make_predictor, successor
 from nexus_sched.core.predictors.ema import EmaPredictor
 from nexus_sched.core.predictors.learned import LearnedPredictor
 from nexus_sched.core.predictors.usable import checked, scaled
-from nexus_sched.core.records import TaskRecord, WorkerRecord
+from nexus_sched.core.records import Booking, WorkerRecord
 from nexus_sched.core.roster import banded
 from nexus_sched.errors import InvalidInput, PredictorUnkept
 from nexus_sched.model.events import EstimatePinned
@@ -207,13 +207,13 @@ class Forecasts:
 
     # -- learning ----------------------------------------------------------------------------------
 
-    def learn(self, run: CompletedRun, record: TaskRecord, now_ms: int) -> list[str]:
+    def learn(self, run: CompletedRun, booking: Booking | None, now_ms: int) -> list[str]:
         """Let all predictors take in a run. What people should hear of it is the answer."""
         notices: list[str] = []
         if run.prediction is not None:
             self.scores.setdefault(run.prediction.predictor, Score()).count(run.prediction.p50_ms, run.run_ms)
-            if record.shadow:
-                self.scores.setdefault(record.shadow, Score()).count(record.shadow_p50_ms, run.run_ms)
+            if booking is not None and booking.shadow:
+                self.scores.setdefault(booking.shadow, Score()).count(booking.shadow_p50_ms, run.run_ms)
         try:
             if notice := self.active.learn(run):
                 notices.append(str(notice))

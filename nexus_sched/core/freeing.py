@@ -26,10 +26,11 @@ def left_ms(record: TaskRecord, now_ms: int) -> tuple[float, float] | None:
 
     `None` for a task without a prediction.
     """
-    prediction = record.prediction
+    booking = record.booked
+    prediction = booking.prediction
     if prediction is None:
         return None
-    passed_ms = max(0.0, float(now_ms - record.placed_ms))
+    passed_ms = max(0.0, float(now_ms - booking.placed_ms))
     p50_ms = prediction.p50_ms
     if passed_ms < OVERDUE_SHARE * p50_ms:
         return p50_ms - passed_ms, max(0.0, prediction.p95_ms - p50_ms)
@@ -39,10 +40,11 @@ def left_ms(record: TaskRecord, now_ms: int) -> tuple[float, float] | None:
 
 def expected_left_ms(record: TaskRecord, now_ms: int) -> float:
     """Booked work of a running task that is still to do; 0 without a prediction."""
-    if record.prediction is None:
+    booking = record.booked
+    if booking.prediction is None:
         return 0.0
-    passed_ms = max(0.0, float(now_ms - record.placed_ms))
-    return max(record.booked_ms - passed_ms, REMAINING_SHARE * passed_ms)
+    passed_ms = max(0.0, float(now_ms - booking.placed_ms))
+    return max(booking.booked_ms - passed_ms, REMAINING_SHARE * passed_ms)
 
 
 def slot_free_at_ms(worker: WorkerRecord, booked_ms: float, share: float, now_ms: int) -> float:
@@ -57,13 +59,14 @@ def slot_free_at_ms(worker: WorkerRecord, booked_ms: float, share: float, now_ms
         left_ms = booked_ms / in_flight * (in_flight - slots + 1) / slots
     elif in_flight == 1:
         (record,) = worker.placed.values()
-        left_ms = record.placed_ms + record.booked_ms - now_ms
+        booking = record.booked
+        left_ms = booking.placed_ms + booking.booked_ms - now_ms
     else:
-        records = list(worker.placed.values())
-        ends = [max(0.0, record.placed_ms + record.booked_ms - now_ms) for record in records[:slots]]
+        bookings = [record.booked for record in worker.placed.values()]
+        ends = [max(0.0, booking.placed_ms + booking.booked_ms - now_ms) for booking in bookings[:slots]]
         heapify(ends)
-        for record in records[slots:]:
-            heapreplace(ends, ends[0] + record.booked_ms)
+        for booking in bookings[slots:]:
+            heapreplace(ends, ends[0] + booking.booked_ms)
         left_ms = ends[0]
     return now_ms + max(0.0, left_ms) / share
 
@@ -75,7 +78,7 @@ def free_in(worker: WorkerRecord, now_ms: int) -> FreeIn | None:
     """
     slots = [(0.0, 0.0)] * worker.slots  # (median, variance) of when each is free
     for index, record in enumerate(worker.placed.values()):
-        prediction = record.prediction
+        prediction = record.booked.prediction
         if prediction is None:
             return None
         if index < worker.slots:

@@ -12,12 +12,13 @@ def why_not_again(record: TaskRecord, worker_killer_deaths: int) -> Reason | Non
 
     A task that never started may always wait again.
     """
-    if record.starts == 0:
+    past = record.past
+    if past.starts == 0:
         return None
     if record.task.retry is Retry.NEVER:
         return Reason.NOT_REPEATABLE
-    if record.deaths >= worker_killer_deaths:
+    if past.deaths >= worker_killer_deaths:
         return Reason.WORKER_KILLER
-    if record.starts >= record.task.max_attempts:
+    if past.starts >= record.task.max_attempts:
         return Reason.ATTEMPTS_EXHAUSTED
     return None

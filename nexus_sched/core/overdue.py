@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush, nsmallest
 
-from nexus_sched.core.records import TaskRecord
+from nexus_sched.core.records import Booking, TaskRecord
 from nexus_sched.core.roster import Roster
 
 STALE_MAX = 1_024  # entries of tasks that ended long before their due time; more than that are swept out
@@ -26,18 +26,19 @@ class Overdue:
 
     def watch(self, record: TaskRecord, wait_ms: float, now_ms: int) -> None:
         """A task has been placed and is expected to start in `wait_ms`; without a prediction nothing is watched."""
-        record.placed_ms = now_ms
-        record.due_ms = 0
-        record.overdue, record.straggled_ms = False, 0.0
-        if record.prediction is not None:
-            record.placed_ms = now_ms + round(wait_ms)
-            record.due_ms = record.placed_ms + max(1, round(record.booked_ms))
-            heappush(self._heap, (record.due_ms, record.task.id, record.attempt))
+        booking = record.booked
+        if booking.prediction is None:
+            booking.placed_ms = now_ms
+            return
+        booking.placed_ms = now_ms + round(wait_ms)
+        booking.due_ms = booking.placed_ms + max(1, round(booking.booked_ms))
+        heappush(self._heap, (booking.due_ms, record.task.id, record.attempt))
 
     def begin(self, record: TaskRecord, now_ms: int) -> None:
         """A placed task that had to wait for another one starts now."""
-        record.placed_ms = now_ms
-        if record.due_ms:
+        booking = record.booked
+        booking.placed_ms = now_ms
+        if booking.due_ms:
             self.resume(record)
 
     def correct(self, tasks: Mapping[str, TaskRecord], roster: Roster, now_ms: int) -> int:
@@ -50,16 +51,17 @@ class Overdue:
         while heap and heap[0][0] < now_ms:
             due_ms, task_id, attempt = heappop(heap)
             record = tasks.get(task_id)
-            if record is None or record.waiting or record.attempt != attempt or record.due_ms != due_ms:
+            booking = _booking(record, attempt, due_ms)
+            if record is None or booking is None:
                 continue
-            passed_ms = now_ms - record.placed_ms
-            fresh += not record.overdue
-            record.overdue = True
+            passed_ms = now_ms - booking.placed_ms
+            fresh += not booking.overdue
+            booking.overdue = True
             self.late.append(record)
             total_ms = passed_ms * (1.0 + REMAINING_SHARE)
             roster.rebook(record, total_ms)
-            record.due_ms = record.placed_ms + max(round(total_ms), passed_ms + 1)
-            heappush(heap, (record.due_ms, task_id, attempt))
+            booking.due_ms = booking.placed_ms + max(round(total_ms), passed_ms + 1)
+            heappush(heap, (booking.due_ms, task_id, attempt))
         return fresh
 
     def due_ms(self, tasks: Mapping[str, TaskRecord]) -> int | None:
@@ -67,16 +69,16 @@ class Overdue:
         heap = self._heap
         while heap:
             due_ms, task_id, attempt = heap[0]
-            record = tasks.get(task_id)
-            if record is not None and not record.waiting and (record.attempt, record.due_ms) == (attempt, due_ms):
+            if _booking(tasks.get(task_id), attempt, due_ms) is not None:
                 return due_ms + 1
             heappop(heap)
         return None
 
     def resume(self, record: TaskRecord) -> None:
         """Watch a run from when it started on, whatever was expected before; so of a copy that is now the only run."""
-        record.due_ms = record.placed_ms + max(1, round(record.booked_ms))
-        heappush(self._heap, (record.due_ms, record.task.id, record.attempt))
+        booking = record.booked
+        booking.due_ms = booking.placed_ms + max(1, round(booking.booked_ms))
+        heappush(self._heap, (booking.due_ms, record.task.id, record.attempt))
 
     def soonest_ms(self, tasks: Mapping[str, TaskRecord], index: int) -> int:
         """When the `index`-th of all placed tasks is expected to end, in milliseconds since the epoch; 0 if fewer are.
@@ -86,9 +88,7 @@ class Overdue:
         valid = (
             due_ms
             for due_ms, task_id, attempt in self._heap
-            if (record := tasks.get(task_id)) is not None
-            and not record.waiting
-            and (record.attempt, record.due_ms) == (attempt, due_ms)
+            if _booking(tasks.get(task_id), attempt, due_ms) is not None
         )
         soonest = nsmallest(index + 1, valid)
         return soonest[index] if len(soonest) > index else 0
@@ -96,5 +96,14 @@ class Overdue:
     def restore(self, records: Iterable[TaskRecord]) -> None:
         """Watch all that are placed: of a snapshot, or to be rid of what has ended."""
         for record in records:
-            if not record.waiting and record.due_ms:
-                heappush(self._heap, (record.due_ms, record.task.id, record.attempt))
+            booking = record.booking
+            if booking is not None and booking.due_ms:
+                heappush(self._heap, (booking.due_ms, record.task.id, record.attempt))
+
+
+def _booking(record: TaskRecord | None, attempt: int, due_ms: int) -> Booking | None:
+    """The booking that a reminder speaks of, if it is still in force."""
+    if record is None or record.attempt != attempt:
+        return None
+    booking = record.booking
+    return booking if booking is not None and booking.due_ms == due_ms else None

@@ -9,7 +9,7 @@ from nexus_sched.core.copies import Copies
 from nexus_sched.core.decide import decide
 from nexus_sched.core.placement import Choice
 from nexus_sched.core.preemption import Preemption
-from nexus_sched.core.records import TaskRecord
+from nexus_sched.core.records import History, TaskRecord
 from nexus_sched.core.state import EngineState
 from nexus_sched.model.effects import CancelRunning, Dispatch, Retract
 from nexus_sched.model.outcome import Reason
@@ -39,7 +39,7 @@ class Placing:
             record = backlog.first(now_ms)
             if record is None:
                 break
-            choice = placement.place(record.task, now_ms, record.avoid)
+            choice = placement.place(record.task, now_ms, record.past.avoid)
             if choice is None:
                 if placement.held:
                     backlog.block()
@@ -67,9 +67,9 @@ class Placing:
         placed = 0
         for record in state.reservations.tried(state.tasks, now_ms):
             if not state.backlog.admits(record, now_ms):
-                record.reserve_at_ms = 0
+                record.remembered().reserve_at_ms = 0
                 continue
-            choice = state.placement.place(record.task, now_ms, record.avoid)
+            choice = state.placement.place(record.task, now_ms, record.past.avoid)
             if choice is not None:
                 state.backlog.pull(record, now_ms)
                 self._dispatch(record, choice)
@@ -100,12 +100,13 @@ class Placing:
         for record in self._copies.wanted():
             if not state.roster.table.open_count:
                 return
-            copy = TaskRecord(record.task, "", "", attempt=record.attempt, avoid=record.worker, copied=True)
-            choice = state.placement.place(copy.task, state.now_ms, copy.avoid)
+            copy = TaskRecord(record.task, "", "", attempt=record.attempt, history=History(avoid=record.worker))
+            choice = state.placement.place(copy.task, state.now_ms, record.worker)
             if choice is None or choice.worker.name == record.worker or choice.worker.in_flight >= choice.worker.slots:
                 continue
             self._hand_out(copy, choice)
-            record.attempts = copy.attempt
+            copy.booked.copied = True
+            record.remembered().attempts = copy.attempt
             state.copies[record.task.id] = copy
             state.counters["copies"] += 1
 
@@ -115,8 +116,6 @@ class Placing:
         state.overdue.watch(record, wait_ms, state.now_ms)
         if state.settings.preemption.enabled:
             self._preemption.watch(record)
-        record.copy_at_ms = 0
-        record.copied = False
         if state.settings.reaction.speculate:
             self._copies.watch(record)
         if state.etas.told:
@@ -128,8 +127,9 @@ class Placing:
         worker = choice.worker
         why = state.placement.reasons.of(record.task, choice, state.counters["dispatched"])
         promised_ms = state.placement.reasons.promised_ms
-        record.other_at_ms = 0 if promised_ms == inf else state.now_ms + int(promised_ms)
-        decision = decide(record, choice, state.forecasts, why, state.now_ms)
+        decision, booking = decide(record, choice, state.forecasts, why, state.now_ms)
+        if promised_ms != inf:
+            booking.other_at_ms = state.now_ms + int(promised_ms)
         if state.backlog.fairness.shared:
             state.backlog.charge(record)
         state.effects.append(Dispatch(decision, record.place, record.entry))
@@ -137,7 +137,7 @@ class Placing:
         record.entry = f"{state.seq}-{state.dispatches}"
         state.dispatches += 1
         wait_ms = state.roster.table.wait_ms(worker.row)
-        record.placed_ms = state.now_ms + round(wait_ms)
+        booking.placed_ms = state.now_ms + round(wait_ms)
         state.roster.book(worker, record)
         state.placement.scoring.sent(record.task, worker, state.now_ms)
         state.counters["dispatched"] += 1
@@ -147,7 +147,8 @@ class Placing:
     def queue(self, record: TaskRecord) -> None:
         """Let a task that is in a queue stream wait for its turn, or for the time from which it may have one."""
         state = self._state
-        if record.not_before_ms > state.now_ms:
+        record.booking = None
+        if record.history is not None and record.history.not_before_ms > state.now_ms:
             record.mean_ms = -1.0
             state.backlog.delay(record)
             return
@@ -176,10 +177,11 @@ class Placing:
             # a later fact of the same turn may have ended it or brought it back
             if record.waiting or state.tasks.get(record.task.id) is not record:
                 continue
-            record.stop_entry = f"{state.seq}-{index}"
-            preempt = record.gives_way >= 0 and not record.cancelled
+            booking = record.booked
+            booking.stop_entry = f"{state.seq}-{index}"
+            preempt = booking.gives_way >= 0 and not booking.cancelled
             state.effects.append(
-                CancelRunning(record.task.id, record.attempt, record.worker, record.stop_entry, preempt)
+                CancelRunning(record.task.id, record.attempt, record.worker, booking.stop_entry, preempt)
             )
             index += 1
         for stray in state.strays:

@@ -58,8 +58,8 @@ class Preemption:
         saved_ms = state.overdue.soonest_ms(state.tasks, asked) - state.now_ms
         victim = self._victim(head, urgency - rules.priority_gap, saved_ms)
         if victim is not None:
-            victim.gives_way = urgency
-            victim.preempted_at_ms = state.now_ms
+            victim.booked.gives_way = urgency
+            victim.remembered().preempted_at_ms = state.now_ms
             state.asked[urgency] += 1
             state.stops.append(victim)
 
@@ -71,7 +71,7 @@ class Preemption:
             return None
         for runs in self._runs[: priority_max + 1]:
             for record in islice(self._live(runs), LOOKED_AT_MAX):
-                if state.now_ms - record.placed_ms > elapsed_ms_max:
+                if state.now_ms - record.booked.placed_ms > elapsed_ms_max:
                     break  # all before it have run longer
                 if self._may_give_way(record) and state.placement.could_run(head.task, record):
                     return record
@@ -88,17 +88,18 @@ class Preemption:
     def _may_give_way(self, record: TaskRecord) -> bool:
         state = self._state
         rules = state.settings.preemption
+        booking, past = record.booked, record.past
         if (
-            record.gives_way >= 0
-            or record.cancelled
+            booking.gives_way >= 0
+            or booking.cancelled
             or record.task.id in state.copies
-            or record.preemptions >= rules.times_max
+            or past.preemptions >= rules.times_max
             or record.task.retry is Retry.NEVER
         ):
             return False
-        if record.preemptions and state.now_ms - record.preempted_at_ms < rules.pause_ms:
+        if past.preemptions and state.now_ms - past.preempted_at_ms < rules.pause_ms:
             return False
-        remaining_ms = record.placed_ms + record.booked_ms - state.now_ms
+        remaining_ms = booking.placed_ms + booking.booked_ms - state.now_ms
         if remaining_ms <= ROUND_TRIPS_MIN * state.settings.round_trip_ms:
             return False
         worker = state.roster.by_name.get(record.worker)
@@ -112,10 +113,11 @@ class Preemption:
         self._watching = self._state.settings.preemption.enabled
         placed = [record for record in self._state.tasks.values() if not record.waiting]
         for record in sorted(placed, key=_dispatch_order):
-            if self._watching and not record.copied:
+            booking = record.booked
+            if self._watching and not booking.copied:
                 self._runs[record.task.priority].append((record.task.id, record.attempt))
-            if record.gives_way >= 0:
-                self._state.asked[record.gives_way] += 1
+            if booking.gives_way >= 0:
+                self._state.asked[booking.gives_way] += 1
 
 
 def _dispatch_order(record: TaskRecord) -> tuple[int, int]:

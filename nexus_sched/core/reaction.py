@@ -49,10 +49,11 @@ class Reactions:
                 continue
             if worker.in_flight > worker.slots:
                 state.late.setdefault(worker.name)
-            prediction = record.prediction
-            if prediction is None or record.straggled_ms or prediction.p95_ms <= 0.0:
+            booking = record.booked
+            prediction = booking.prediction
+            if prediction is None or booking.straggled_ms or prediction.p95_ms <= 0.0:
                 continue
-            passed_ms = float(state.now_ms - record.placed_ms)
+            passed_ms = float(state.now_ms - booking.placed_ms)
             if passed_ms > STRAGGLER_TIMES * prediction.p95_ms and record in running(worker):
                 self._straggles(worker, record, prediction, passed_ms)
 
@@ -60,7 +61,7 @@ class Reactions:
         self, worker: WorkerRecord, record: TaskRecord, prediction: TaskPrediction, passed_ms: float
     ) -> None:
         state = self._state
-        record.straggled_ms = passed_ms
+        record.booked.straggled_ms = passed_ms
         state.counters["stragglers"] += 1
         if state.now_ms >= state.straggler_told_ms + NOTICE_PAUSE_MS:
             state.straggler_told_ms = state.now_ms
@@ -72,14 +73,15 @@ class Reactions:
 
     def observe(self, worker: WorkerRecord, record: TaskRecord, run_ms: float) -> None:
         """A run ended well that had been predicted for this worker."""
-        prediction = record.prediction
+        booking = record.booked
+        prediction = booking.prediction
         if worker.slowed is not None and run_ms > 0.0 and record.mean_ms > 0.0:
             self._state.forgiving.judge(worker, worker.slowed, run_ms / record.mean_ms, self._state.now_ms)
         if prediction is None:
             return
-        if record.straggled_ms:  # it counts once: what was said of it is only made good
+        if booking.straggled_ms:  # it counts once: what was said of it is only made good
             if worker.drift is not None and worker.drift.runs:
-                worker.drift.run_ms += max(0.0, run_ms - record.straggled_ms)
+                worker.drift.run_ms += max(0.0, run_ms - booking.straggled_ms)
             return
         p50_ms = prediction.p50_ms
         if worker.drift is not None or not NEAR_MIN * p50_ms <= run_ms <= NEAR_MAX * p50_ms:
@@ -139,7 +141,7 @@ class Reactions:
                 continue
             if misses < MISSES_MAX:
                 misses += not self._relieve(worker, promised)
-            if any(record.overdue for record in running(worker)):
+            if any(record.booked.overdue for record in running(worker)):
                 state.late[name] = None  # at the end: the others come first
         for row, work_ms in promised:
             state.roster.table.settle(row, work_ms)
@@ -164,9 +166,10 @@ class Reactions:
         settings, round_trip_ms = state.settings.reaction, state.settings.round_trip_ms
         ahead_ms = sum(expected_left_ms(record, state.now_ms) for record in running(worker))
         for record in list(islice(worker.placed.values(), worker.slots, worker.slots + MOVES_LOOK_MAX)):
-            here_ms = ahead_ms / worker.slots + record.booked_ms
-            ahead_ms += record.booked_ms
-            if record.cancelled or record.moves >= settings.moves_max or record.recalled == record.attempt:
+            booking, past = record.booked, record.past
+            here_ms = ahead_ms / worker.slots + booking.booked_ms
+            ahead_ms += booking.booked_ms
+            if booking.cancelled or past.moves >= settings.moves_max or past.recalled == record.attempt:
                 continue
             choice = state.placement.place(record.task, state.now_ms, worker.name)
             if choice is None or choice.mean_ms <= 0.0:
@@ -178,8 +181,9 @@ class Reactions:
             gain_ms = here_ms - there_ms - 2.0 * round_trip_ms
             if gain_ms < max(2.0 * round_trip_ms, settings.gain_share_min * there_ms, settings.gain_ms_min):
                 continue
-            record.recalled, record.avoid = record.attempt, worker.name
-            record.moves += 1
+            history = record.remembered()
+            history.recalled, history.avoid = record.attempt, worker.name
+            history.moves += 1
             state.counters["moves"] += 1
             state.retracts.append((record.task.id, record.attempt))
             state.roster.table.book(target.row, there_ms)

@@ -1,7 +1,11 @@
 """The mutable records of the core: one per live task, one per live worker.
 
 A live task is in exactly one place: it waits (a queue stream holds its pointer) or it is placed (one
-inbox does). `TaskRecord.place` says which, and the two sets of fields never mix.
+inbox does). `TaskRecord.place` says which.
+
+A pool may hold hundreds of thousands of tasks that wait, and a few thousand that are placed. So a record has only what
+every waiting task needs; what a placed one needs besides is its `Booking`, and what not every task has been through is
+its `History`. Both are made when there is something to keep (decision 0043).
 """
 
 from __future__ import annotations
@@ -16,6 +20,47 @@ from nexus_sched.model.task import Task
 DOUBT_AT_FIRST = 0.09  # the factors of workers of a class lie within some 0.3 of each other
 
 
+class Booking(Struct, array_like=True, gc=False, eq=False):
+    """What is known of a task while a worker has it. It stays with the record until the task waits again."""
+
+    booked_ms: float = 0.0  # work booked on the worker
+    prediction: TaskPrediction | None = None  # for this very worker
+    pace: float = 1.0  # the worker's pace that the prediction was multiplied by
+    shadow: str = ""  # the predictor in the shadow that said `shadow_p50_ms`, empty without
+    shadow_p50_ms: float = -1.0
+    due_ms: int = 0  # when it counts as overdue, 0 without a prediction
+    placed_ms: int = 0  # when it was expected to start
+    overdue: bool = False  # has run longer than was predicted
+    straggled_ms: float = 0.0  # how long it had run when it was said to take far too long, 0 if it was not
+    other_at_ms: int = 0  # when the best of the other workers had promised an end, 0 if there was none
+    charged_ms: float = -1.0  # worker time its tenant was charged for it, -1 if nothing was
+    cancelled: bool = False  # nobody wants it any more
+    stop_entry: str = ""  # the control message that asks to stop it, if any
+    gives_way: int = -1  # priority of the task in whose favour it was told to stop, -1 if it was not
+    spare: str = ""  # a pointer in `q:r` that a lost copy left, for the case that this run never began
+    copied: bool = False  # it began as a copy
+    copy_at_ms: int = 0  # when a copy of it should be considered, 0 for never
+
+
+class History(Struct, array_like=True, gc=False, eq=False):
+    """What a task has been through, or was told to wait for."""
+
+    starts: int = 0  # attempts known to have been started and not finished
+    deaths: int = 0  # workers that were lost while running it
+    retries: int = 0  # runs that failed and were followed by another attempt
+    attempts: int = 0  # highest attempt ever given, if that was a copy's
+    avoid: str = ""  # the worker where it failed or was taken from; another one is better
+    moves: int = 0  # times it was taken back to be placed better
+    recalled: int = 0  # the attempt that was asked back to be placed better
+    preemptions: int = 0  # times it gave way to a more urgent task
+    preempted_at_ms: int = 0  # the last time
+    not_before_ms: int = 0  # waiting: it may not be placed earlier (delay, back-off); 0: at once
+    reserve_at_ms: int = 0  # waiting: refused by all open workers, it may hold one from then on; 0: not refused yet
+
+
+NO_HISTORY = History()  # to read from; whoever writes asks for `TaskRecord.remembered`
+
+
 class TaskRecord(Struct, array_like=True, gc=False, eq=False):
     """A live task and where it is. A snapshot writes records as they are, so the order of the fields is a format."""
 
@@ -23,39 +68,12 @@ class TaskRecord(Struct, array_like=True, gc=False, eq=False):
     place: str  # the queue stream, e.g. "q:5", or the inbox, "i:<worker>"
     entry: str  # id of its pointer there
     attempt: int = 0  # number of the newest dispatch, 0 before the first
-    starts: int = 0  # attempts known to have been started and not finished
-    deaths: int = 0  # workers that were lost while running it
-    cancelled: bool = False
     key: float = 0.0  # waiting: its order key in the backlog
     ticket: int = 0  # waiting: its valid place in the backlog, older ones are stale; 0 while placed
-    mean_ms: float = -1.0  # predicted mean service time while waiting, -1 without a prediction
-    row: int = -1  # placed: the worker's row
-    booked_ms: float = 0.0  # placed: work booked on the worker
-    due_ms: int = 0  # placed: when it counts as overdue, 0 without a prediction
-    placed_ms: int = 0  # placed: when it was expected to start
-    overdue: bool = False  # placed: has run longer than was predicted
-    prediction: TaskPrediction | None = None  # placed: for this very worker
-    shadow_p50_ms: float = -1.0  # placed: what the predictor in the shadow said, -1 without
-    stop_entry: str = ""  # placed: the control message that asks to stop it, if any
-    shadow: str = ""  # placed: the predictor that said `shadow_p50_ms`, empty without
-    avoid: str = ""  # waiting: the worker where it failed or was taken from; another one is better
-    retries: int = 0  # runs that failed and were followed by another attempt
-    not_before_ms: int = 0  # waiting: it may not be placed earlier (delay, back-off); 0: at once
-    moves: int = 0  # times it was taken back to be placed better
-    preemptions: int = 0  # times it gave way to a more urgent task
-    preempted_at_ms: int = 0  # the last time
-    charged_ms: float = -1.0  # placed: worker time its tenant was charged for it, -1 if nothing was
-    counted: bool = False  # placed: its limits count it
-    reserve_at_ms: int = 0  # waiting: refused by all open workers, it may hold one from then on; 0: not refused yet
-    pace: float = 1.0  # placed: the worker's pace that its prediction was multiplied by
-    gives_way: int = -1  # placed: priority of the task in whose favour it was told to stop, -1 if it was not
-    attempts: int = 0  # highest attempt ever given, if that was a copy's
-    spare: str = ""  # placed: a pointer in `q:r` that a lost copy left, for the case that this run never began
-    copied: bool = False  # it began as a copy
-    copy_at_ms: int = 0  # placed: when a copy of it should be considered, 0 for never
-    other_at_ms: int = 0  # placed: when the best of the other workers had promised an end, 0 if there was none
-    recalled: int = 0  # the attempt that was asked back to be placed better
-    straggled_ms: float = 0.0  # placed: how long it had run when it was said to take far too long, 0 if it was not
+    mean_ms: float = -1.0  # predicted mean service time, -1 without a prediction; placed: on the class of its worker
+    counted: bool = False  # placed: limits count it
+    booking: Booking | None = None  # placed
+    history: History | None = None
 
     @property
     def waiting(self) -> bool:
@@ -66,6 +84,26 @@ class TaskRecord(Struct, array_like=True, gc=False, eq=False):
     def worker(self) -> str:
         """The worker whose inbox holds it; empty while it waits."""
         return "" if self.waiting else self.place[2:]
+
+    @property
+    def booked(self) -> Booking:
+        """The booking of a placed task."""
+        booking = self.booking
+        assert booking is not None, "a task that is placed has been booked"
+        return booking
+
+    @property
+    def past(self) -> History:
+        """What it has been through, to be read."""
+        history = self.history
+        return NO_HISTORY if history is None else history
+
+    def remembered(self) -> History:
+        """The same, to be written."""
+        history = self.history
+        if history is None:
+            history = self.history = History()
+        return history
 
 
 class Cordon(Struct, array_like=True):

@@ -27,7 +27,7 @@ COUNT_MAX = 128  # all of them are tried in every turn, and a turn may place 256
 
 
 class Reservations:
-    """Who holds which worker, and who has been refused for how long (`TaskRecord.reserve_at_ms`)."""
+    """Who holds which worker, and who has been refused for how long (`History.reserve_at_ms`)."""
 
     def __init__(self, roster: Roster) -> None:
         self._roster = roster
@@ -43,10 +43,11 @@ class Reservations:
 
     def refused(self, record: TaskRecord, patience_ms: float, now_ms: int) -> None:
         """No open worker is feasible for this task, whose turn it is; it puts up with that for `patience_ms`."""
-        if not record.reserve_at_ms:
-            record.reserve_at_ms = now_ms + max(1, math.ceil(patience_ms))
-            self._timers.add(record, record.reserve_at_ms)
-        elif now_ms >= record.reserve_at_ms and record.task.id not in self._held:
+        history = record.remembered()
+        if not history.reserve_at_ms:
+            history.reserve_at_ms = now_ms + max(1, math.ceil(patience_ms))
+            self._timers.add(record, history.reserve_at_ms)
+        elif now_ms >= history.reserve_at_ms and record.task.id not in self._held:
             self._reserve(record)
 
     def _reserve(self, record: TaskRecord) -> None:
@@ -83,7 +84,7 @@ class Reservations:
                 self._roster.refresh(worker)  # to where it stands without a reservation
                 if worker.accepting and record is not None and record.ticket > 0:
                     yield record
-                    if record.ticket > 0 and record.reserve_at_ms:
+                    if record.ticket > 0 and record.past.reserve_at_ms:
                         self._close(worker)
                         continue
             del self._held[task_id]
@@ -102,5 +103,5 @@ class Reservations:
             worker = self._held[task_id] = self._roster.by_name[name]
             worker.accepting = False  # the table knows
         for record in records:
-            if record.ticket > 0 and record.reserve_at_ms > now_ms:
-                self._timers.add(record, record.reserve_at_ms)
+            if record.ticket > 0 and record.past.reserve_at_ms > now_ms:
+                self._timers.add(record, record.past.reserve_at_ms)

@@ -169,11 +169,10 @@ class Roster:
         self.table.heard(worker.row, float(now_ms))
 
     def book(self, worker: WorkerRecord, record: TaskRecord) -> None:
-        """A task goes into the worker's inbox; `record.placed_ms` says when it is expected to start."""
+        """A task goes into the worker's inbox; its booking says when it is expected to start."""
         worker.in_flight += 1
         worker.placed[record.task.id] = record
-        record.row = worker.row
-        self.table.book(worker.row, record.booked_ms)
+        self.table.book(worker.row, record.booked.booked_ms)
         self._expect(worker)
         asks = record.task.asks
         if asks is not None and asks.needs.resources:
@@ -187,15 +186,16 @@ class Roster:
         started = next_to_start(worker, record)
         del worker.placed[record.task.id]
         worker.in_flight -= 1
-        self.table.settle(worker.row, record.booked_ms)
+        self.table.settle(worker.row, record.booked.booked_ms)
         asks = record.task.asks
         if asks is not None and asks.needs.resources:
             self.resources.give(worker, asks.needs.resources)
         if started is not None:
-            started.placed_ms = self.now_ms
-            if started.overdue and started.prediction is not None:  # it had not begun
-                started.overdue = False
-                self.rebook(started, started.prediction.mean_ms)
+            booking = started.booked
+            booking.placed_ms = self.now_ms
+            if booking.overdue and booking.prediction is not None:  # it had not begun
+                booking.overdue = False
+                self.rebook(started, booking.prediction.mean_ms)
         self._expect(worker)
         return started
 
@@ -223,13 +223,14 @@ class Roster:
 
     def rebook(self, record: TaskRecord, work_ms: float) -> None:
         """A placed task turned out to be another amount of work."""
+        booking = record.booked
         worker = self.by_name.get(record.worker)
         if worker is not None and worker.placed.get(record.task.id) is record:
-            self.table.settle(worker.row, record.booked_ms)
+            self.table.settle(worker.row, booking.booked_ms)
             self.table.book(worker.row, work_ms)
-            record.booked_ms = work_ms
+            booking.booked_ms = work_ms
             self._expect(worker)
-        record.booked_ms = work_ms
+        booking.booked_ms = work_ms
 
     def learn_factor(
         self, worker: WorkerRecord, run_ms: float, class_ms: float, prediction: TaskPrediction | None = None
@@ -266,10 +267,11 @@ class Roster:
 
     def learn_pace(self, worker: WorkerRecord, run_ms: float, record: TaskRecord) -> None:
         """Move the worker's pace towards measured / predicted for this very worker; 1 if the predictor knows it."""
-        prediction = record.prediction
+        booking = record.booked
+        prediction = booking.prediction
         if prediction is None or prediction.p50_ms <= 0.0 or run_ms <= 0.0:
             return
-        surprise = _surprise(run_ms, prediction.p50_ms / record.pace * worker.pace)
+        surprise = _surprise(run_ms, prediction.p50_ms / booking.pace * worker.pace)
         worker.pace_samples += 1
         step = _step(worker.pace_samples, _shape(prediction)[1])
         if (worker.pace - 1.0) * surprise < 0.0:

@@ -20,7 +20,7 @@ from nexus_sched.core.state import COUNTERS
 from nexus_sched.errors import SnapshotUnreadable
 from nexus_sched.model.settings import EngineSettings
 
-FORMAT = 1
+FORMAT = 2
 
 
 class WorkerSnapshot(Struct, array_like=True, gc=False):

@@ -168,7 +168,10 @@ class EngineState:
     def promote_copy(self, record: TaskRecord) -> TaskRecord:
         """Let the copy of a task take the place of its own record, which is no longer with its worker."""
         copy = self.copies.pop(record.task.id)
-        copy.starts, copy.deaths, copy.cancelled = record.starts, record.deaths, record.cancelled
+        if record.history is not None:
+            history = copy.remembered()
+            history.starts, history.deaths = record.history.starts, record.history.deaths
+        copy.booked.cancelled = record.booked.cancelled
         copy.counted, record.counted = record.counted, False  # limits count the task, however often it runs
         self.unplace(record)
         self.tasks[record.task.id] = copy
@@ -177,15 +180,16 @@ class EngineState:
 
     def unplace(self, record: TaskRecord, used_ms: float = 0.0) -> None:
         """A placed task is no longer with its worker, whose time it has used for `used_ms`."""
-        if record.spare:
-            self.effects.append(Discard("q:r", record.spare))
-            record.spare = ""
-        if record.gives_way >= 0:
-            self.asked[record.gives_way] -= 1
-            record.gives_way = -1
-        if record.stop_entry:
-            self.effects.append(Discard(record.place, record.stop_entry))
-            record.stop_entry = ""
+        booking = record.booked
+        if booking.spare:
+            self.effects.append(Discard("q:r", booking.spare))
+            booking.spare = ""
+        if booking.gives_way >= 0:
+            self.asked[booking.gives_way] -= 1
+            booking.gives_way = -1
+        if booking.stop_entry:
+            self.effects.append(Discard(record.place, booking.stop_entry))
+            booking.stop_entry = ""
         started = self.roster.settle(record)
         if started is not None:
             self.overdue.begin(started, self.now_ms)

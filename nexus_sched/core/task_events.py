@@ -58,9 +58,11 @@ class TaskEvents:
             return
         if state.settings.learn_requests:
             task = state.requests.completed(task, state.roster.resources.columns)
-        record = TaskRecord(task, stream, event.entry, attempts=event.attempts)
-        if task.asks is not None:
-            record.not_before_ms = task.asks.not_before_ms
+        record = TaskRecord(task, stream, event.entry)
+        if event.attempts:
+            record.remembered().attempts = event.attempts
+        if task.asks is not None and task.asks.not_before_ms:
+            record.remembered().not_before_ms = task.asks.not_before_ms
         state.tasks[task.id] = record
         state.counters["submitted"] += 1
         self._placing.queue(record)
@@ -92,24 +94,26 @@ class TaskEvents:
             if (record.place, record.entry) != ("q:r", event.entry):
                 state.effects.append(Discard("q:r", event.entry))
             return
-        state.unplace(record, max(0.0, float(state.now_ms - record.placed_ms)) if event.started else 0.0)
+        booking = record.booked
+        state.unplace(record, max(0.0, float(state.now_ms - booking.placed_ms)) if event.started else 0.0)
         record.place, record.entry = "q:r", event.entry
         state.counters["reclaimed"] += 1
         if event.reason is Reason.PREEMPTED:
-            record.preemptions += 1  # no failure, and not one of its starts
+            record.remembered().preemptions += 1  # no failure, and not one of its starts
             state.counters["preempted"] += 1
         elif event.started:
-            record.starts += 1
+            record.remembered().starts += 1
             self._blame(record, event)
-        if record.cancelled:
+        if booking.cancelled:
             state.end_cancelled(record)
             return
         reason = why_not_again(record, state.settings.worker_killer_deaths)
         if reason is None:
             if event.reason is Reason.RUN_FAILED:
-                record.retries += 1
-                record.avoid = event.worker
-                record.not_before_ms = state.now_ms + backoff_ms(record, state.settings)
+                history = record.remembered()
+                history.retries += 1
+                history.avoid = event.worker
+                history.not_before_ms = state.now_ms + backoff_ms(record, state.settings)
             self._placing.queue(record)
             state.etas.moved(record)
         else:
@@ -135,8 +139,9 @@ class TaskEvents:
             self._hear(state.forecasts.accuse(event.worker))
         if event.outcome is Outcome.SUCCEEDED:
             state.counters["finished"] += 1
-            if record.other_at_ms and on_time:
-                self._regret(state.now_ms - record.other_at_ms)
+            other_at_ms = record.booked.other_at_ms if on_time else 0
+            if other_at_ms:
+                self._regret(state.now_ms - other_at_ms)
             if worker is not None:
                 state.ejection.succeeded(worker, record.task.type, state.now_ms)
             if state.etas.told:
@@ -147,7 +152,7 @@ class TaskEvents:
             state.counters["cancelled"] += 1
         else:
             state.counters["failed"] += 1
-            cost_ms = bad_case_ms(record.prediction)
+            cost_ms = bad_case_ms(None if record.booking is None else record.booking.prediction)
             state.ejection.failed(event.worker, record.task.type, cost_ms, f"a run {event.outcome.value}", state.now_ms)
         state.forget(record, event.run_ms if 0.0 <= event.run_ms <= DURATION_MS_MAX else 0.0)
 
@@ -165,10 +170,10 @@ class TaskEvents:
         Where many workers die, a task that ran on two of them did not kill them; its starts are counted all the same.
         """
         state = self._state
-        ejection, task_type, cost_ms = state.ejection, record.task.type, bad_case_ms(record.prediction)
+        ejection, task_type, cost_ms = state.ejection, record.task.type, bad_case_ms(record.booked.prediction)
         if event.reason in (Reason.WORKER_LOST, Reason.WORKER_RESTARTED):
             ejection.died(event.worker, task_type, cost_ms, state.now_ms)
-            record.deaths += not ejection.many_die(state.now_ms)
+            record.remembered().deaths += not ejection.many_die(state.now_ms)
         elif event.reason is Reason.RUN_FAILED:
             ejection.failed(event.worker, task_type, cost_ms, "a run failed", state.now_ms)
 
@@ -177,7 +182,8 @@ class TaskEvents:
         run_ms = event.run_ms
         if not 0.0 <= run_ms <= DURATION_MS_MAX:
             return
-        prediction = record.prediction if on_time else None
+        booking = record.booking if on_time else None
+        prediction = None if booking is None else booking.prediction
         if prediction is not None:
             state.counters["predictions"] += 1
             if abs(prediction.p50_ms - run_ms) <= TOLERANCE * run_ms:
@@ -188,7 +194,7 @@ class TaskEvents:
                 state.roster.learn_pace(worker, run_ms, record)
         worker_class = "" if worker is None else worker.worker_class
         run = CompletedRun(record.task, event.worker, worker_class, run_ms, state.now_ms, prediction)
-        self._hear(state.forecasts.learn(run, record, state.now_ms))
+        self._hear(state.forecasts.learn(run, record.booking, state.now_ms))
 
     def _hear(self, notices: list[str]) -> None:
         """Count and pass on what predictors have noticed."""
@@ -207,8 +213,9 @@ class TaskEvents:
             return
         if record.place != "i:" + event.worker or record.attempt != event.attempt:
             return
-        if record.spare:
-            entry, record.spare = record.spare, ""
+        booking = record.booked
+        if booking.spare:
+            entry, booking.spare = booking.spare, ""
             self._wait_again(record, entry)
             return
         state.counters["vanished"] += 1
@@ -261,10 +268,10 @@ class TaskEvents:
         if not event.started:
             state.effects.append(Discard(record.place, record.entry))
             self._wait_again(record, event.entry)
-        elif record.spare:
+        elif record.booked.spare:
             state.effects.append(Discard("q:r", event.entry))
         else:
-            record.spare = event.entry
+            record.booked.spare = event.entry
         return True
 
     def _wait_again(self, record: TaskRecord, entry: str) -> None:
@@ -272,7 +279,7 @@ class TaskEvents:
         state = self._state
         state.unplace(record)
         record.place, record.entry = "q:r", entry
-        if record.cancelled:
+        if record.booked.cancelled:
             state.end_cancelled(record)
         else:
             self._placing.queue(record)
@@ -297,13 +304,16 @@ class TaskEvents:
         """Somebody does not want it: end it if it waits, else ask for it back and tell it to stop."""
         state = self._state
         record = state.tasks.get(event.task_id)
-        if record is None or record.cancelled:
+        if record is None:
             return
         if record.waiting:
             state.backlog.remove(record)
             state.end_cancelled(record)
             return
-        record.cancelled = True
+        booking = record.booked
+        if booking.cancelled:
+            return
+        booking.cancelled = True
         state.retracts.append((event.task_id, record.attempt))
         state.stops.append(record)
         copy = state.copies.get(event.task_id)

@@ -46,7 +46,7 @@ def why_not(state: EngineState, record: TaskRecord, name: str) -> str:
         return _particulars(state, worker, needs, reason)
     if record.waiting and worker.in_flight >= worker.slots:
         return f"its slots ({worker.slots}) are busy, and it is sent more only when one is about to be free"
-    if record.avoid == name:
+    if record.past.avoid == name:
         return "the task came back from there, so others are tried first; but it may go there"
     if record.waiting:
         return "nothing keeps the task from there but its turn"

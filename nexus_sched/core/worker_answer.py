@@ -51,7 +51,8 @@ def standing_of(worker: WorkerRecord, *, drained: bool) -> WorkerStanding:
 
 
 def _held(record: TaskRecord, now_ms: int, *, running: bool) -> HeldTask:
-    prediction = record.prediction
+    booking = record.booked
+    prediction = booking.prediction
     left = left_ms(record, now_ms) if running else None
     p50_ms = None if prediction is None else prediction.p50_ms
     return HeldTask(
@@ -59,9 +60,9 @@ def _held(record: TaskRecord, now_ms: int, *, running: bool) -> HeldTask:
         type=record.task.type,
         attempt=record.attempt,
         running=running,
-        elapsed_ms=float(max(0, now_ms - record.placed_ms)) if running else 0.0,
+        elapsed_ms=float(max(0, now_ms - booking.placed_ms)) if running else 0.0,
         p50_ms=p50_ms,
         p95_ms=None if prediction is None else prediction.p95_ms,
         left_ms=left[0] if left is not None else p50_ms,
-        overdue=record.overdue,
+        overdue=booking.overdue,
     )

@@ -31,7 +31,7 @@ def bookings_differ(engine: Engine) -> list[str]:
             found.append(f"{worker.name}: in flight {worker.in_flight}, placed and booked {holds}")
         if (table.credit(worker.row), table.slots(worker.row)) != (worker.credit, worker.slots):
             found.append(f"{worker.name}: credit {worker.credit} and slots {worker.slots} differ from the table")
-        booked_ms = sum(record.booked_ms for record in worker.placed.values())
+        booked_ms = sum(record.booked.booked_ms for record in worker.placed.values())
         if abs(table.booked_ms(worker.row) - booked_ms) > 1e-6 * max(1.0, booked_ms):
             found.append(f"{worker.name}: {booked_ms} ms placed, {table.booked_ms(worker.row)} ms booked")
         for task_id, record in worker.placed.items():
@@ -90,7 +90,7 @@ def conserves_work(engine: Engine) -> list[str]:
     return [
         f"{record.task.id} waits and {worker.name} is open"
         for record in engine.tasks.values()
-        if record.waiting and record.not_before_ms <= engine.now_ms
+        if record.waiting and record.past.not_before_ms <= engine.now_ms
         if all(held[rule, name] < limits[rule].concurrency for rule, name in _limited(engine, record))
         for worker in open_ones
         if feasible(worker, record.task.terms.needs)

@@ -173,7 +173,7 @@ class Story:
                     held[name] += 1
         free = []
         for record in engine.tasks.values():
-            if record.waiting and record.not_before_ms <= engine.now_ms:
+            if record.waiting and record.past.not_before_ms <= engine.now_ms:
                 names = self.counted(record.task)
                 full = any(0 < self.settings.limits[rule].concurrency <= held[rule, name] for rule, name in names)
                 paced = any(self.tokens(rule, name) < 1.0 for rule, name in names)

@@ -139,7 +139,7 @@ class Backlog:
 
     def _set_aside(self, record: TaskRecord) -> None:
         self._delayed += 1
-        self._delays.add(record, record.not_before_ms)
+        self._delays.add(record, record.past.not_before_ms)
         terms = record.task.terms
         if terms.deadline_strict and terms.deadline_at_ms:
             self._deadlines.add(record, terms.deadline_at_ms)
@@ -241,7 +241,8 @@ class Backlog:
         if lane.gates:
             self.limits.take(lane.gates, now_ms)
             record.counted = True
-        record.reserve_at_ms = 0
+        if record.history is not None:
+            record.history.reserve_at_ms = 0
         self._leave(lane, record)
 
     def admits(self, record: TaskRecord, now_ms: int) -> bool:
@@ -307,13 +308,15 @@ class Backlog:
     def charge(self, record: TaskRecord) -> None:
         """Count a task that has just been handed out as its tenant's."""
         tenant = self.fairness.tenant(record.task.terms.tenant)
-        record.charged_ms = self.fairness.charge(tenant, record.booked_ms)
+        booking = record.booked
+        booking.charged_ms = self.fairness.charge(tenant, booking.booked_ms)
 
     def settle(self, record: TaskRecord, used_ms: float) -> None:
         """A task that was handed out has ended or come back, after `used_ms` of a worker's time."""
-        if record.charged_ms >= 0.0:
-            self.fairness.settle(record.task.terms.tenant, record.charged_ms, used_ms)
-            record.charged_ms = -1.0
+        booking = record.booked
+        if booking.charged_ms >= 0.0:
+            self.fairness.settle(record.task.terms.tenant, booking.charged_ms, used_ms)
+            booking.charged_ms = -1.0
         if record.counted:
             record.counted = False
             for gate in self.limits.gates_of(record.task):

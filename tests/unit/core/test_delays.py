@@ -15,7 +15,8 @@ SETTINGS = EngineSettings(backoff_ms=100.0, backoff_ms_max=1_000.0)
 
 def record(task_id: str = "t", *, retries: int = 0, ticket: int = 1, asks: Terms | None = None) -> TaskRecord:
     made = TaskRecord(task(task_id, asks=asks), "q:5", "1-0")
-    made.retries, made.ticket = retries, ticket
+    made.ticket = ticket
+    made.remembered().retries = retries
     return made
 
 

@@ -416,7 +416,7 @@ def test_task_on_two_workers_of_many_that_die_is_not_their_killer():
     for name in ("t1", "t2", "t3", "t0", "t1"):
         die(here, name)
     assert here.engine.counters["dead"] == 0
-    assert here.engine.tasks["t1"].starts == 2
+    assert here.engine.tasks["t1"].past.starts == 2
     die(here, "t1")
     assert here.engine.counters["dead"] == 1  # its attempts are used up: what does kill workers is bounded
 

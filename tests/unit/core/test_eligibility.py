@@ -26,7 +26,7 @@ from nexus_sched.core.eligibility import (
     rejection,
     worth_ms,
 )
-from nexus_sched.core.records import TaskRecord
+from nexus_sched.core.records import Booking, TaskRecord
 from nexus_sched.core.resources import fits
 from nexus_sched.core.roster import CHANGES_MAX, Roster
 from nexus_sched.model.events import WorkerJoined
@@ -45,7 +45,7 @@ def join(roster: Roster, name: str = "w", *, labels=(), taints=(), resources=(),
 
 
 def asking(name: str, **needs) -> TaskRecord:
-    return TaskRecord(structs.replace(task(name), asks=Terms(needs=Needs(**needs))), "i:w", "1-0")
+    return TaskRecord(structs.replace(task(name), asks=Terms(needs=Needs(**needs))), "i:w", "1-0", booking=Booking())
 
 
 def required(label: str, operator: Operator, *values: str) -> Condition:
@@ -296,6 +296,7 @@ def test_columns_agree_with_plain_feasibility_through_random_histories(seed: int
             record = TaskRecord(
                 structs.replace(task(f"t{step}"), asks=Terms(needs=dice.choice(kinds))), f"i:{name}", ""
             )
+            record.booking = Booking()
             roster.book(worker, record)
         elif worker is not None and worker.placed:
             roster.settle(dice.choice(list(worker.placed.values())))

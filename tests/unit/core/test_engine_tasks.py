@@ -203,7 +203,7 @@ def test_unstarted_task_taken_back_is_placed_again(bench: Bench):
     assert isinstance(again, Dispatch)
     assert (again.stream, again.entry, again.decision.attempt) == ("q:r", "5-0", 2)
     record = bench.engine.tasks["t1"]
-    assert (record.starts, record.deaths) == (0, 0)
+    assert (record.past.starts, record.past.deaths) == (0, 0)
 
 
 def test_task_whose_attempts_are_used_up_is_dead(bench: Bench):

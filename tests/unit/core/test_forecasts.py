@@ -230,7 +230,7 @@ def test_prediction_of_foreign_numbers_can_be_kept_in_a_snapshot(changes):
     stage = Stage(ToldPredictor(lambda _: msgspec.structs.replace(prediction(10.0), **changes)))
     stage.decide(run_ms=None)
     restored = snapshot.restore(snapshot.take(stage.engine), stage.factories)
-    assert restored.tasks["d1"].prediction.mean_ms == 10.0
+    assert restored.tasks["d1"].booked.prediction.mean_ms == 10.0
 
 
 # -- for the chosen worker
@@ -245,7 +245,7 @@ def test_predictor_that_knows_workers_is_asked_again_for_the_chosen_one():
     for decision in decisions:
         expected_ms = 300.0 if decision.worker == "slow" else 100.0
         assert (decision.predicted_ms, decision.p50_ms) == (expected_ms, expected_ms)
-        assert stage.engine.tasks[decision.task_id].booked_ms == expected_ms
+        assert stage.engine.tasks[decision.task_id].booked.booked_ms == expected_ms
 
 
 def test_predictor_that_knows_no_workers_is_scaled_by_the_workers_pace():

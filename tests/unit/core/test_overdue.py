@@ -41,7 +41,7 @@ def test_task_is_overdue_once_it_has_run_longer_than_booked():
     assert (booked_ms(here), overdue(here)) == (100.0, 0)
     here.turn(after_ms=1)
     assert (booked_ms(here), overdue(here)) == (101 * 1.5, 1)
-    assert here.engine.tasks["t1"].overdue
+    assert here.engine.tasks["t1"].booked.overdue
 
 
 def test_corrections_grow_logarithmically_and_the_task_is_counted_once():
@@ -115,9 +115,9 @@ def test_task_that_had_not_begun_is_not_overdue_any_more_when_it_begins():
     here = bench(mean_ms=100.0, prefetch=1)
     here.turn(joined(slots=1), submitted("t1"), submitted("t2"))
     here.turn(after_ms=300)
-    assert here.engine.tasks["t2"].overdue
+    assert here.engine.tasks["t2"].booked.overdue
     here.turn(finished("t1", run_ms=300.0))
-    assert not here.engine.tasks["t2"].overdue
+    assert not here.engine.tasks["t2"].booked.overdue
     assert booked_ms(here) == 100.0
     assert here.engine.roster.table.wait_ms(0) == 100.0
 
@@ -125,9 +125,9 @@ def test_task_that_had_not_begun_is_not_overdue_any_more_when_it_begins():
 def test_task_asked_back_from_the_inbox_lets_nobody_begin():
     here = bench(prefetch=2)
     here.turn(joined(slots=1), submitted("t1"), submitted("t2"), submitted("t3"))
-    begins_ms = here.engine.tasks["t3"].placed_ms
+    begins_ms = here.engine.tasks["t3"].booked.placed_ms
     here.turn(reclaimed("t2", started=False), left("w9"), after_ms=10)
-    assert here.engine.tasks["t3"].placed_ms == begins_ms
+    assert here.engine.tasks["t3"].booked.placed_ms == begins_ms
 
 
 def test_without_a_prediction_nothing_is_watched():

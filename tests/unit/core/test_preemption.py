@@ -48,7 +48,8 @@ def test_urgent_task_takes_the_place_of_a_run_that_has_just_begun():
     effects = bench.turn(reclaimed("long", reason=Reason.PREEMPTED), after_ms=5)
     assert [each.decision.task_id for each in effects if isinstance(each, Dispatch)] == ["urgent"]
     record = bench.engine.tasks["long"]
-    assert (record.starts, record.deaths, record.preemptions, record.waiting) == (0, 0, 1, True)
+    past = record.past
+    assert (past.starts, past.deaths, past.preemptions, record.waiting) == (0, 0, 1, True)
     assert bench.engine.counters["preempted"] == 1
     assert bench.dispatched(finished("urgent"), after_ms=100) == [("long", "w1")]
     assert bench.engine.tasks["long"].attempt == 2

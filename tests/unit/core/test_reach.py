@@ -109,7 +109,7 @@ def test_task_that_waits_for_somebody_to_be_free_holds_no_worker():
     for _ in range(5):
         here.turn(after_ms=1_000)
     assert len(here.engine.reservations) == 0
-    assert here.engine.tasks["t2"].reserve_at_ms == 0
+    assert here.engine.tasks["t2"].past.reserve_at_ms == 0
 
 
 def test_without_a_prediction_tasks_are_bound_as_before():

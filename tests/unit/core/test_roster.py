@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from nexus_sched.core import snapshot
-from nexus_sched.core.records import DOUBT_AT_FIRST, TaskRecord
+from nexus_sched.core.records import DOUBT_AT_FIRST, Booking, TaskRecord
 from nexus_sched.core.roster import FACTOR_MAX, FACTOR_MIN, PACE_MAX, PACE_MIN, Roster, banded
 from nexus_sched.model.events import WorkerJoined, WorkerReported
 from nexus_sched.model.prediction import TaskPrediction
@@ -26,7 +26,7 @@ def member(roster: Roster, name: str = "w1", *, slots: int = 3, mode: str = PRED
 
 def placed(name: str, worker: str = "w1", booked_ms: float = 10.0) -> TaskRecord:
     record = TaskRecord(task(name), f"i:{worker}", "1-0")
-    record.booked_ms = booked_ms
+    record.booking = Booking(booked_ms)
     return record
 
 
@@ -123,10 +123,10 @@ def predicted(p50_ms: float, spread: float = 0.2, pace: float = 1.0) -> TaskReco
     """A record whose worker was told this median, its own pace included."""
     record = placed("t")
     width_ms = 1.2815516 * spread * p50_ms
-    record.pace = pace
-    record.prediction = TaskPrediction(
+    told = TaskPrediction(
         p50_ms, p50_ms, p50_ms, p50_ms, 1.0, "told", 1, "told", 1, p50_ms - width_ms, p50_ms + width_ms
     )
+    record.booking = Booking(p50_ms, told, pace)
     return record
 
 
@@ -255,7 +255,7 @@ def test_what_predictions_miss_everywhere_is_no_worker_s_own():
         for number, worker in enumerate(workers):
             slowness = 1.6 if number == 0 else 1.0
             run_ms = 115.0 * slowness * math.exp(dice.gauss(0.0, 0.2))
-            roster.learn_factor(worker, run_ms, 100.0, predicted(100.0).prediction)
+            roster.learn_factor(worker, run_ms, 100.0, predicted(100.0).booked.prediction)
     assert roster.typical == pytest.approx(1.15, abs=0.05)
     assert workers[0].factor == pytest.approx(1.6, abs=0.15)
     assert all(banded(worker.factor) == 1.0 for worker in workers[1:])
@@ -265,7 +265,7 @@ def test_what_predictions_miss_everywhere_is_no_worker_s_own():
 def test_slow_and_fast_workers_are_told_apart_in_a_few_runs(slowness: float, runs_max: int):
     for seed in range(20):
         roster, dice = Roster(), random.Random(seed)
-        worker, told = member(roster), predicted(100.0, 0.35).prediction
+        worker, told = member(roster), predicted(100.0, 0.35).booked.prediction
         for _ in range(runs_max):
             roster.learn_factor(worker, 100.0 * slowness * math.exp(dice.gauss(0.0, 0.35)), 100.0, told)
         assert roster.table.factor(worker.row) == pytest.approx(worker.factor, rel=1e-6), f"seed {seed}"
@@ -276,7 +276,7 @@ def test_narrow_prediction_says_more_of_a_worker_than_a_wide_one():
     roster = Roster()
     narrow, wide = member(roster, "narrow"), member(roster, "wide")
     for worker, spread in ((narrow, 0.1), (wide, 1.0)):
-        roster.learn_factor(worker, 130.0, 100.0, predicted(100.0, spread).prediction)
+        roster.learn_factor(worker, 130.0, 100.0, predicted(100.0, spread).booked.prediction)
     assert narrow.factor > 1.15 > 1.06 > wide.factor > 1.0
     assert narrow.doubt < 0.04 < wide.doubt < DOUBT_AT_FIRST
 
@@ -284,7 +284,7 @@ def test_narrow_prediction_says_more_of_a_worker_than_a_wide_one():
 def test_factor_of_one_run_is_for_estimates_and_not_yet_for_the_choice():
     roster = Roster()
     worker = member(roster)
-    roster.learn_factor(worker, 150.0, 100.0, predicted(100.0, 0.35).prediction)
+    roster.learn_factor(worker, 150.0, 100.0, predicted(100.0, 0.35).booked.prediction)
     assert worker.factor > 1.1
     assert roster.table.factor(worker.row) == 1.0
 
@@ -293,13 +293,13 @@ def test_changed_pace_is_doubted_anew():
     roster = Roster()
     worker = member(roster)
     for _ in range(50):
-        roster.learn_factor(worker, 100.0, 100.0, predicted(100.0, 0.2).prediction)
+        roster.learn_factor(worker, 100.0, 100.0, predicted(100.0, 0.2).booked.prediction)
     sure = worker.doubt
     roster.restart_factor(worker, 3.0, 2)
     assert worker.doubt > 5.0 * sure
     assert roster.table.factor(worker.row) == 3.0
     for _ in range(4):
-        roster.learn_factor(worker, 200.0, 100.0, predicted(100.0, 0.2).prediction)
+        roster.learn_factor(worker, 200.0, 100.0, predicted(100.0, 0.2).booked.prediction)
     assert worker.factor == pytest.approx(2.0, rel=0.15)
 
 
@@ -309,7 +309,7 @@ def test_identical_workers_stay_within_the_dead_band_though_means_lie_above_medi
     workers = [member(roster, f"w{number}") for number in range(20)]
     dice = random.Random(11)
     mean_ms = 100.0 * math.exp(sigma * sigma / 2.0)
-    told = structs.replace(predicted(100.0, sigma).prediction, mean_ms=mean_ms)
+    told = structs.replace(predicted(100.0, sigma).booked.prediction, mean_ms=mean_ms)
     outside = 0
     for _ in range(300):
         for worker in workers:
