@@ -143,6 +143,44 @@ class AnswerMissing(NexusError):
     exit_code = 4
 
 
+class Unauthenticated(NexusError):
+    """Nobody knows who asks: no token, or one that is unknown, revoked or expired."""
+
+    code = "UNAUTHENTICATED"
+    exit_code = 7
+
+
+class Forbidden(NexusError):
+    """It is known who asks, and they may not."""
+
+    code = "NOT_ALLOWED"
+    exit_code = 7
+
+
+class RateLimited(NexusError):
+    """More requests than one client may send. `retry_after_ms` says when to try again."""
+
+    code = "RATE_LIMITED"
+
+    def __init__(self, message: str, retry_after_ms: int) -> None:
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms
+
+
+class Conflict(NexusError):
+    """What was to be changed is not what the caller believes it to be, or cannot be changed as it is now."""
+
+    code = "CONFLICT"
+    exit_code = 6
+
+
+class ListenRefused(NexusError):
+    """An address cannot be listened on: somebody else does, or it is not this machine's."""
+
+    code = "LISTEN_REFUSED"
+    exit_code = 4
+
+
 class SnapshotUnreadable(NexusError):
     """A snapshot or journal entry is of an unknown format or damaged."""
 

@@ -63,6 +63,14 @@ class ConfigFlags:
         given = [(flag, key, text) for flag, key, text in flags if text is not None]
         return load(self.config, os.environ, [*self._flags(), *given])
 
+    def as_arguments(self) -> list[str]:
+        """The same flags for the command line of another process."""
+        words = [] if self.config is None else ["--config", str(self.config)]
+        for name in ("redis_url", "fallback_threshold", "heartbeat_timeout_ms"):
+            text = getattr(self, name)
+            words += [] if text is None else [f"--{name.replace('_', '-')}", text]
+        return [*words, *(word for setting in self.settings for word in ("--set", setting))]
+
     def _flags(self) -> list[tuple[str, str, str]]:
         named = {
             "redis_url": self.redis_url,

@@ -26,7 +26,7 @@ class Key(Struct, frozen=True, kw_only=True):
 
     path: str  # "scheduler.suspect"; "intake[].stream" within an array of tables
     attribute: str  # the field of the section's struct: "suspect_ms"
-    kind: str  # text, integer, number, switch, choice, duration, size, url or table
+    kind: str  # text, integer, number, switch, choice, duration, size, url, list or table
     type: object  # what `msgspec.convert` checks a value against in the end
     required: bool  # only within an array of tables
     default: object
@@ -71,6 +71,7 @@ class Key(Struct, frozen=True, kw_only=True):
             "integer": "a whole number",
             "number": "a number",
             "table": "a table",
+            "list": "a list of texts",
         }.get(self.kind, "text")
         if self.pattern is not None:
             return f"{words} that matches {self.pattern}"
@@ -219,6 +220,7 @@ def _kind(info: inspect.Type) -> str:
         inspect.LiteralType: "choice",
         inspect.EnumType: "choice",
         inspect.DictType: "table",
+        inspect.ListType: "list",
         inspect.StructType: "table",
     }
     return kinds.get(type(info), "text")
@@ -261,6 +263,8 @@ def _json_schema_of(key: Key) -> dict[str, object]:
         return {**schema, "enum": list(key.choices)}
     types = {"switch": "boolean", "integer": "integer", "number": "number", "table": "object"}
     schema["type"] = types.get(key.kind, "string")
+    if key.kind == "list":
+        return {**schema, "type": "array", "items": {"type": "string"}}
     if key.kind in ("integer", "number"):
         if key.lowest is not None:
             schema["exclusiveMinimum" if key.lowest_open else "minimum"] = _whole(key.lowest)

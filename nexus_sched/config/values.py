@@ -62,6 +62,8 @@ def _from_text(key: Key, text: str) -> object:
         return {"true": True, "1": True, "false": False, "0": False}.get(text.strip().lower(), text)
     if key.kind == "table":
         return _table_from_text(text)
+    if key.kind == "list":
+        return [part.strip() for part in text.split(",") if part.strip()]
     return text
 
 

@@ -32,6 +32,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "worker.connect": ("worker", "runtime.ports", "adapters.redis"),  # from a URL to an adapter
     "client": ("runtime.ports",),
     "client.connect": ("client", "runtime.ports", "adapters.redis"),
+    "gateway": ("client", "config", "runtime.ports"),
+    "gateway.connect": ("gateway", "config", "runtime.ports", "adapters.redis"),
     "checkup": (),
     "inspection": ("core", "runtime.ports", "runtime.recovery"),
     "accuracy": ("core", "traces", "plugins"),
@@ -41,10 +43,11 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "demo": ("adapters.redis", "worker", "client", "traces", "runtime.ports", "replay"),
     "testing": (
         *("adapters", "runtime", "core", "worker", "client", "config", "replay", "fallback", "_kernel", "inspection"),
+        *("gateway",),
     ),
     "cli": (
         *("adapters", "runtime", "core", "worker", "client", "config", "replay", "demo", "fallback", "traces"),
-        *("accuracy", "plugins", "sim", "inspection", "checkup"),
+        *("accuracy", "plugins", "sim", "inspection", "checkup", "gateway"),
     ),
     "__main__": ("cli",),
 }

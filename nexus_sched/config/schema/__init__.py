@@ -7,13 +7,15 @@ those of `EngineSettings` where a decision depends on them. A key marked `HOT` t
 configuration is read again; any other one at the next start.
 
 `scheduler`, `placement` and `reaction` hold what decisions depend on, `shares` who gets how much, `prediction` who
-predicts, `process` what concerns the process itself; `kinds` is what a key may say of itself.
+predicts, `process` what concerns the process itself, `gateway` who faces people; `kinds` is what a key may say of
+itself.
 """
 
 from __future__ import annotations
 
 from msgspec import Struct, field
 
+from nexus_sched.config.schema.gateway import AuditSection, HttpAuthSection, HttpSection, RateLimitSection
 from nexus_sched.config.schema.placement import WeightsSection
 from nexus_sched.config.schema.prediction import BreakerSection, PredictorSection
 from nexus_sched.config.schema.process import (
@@ -48,6 +50,10 @@ class Config(Struct, frozen=True, kw_only=True):
     queue: QueueSection = field(default_factory=QueueSection)
     intake: list[IntakeSettings] = field(default_factory=list)
     worker: WorkerSection = field(default_factory=WorkerSection)
+    http: HttpSection = field(default_factory=HttpSection)
+    http_auth: HttpAuthSection = field(name="http.auth", default_factory=HttpAuthSection)
+    http_rate_limit: RateLimitSection = field(name="http.rate_limit", default_factory=RateLimitSection)
+    audit: AuditSection = field(default_factory=AuditSection)
     logging: LoggingSection = field(default_factory=LoggingSection)
 
 
@@ -60,15 +66,19 @@ ALIASES: dict[str, tuple[str, str]] = {
 
 __all__ = [
     "ALIASES",
+    "AuditSection",
     "BreakerSection",
     "Config",
     "DispatchSection",
+    "HttpAuthSection",
+    "HttpSection",
     "LimitSection",
     "LoggingSection",
     "PoolSection",
     "PredictorSection",
     "PreemptionSection",
     "QueueSection",
+    "RateLimitSection",
     "ReactionSection",
     "RedisSection",
     "SchedulerSection",
