@@ -146,6 +146,7 @@ class WorkerRecord:
         "runs",
         "runs_before",
         "samples",
+        "silence_ms",
         "slots",
         "slowed",
         "suspect",
@@ -183,6 +184,7 @@ class WorkerRecord:
         self.resources: dict[str, float] = {}  # what it offers
         self.used: dict[str, float] = {}  # what the tasks it holds have asked for
         self.load_at_ms = 0  # when its processors were reported last
+        self.silence_ms = 0  # how long it may be silent, 0: as others
         self.class_index = 0  # dense, see `core.worker_classes`
         self.factor = 1.0  # learned slowness: measured / predicted for its class, 1 = average
         self.doubt = DOUBT_AT_FIRST  # relative variance of `factor`

@@ -19,6 +19,7 @@ from nexus_sched.core.worker_classes import WorkerClasses
 from nexus_sched.model.events import WorkerJoined
 from nexus_sched.model.prediction import TaskPrediction
 from nexus_sched.model.settings import PREDICTIVE, EngineSettings
+from nexus_sched.units import MS_PER_S
 
 # How fast a worker's factor follows, how far it may go, and how many average completions it starts with.
 FACTOR_ALPHA = 0.05
@@ -87,6 +88,7 @@ class Roster:
         self.table.set_class(row, worker.class_index)
         self.tainted += bool(event.taints) - bool(worker.taints)
         worker.labels, worker.taints = event.labels, event.taints
+        worker.silence_ms = event.silence_ms
         self.resources.offer(worker, event.resources)
         self._note(row)
         worker.draining = worker.suspect = False
@@ -109,6 +111,16 @@ class Roster:
         if seen < 0 or missing > len(self._changes):
             return range(self.table.rows)
         return self._changes[len(self._changes) - missing :]
+
+    def change_offer(
+        self, worker: WorkerRecord, labels: dict[str, str] | None, resources: dict[str, float] | None
+    ) -> None:
+        """A live worker has other labels or resources than before; `None`: as before."""
+        if labels is not None:
+            worker.labels = labels
+        if resources is not None:
+            self.resources.offer(worker, resources)
+        self._note(worker.row)
 
     def _enlist(self, worker: WorkerRecord) -> None:
         self.ring.append(worker)
@@ -158,6 +170,11 @@ class Roster:
         standings[row] = standing
         _, self.accepting_count, *others = counts
         self.aside = tuple(others)
+
+    def silence_s(self, name: str) -> float:
+        """How long a worker said that it may be silent, 0 if it said nothing or is not there."""
+        worker = self.by_name.get(name)
+        return 0.0 if worker is None else worker.silence_ms / MS_PER_S
 
     def set_health(self, worker: WorkerRecord, health_ms: float) -> None:
         """What the failures of a worker cost, for the score."""

@@ -55,6 +55,7 @@ class WorkerSnapshot(Struct, array_like=True, gc=False):
     used: dict[str, float] = {}
     load_at_ms: int = 0
     doubt: float = DOUBT_AT_FIRST
+    silence_ms: int = 0
 
 
 class EngineSnapshot(Struct, array_like=True):
@@ -208,12 +209,13 @@ def _worker_snapshot(worker: WorkerRecord) -> WorkerSnapshot:
         worker.used,
         worker.load_at_ms,
         worker.doubt,
+        worker.silence_ms,
     )
 
 
 _SAME_FIELDS = (
     *("credit", "draining", "suspect", "heard_at_ms", "factor", "samples"),
-    *("pace", "pace_samples", "labels", "taints", "resources", "used", "load_at_ms", "doubt"),
+    *("pace", "pace_samples", "labels", "taints", "resources", "used", "load_at_ms", "doubt", "silence_ms"),
     *("broken", "trial", "ramp", "ramp_from_ms", "runs", "runs_before", "bucket_until_ms", "drift", "slowed"),
 )
 

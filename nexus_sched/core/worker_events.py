@@ -51,6 +51,8 @@ class WorkerEvents:
         if event.cpu is not None:
             reference = state.settings.external_load_reference
             state.roster.take_load(worker, event.cpu, event.running, reference, state.now_ms)
+        if event.labels is not None or event.resources is not None:
+            state.roster.change_offer(worker, event.labels, event.resources)
         if event.draining and not worker.draining:
             worker.draining = True
             state.roster.refresh(worker)

@@ -94,6 +94,7 @@ class WorkerJoined(Event, frozen=True, tag="joined"):
     labels: dict[str, str] = {}
     taints: tuple[str, ...] = ()
     resources: dict[str, float] = {}
+    silence_ms: int = 0  # how long it may be silent; 0: as long as the scheduler waits for others
 
 
 class WorkerReported(Event, frozen=True, tag="reported"):
@@ -106,6 +107,9 @@ class WorkerReported(Event, frozen=True, tag="reported"):
     queued: int
     cpu: float | None = None
     memory: float | None = None
+    network_bytes_s: float | None = None
+    labels: dict[str, str] | None = None  # None: as before
+    resources: dict[str, float] | None = None
 
 
 class WorkerLeft(Event, frozen=True, tag="left"):

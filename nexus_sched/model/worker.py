@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from nexus_sched.model.demands import resources_in_order
 from nexus_sched.model.ids import check_label, check_label_value, check_taint, check_worker_class
@@ -15,6 +15,9 @@ SLOTS_MAX = 4096
 LABELS_MAX = 64
 TAINTS_MAX = 16
 RESOURCES_MAX = 16
+SILENCE_MS_MIN, SILENCE_MS_MAX = 1_000, 300_000
+PACK_REPORTS_MAX = 256
+NETWORK_BYTES_S_MAX = 1e15
 
 Label = Annotated[str, Meta(max_length=64)]
 Text = Annotated[str, Meta(max_length=128)]
@@ -40,6 +43,8 @@ class WorkerOffer(Struct, frozen=True, omit_defaults=True, kw_only=True):
     package_version: Annotated[str, Meta(max_length=32)] = ""
     taints: Annotated[tuple[Text, ...], Meta(max_length=TAINTS_MAX)] = ()  # it takes only tasks that tolerate them
     resources: Annotated[dict[Label, Amount], Meta(max_length=RESOURCES_MAX)] = {}
+    # how long it may be silent before it counts as lost, if that is longer than the scheduler waits for others
+    silence_ms: Annotated[int, Meta(ge=SILENCE_MS_MIN, le=SILENCE_MS_MAX)] | None = None
 
 
 def checked_offer(offer: WorkerOffer) -> WorkerOffer:
@@ -52,6 +57,7 @@ def checked_offer(offer: WorkerOffer) -> WorkerOffer:
         package_version=offer.package_version,
         taints=tuple(sorted({check_taint(taint) for taint in offer.taints})),
         resources=dict(resources_in_order(offer.resources)),
+        silence_ms=offer.silence_ms,
     )
 
 
@@ -63,6 +69,29 @@ class WorkerReport(Struct, frozen=True, omit_defaults=True, kw_only=True):
     queued: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     cpu: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
     memory: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
+    network_bytes_s: Annotated[float, Meta(ge=0.0, le=NETWORK_BYTES_S_MAX)] | None = None  # in and out together
+    labels: Annotated[dict[Label, Text], Meta(max_length=LABELS_MAX)] | None = None  # they have changed
+    resources: Annotated[dict[Label, Amount], Meta(max_length=RESOURCES_MAX)] | None = None  # they have changed
+
+
+class PackedReport(Struct, frozen=True, array_like=True):
+    """One of many reports in one entry of `rep`: a MessagePack array of this is the document of the kind `pack`."""
+
+    worker: Text
+    incarnation: Annotated[int, Meta(ge=0, le=2**31)]
+    report: WorkerReport
+
+
+def checked_report(report: WorkerReport) -> WorkerReport:
+    """The same report with everything in order of its name. Raises `InvalidInput` for a name that is out of bounds."""
+    labels, resources = report.labels, report.resources
+    if labels is None and resources is None:
+        return report
+    return structs.replace(
+        report,
+        labels=None if labels is None else {check_label(name): check_label_value(labels[name]) for name in sorted(labels)},
+        resources=None if resources is None else dict(resources_in_order(resources)),
+    )
 
 
 class WorkerState(Struct, frozen=True, kw_only=True):

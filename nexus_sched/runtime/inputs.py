@@ -52,7 +52,14 @@ from nexus_sched.model.outcome import Completion, Outcome, Reason
 from nexus_sched.model.question import AskEta, AskWhy, AskWorker, Question
 from nexus_sched.model.settings import MODES
 from nexus_sched.model.task import PAYLOAD_BYTES_MAX, Task, TaskSpec
-from nexus_sched.model.worker import WorkerOffer, WorkerReport, checked_offer
+from nexus_sched.model.worker import (
+    PACK_REPORTS_MAX,
+    PackedReport,
+    WorkerOffer,
+    WorkerReport,
+    checked_offer,
+    checked_report,
+)
 from nexus_sched.runtime.ports import RawEntry
 
 BLOB_BYTES_MAX = DESCRIPTION_BYTES_MAX  # of a fact, offer, report or command as well
@@ -66,6 +73,7 @@ _decode_spec = msgspec.msgpack.Decoder(TaskSpec).decode
 _decode_completion = msgspec.msgpack.Decoder(Completion).decode
 _decode_offer = msgspec.msgpack.Decoder(WorkerOffer).decode
 _decode_report = msgspec.msgpack.Decoder(WorkerReport).decode
+_decode_pack = msgspec.msgpack.Decoder(list[PackedReport]).decode
 _decode_command = msgspec.msgpack.Decoder(Command).decode
 
 # What decoding or checking foreign bytes may raise; msgspec lets the last two through.
@@ -234,25 +242,37 @@ def _finished(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[An
 
 def _reported(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[AnyEvent]:  # noqa: ARG001 - one shape for all
     kind = fields.get(b"k")
+    if kind == b"pack":
+        return _unpacked(_decode_pack(_blob(fields, b"f")))
     worker = check_worker_id(_text(fields, b"w"))
     incarnation = _integer(fields, b"n", 2**31)
     if kind == b"join":
         offer = checked_offer(_decode_offer(_document(fields, b"f")))
         return [
             WorkerJoined(
-                worker, incarnation, offer.slots, offer.worker_class, offer.labels, offer.taints, offer.resources
+                *(worker, incarnation, offer.slots, offer.worker_class, offer.labels, offer.taints, offer.resources),
+                offer.silence_ms or 0,
             )
         ]
     if kind == b"report":
-        report = _decode_report(_document(fields, b"f"))
-        return [
-            WorkerReported(
-                worker, incarnation, report.draining, report.running, report.queued, report.cpu, report.memory
-            )
-        ]
+        return [_report_of(worker, incarnation, _decode_report(_document(fields, b"f")))]
     if kind in (b"left", b"lost"):
         return [WorkerLeft(worker, incarnation, kind == b"lost")]
-    raise InvalidInput("field k is none of join, report, left, lost")
+    raise InvalidInput("field k is none of join, report, pack, left, lost")
+
+
+def _unpacked(pack: list[PackedReport]) -> list[AnyEvent]:
+    if len(pack) > PACK_REPORTS_MAX:
+        raise InvalidInput(f"a pack of {len(pack)} reports, at most {PACK_REPORTS_MAX} are read")
+    return [_report_of(check_worker_id(packed.worker), packed.incarnation, packed.report) for packed in pack]
+
+
+def _report_of(worker: str, incarnation: int, said: WorkerReport) -> WorkerReported:
+    report = checked_report(said)
+    return WorkerReported(
+        *(worker, incarnation, report.draining, report.running, report.queued, report.cpu, report.memory),
+        *(report.network_bytes_s, report.labels, report.resources),
+    )
 
 
 def _commanded(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[AnyEvent]:  # noqa: ARG001 - one shape for all

@@ -3,7 +3,7 @@
 Only a *change* of a counter means anything; what the store's clock or a worker's clock says does not.
 Silence for `suspect_ms` -> no new tasks; for `dead_ms` -> reaped, unless a heartbeat came in between.
 Timers start anew when this watch starts and after every gap in watching, because a worker cannot be blamed
-for what we did not look at.
+for what we did not look at. A worker that said it may be silent for longer is given that time.
 
 When a large part of all workers is silent at the same time, their network is more likely to blame than they are, and
 what they run would run twice: nobody is reaped for `MASS_HOLD_S`, people are told, and then it goes on.
@@ -32,10 +32,17 @@ log = structlog.get_logger("nexus_sched.scheduler")
 class Heartbeats:
     """The bookkeeping, free of I/O: counters in, changes of standing out."""
 
-    def __init__(self, suspect_s: float, dead_s: float, suspects: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        suspect_s: float,
+        dead_s: float,
+        suspects: Iterable[str] = (),
+        silence_s: Callable[[str], float] = lambda _: 0.0,
+    ) -> None:
         self._suspect_s = suspect_s
         self._dead_s = dead_s
         self._seen: dict[str, tuple[int, float]] = {}  # worker -> counter, when it last changed
+        self._silence_s = silence_s  # how long a worker said that it may be silent
         self._suspects = set(suspects)  # as the engine has them, which outlives this watch
         self._looked_at_s: float | None = None
         self._held_since_s: float | None = None  # the beginning of a mass death, whether it still is held or not
@@ -60,8 +67,11 @@ class Heartbeats:
                     self._suspects.discard(worker)
                     events.append(WorkerTrusted(worker))
             elif now_s - since_s >= self._suspect_s:
+                stretch = max(1.0, self._silence_s(worker) / self._dead_s)
+                if now_s - since_s < stretch * self._suspect_s:
+                    continue
                 silent += 1
-                if now_s - since_s >= self._dead_s:
+                if now_s - since_s >= stretch * self._dead_s:
                     dead.append((worker, counter))
                 elif worker not in self._suspects:
                     self._suspects.add(worker)

@@ -270,6 +270,26 @@ class WorkerStore(Protocol):
         """Entries behind `after` ("0-0" for all). Waits up to `block_ms` for the first one."""
 
 
+REPORT_WORKERS_MAX = 256  # in one call
+
+
+class ReporterStore(Protocol):
+    """The side of whoever reports for many workers."""
+
+    async def open(self) -> None:
+        """Connect."""
+
+    async def close(self) -> None:
+        """Close all connections. Never raises."""
+
+    async def report(self, workers: Sequence[tuple[str, int]], pack: bytes) -> list[bool]:
+        """A sign of life of up to `REPORT_WORKERS_MAX` workers, each with its incarnation.
+
+        `pack` is an encoded list of `PackedReport`, of those among them that have something new to say, or empty. `False`
+        for each whose incarnation is not the live one: it has to register again.
+        """
+
+
 class SubmitLine(NamedTuple):
     """One task to submit. `spec` is the encoded `TaskSpec`."""
 

@@ -184,7 +184,7 @@ class Service:
         roster, tasks = loop.engine.roster, loop.engine.tasks
         suspects = [worker.name for worker in roster.ring if worker.suspect]
         orphaned = [record.worker for record in tasks.values() if record.worker and record.worker not in roster.by_name]
-        heartbeats = Heartbeats(settings.suspect_ms / 1_000, settings.dead_ms / 1_000, suspects)
+        heartbeats = Heartbeats(settings.suspect_ms / 1_000, settings.dead_ms / 1_000, suspects, roster.silence_s)
         beside = [
             asyncio.ensure_future(inputs.read()),
             asyncio.ensure_future(

@@ -23,6 +23,7 @@ from nexus_sched.runtime.ports import (
     LeaderStore,
     Lease,
     RawEntry,
+    ReporterStore,
     RetractLine,
     StartLine,
     StepReply,
@@ -53,6 +54,9 @@ class StoreFactory(Protocol):
     def worker(self) -> WorkerStore:
         """A worker's store."""
 
+    def reporter(self) -> ReporterStore:
+        """The store of whoever reports for many workers."""
+
     def submitter(self, *, length_max: int = 100_000, bytes_max: int = 2**30) -> SubmitterStore:
         """A submitter's store with these bounds."""
 
@@ -71,7 +75,7 @@ class Stage:
         self.leader = factory.leader()
         self.worker = factory.worker()
         self.submitter = factory.submitter()
-        self._others: list[LeaderStore | WorkerStore | SubmitterStore] = []
+        self._others: list[LeaderStore | WorkerStore | ReporterStore | SubmitterStore] = []
         self._lease: Lease | None = None
         self.seq = 0
 
@@ -88,6 +92,13 @@ class Stage:
     async def bounded_submitter(self, *, length_max: int = 100_000, bytes_max: int = 2**30) -> SubmitterStore:
         """One more submitter, with bounds; closed with the stage."""
         store = self.factory.submitter(length_max=length_max, bytes_max=bytes_max)
+        self._others.append(store)
+        await store.open()
+        return store
+
+    async def reporter(self) -> ReporterStore:
+        """One who reports for many workers; closed with the stage."""
+        store = self.factory.reporter()
         self._others.append(store)
         await store.open()
         return store
@@ -226,7 +237,14 @@ def case(function: Case) -> Case:
 
 def all_cases() -> list[Case]:
     """Every case of the suite, in the order of the files."""
-    from nexus_sched.testing import cases_leader, cases_letters, cases_life, cases_submitter, cases_worker
+    from nexus_sched.testing import (
+        cases_leader,
+        cases_letters,
+        cases_life,
+        cases_reporter,
+        cases_submitter,
+        cases_worker,
+    )
 
-    assert cases_leader and cases_letters and cases_life and cases_submitter and cases_worker
+    assert cases_leader and cases_letters and cases_life and cases_reporter and cases_submitter and cases_worker
     return CASES

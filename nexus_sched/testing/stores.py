@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nexus_sched.adapters.memory import MemoryLeaderStore, MemoryShard, MemorySubmitterStore, MemoryWorkerStore
-from nexus_sched.adapters.redis import RedisLeaderStore, RedisSubmitterStore, RedisWorkerStore
+from nexus_sched.adapters.memory import MemoryReporterStore, MemoryLeaderStore, MemoryShard, MemorySubmitterStore, MemoryWorkerStore
+from nexus_sched.adapters.redis import RedisLeaderStore, RedisReporterStore, RedisSubmitterStore, RedisWorkerStore
 
 
 class MemoryFactory:
@@ -19,6 +19,10 @@ class MemoryFactory:
     def worker(self) -> MemoryWorkerStore:
         """A worker's store."""
         return MemoryWorkerStore(self.shard)
+
+    def reporter(self) -> MemoryReporterStore:
+        """The store of whoever reports for many workers."""
+        return MemoryReporterStore(self.shard)
 
     def submitter(self, *, length_max: int = 100_000, bytes_max: int = 2**30) -> MemorySubmitterStore:
         """A submitter's store with these bounds."""
@@ -39,6 +43,10 @@ class RedisFactory:
     def worker(self) -> RedisWorkerStore:
         """A worker's store."""
         return RedisWorkerStore(self.url, self.pool, 0)
+
+    def reporter(self) -> RedisReporterStore:
+        """The store of whoever reports for many workers."""
+        return RedisReporterStore(self.url, self.pool, 0)
 
     def submitter(self, *, length_max: int = 100_000, bytes_max: int = 2**30) -> RedisSubmitterStore:
         """A submitter's store with these bounds."""

@@ -2,8 +2,16 @@
 
 from nexus_sched.adapters.memory.inspector import MemoryInspectorStore
 from nexus_sched.adapters.memory.leader import MemoryLeaderStore
+from nexus_sched.adapters.memory.reporter import MemoryReporterStore
 from nexus_sched.adapters.memory.shard import MemoryShard
 from nexus_sched.adapters.memory.submitter import MemorySubmitterStore
 from nexus_sched.adapters.memory.worker import MemoryWorkerStore
 
-__all__ = ["MemoryInspectorStore", "MemoryLeaderStore", "MemoryShard", "MemorySubmitterStore", "MemoryWorkerStore"]
+__all__ = [
+    "MemoryInspectorStore",
+    "MemoryLeaderStore",
+    "MemoryReporterStore",
+    "MemoryShard",
+    "MemorySubmitterStore",
+    "MemoryWorkerStore",
+]

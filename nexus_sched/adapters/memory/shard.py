@@ -380,6 +380,19 @@ class MemoryShard:
     def _report(self, worker: str, kind: bytes, incarnation: int, fact: bytes) -> None:
         self.append("rep", b"k", kind, b"w", worker.encode(), b"n", b"%d" % incarnation, b"f", fact)
 
+    def report(self, workers: Sequence[tuple[str, int]], pack: bytes) -> list[bool]:
+        """Twin of `nx_report`."""
+        answers = []
+        for worker, incarnation in workers:
+            record = self.workers.get(worker)
+            live = record is not None and (record.incarnation, record.standing) == (incarnation, "UP")
+            if live:
+                self.beats[worker] = self.beats.get(worker, 0) + 1
+            answers.append(live)
+        if any(answers) and pack:
+            self.append("rep", b"k", b"pack", b"f", pack)
+        return answers
+
     def step(
         self,
         worker: str,

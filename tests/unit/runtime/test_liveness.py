@@ -222,3 +222,15 @@ def test_watch_ends_when_the_lease_is_lost(shard: MemoryShard):
             await asyncio.wait_for(other, 60)
 
     virtually(story())
+
+
+def test_worker_that_may_be_silent_for_longer_is_given_the_time():
+    watching = Watch()
+    watching.heartbeats = Heartbeats(2.0, 5.0, silence_s={"patient": 30.0, "hasty": 1.0}.get)  # 6 times as long
+    watching.look(patient=7, hasty=7)
+    events, dead = watching.silence(11.5, patient=7, hasty=7)
+    assert events == [WorkerSuspected("hasty")]  # a worker cannot make itself wait for less than others
+    assert {worker for worker, _ in dead} == {"hasty"}
+    assert watching.look(patient=7) == ([WorkerSuspected("patient")], [])
+    assert watching.silence(17.5, patient=7) == ([], [])
+    assert watching.look(patient=7) == ([], [("patient", 7)])
