@@ -41,6 +41,7 @@ lint: $(VENV)/.tools ## style, types, stubs, import rules
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy --strict nexus_sched
 	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint nexus_sched/_kernel
+	@cd proto && PATH="$(CURDIR)/$(BIN):$$PATH" buf lint
 	@$(BIN)/python -m mypy.stubtest $(STUBBED)
 	@$(BIN)/python -m pytest tests/structure $(ARGS)
 
@@ -73,6 +74,10 @@ docs: $(VENV)/.installed ## write the generated pages of docs/reference
 	@$(BIN)/python -m nexus_sched.config.reference > docs/reference/configuration.md
 	@$(BIN)/python -m nexus_sched.cli.reference cli > docs/reference/cli.md
 	@$(BIN)/python -m nexus_sched.cli.reference errors > docs/reference/errors.md
+
+.PHONY: proto
+proto: $(VENV)/.tools ## write the messages of the gRPC interface anew
+	@$(BIN)/python proto/generate.py
 
 .PHONY: clean
 clean: ## remove .venv and everything that was built

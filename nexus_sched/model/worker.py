@@ -89,7 +89,9 @@ def checked_report(report: WorkerReport) -> WorkerReport:
         return report
     return structs.replace(
         report,
-        labels=None if labels is None else {check_label(name): check_label_value(labels[name]) for name in sorted(labels)},
+        labels=None
+        if labels is None
+        else {check_label(name): check_label_value(labels[name]) for name in sorted(labels)},
         resources=None if resources is None else dict(resources_in_order(resources)),
     )
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from nexus_sched.adapters.memory import MemoryReporterStore, MemoryLeaderStore, MemoryShard, MemorySubmitterStore, MemoryWorkerStore
+from nexus_sched.adapters.memory import (
+    MemoryLeaderStore,
+    MemoryReporterStore,
+    MemoryShard,
+    MemorySubmitterStore,
+    MemoryWorkerStore,
+)
 from nexus_sched.adapters.redis import RedisLeaderStore, RedisReporterStore, RedisSubmitterStore, RedisWorkerStore
 
 

@@ -21,6 +21,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "config.schema": (),
     "config": (),
     "traces": (),
+    "proto": (),
     "_kernel": (),
     "fallback": (),
     "core": ("_kernel", "fallback"),

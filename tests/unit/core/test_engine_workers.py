@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
+from nexus_sched.core import snapshot
 from nexus_sched.errors import InvalidInput
 from nexus_sched.model.effects import Retract
-from nexus_sched.model.events import EpochBegan, PredictorOverran, WorkerReported, WorkerSuspected, WorkerTrusted
+from nexus_sched.model.events import (
+    EpochBegan,
+    PredictorOverran,
+    WorkerJoined,
+    WorkerReported,
+    WorkerSuspected,
+    WorkerTrusted,
+)
 from nexus_sched.model.outcome import Reason
 from nexus_sched.model.settings import ROUND_ROBIN, SHADOW, EngineSettings
+from nexus_sched.model.terms import Condition, Needs, Operator, Terms
 from nexus_sched.testing.builders import (
+    PREDICTORS,
     Bench,
     ToldPredictor,
     draining,
@@ -117,6 +128,25 @@ def test_report_is_a_sign_of_life(bench: Bench):
     bench.turn(WorkerReported("w1", 1, False, 0, 0), after_ms=500)
     worker = bench.engine.roster.by_name["w1"]
     assert (worker.heard_at_ms, bench.engine.roster.table.heard_at_ms(worker.row)) == (500, 500.0)
+
+
+def test_report_of_other_labels_and_resources_counts_from_then_on(bench: Bench):
+    bench.turn(WorkerJoined("w1", 1, 2, "", {"zone": "a"}, (), {"gpu": 1.0}))
+    asks = Terms(needs=Needs((Condition("zone", Operator.IN, ("b",)),), (), (("gpu", 2.0),)))
+    waiting = submitted(structs.replace(task("t1"), asks=asks))
+    assert bench.dispatched(waiting) == []
+    assert bench.dispatched(WorkerReported("w1", 1, False, 0, 0, labels={"zone": "b"})) == []
+    assert bench.dispatched(WorkerReported("w1", 1, False, 0, 0, resources={"gpu": 2.0})) == [("t1", "w1")]
+    worker = bench.engine.roster.by_name["w1"]
+    assert (worker.labels, worker.resources) == ({"zone": "b"}, {"gpu": 2.0})
+    bench.turn(WorkerReported("w1", 1, False, 0, 0, resources={}), finished("t1"))
+    assert (worker.resources, bench.engine.roster.resources.columns) == ({}, {})
+
+
+def test_patience_a_worker_asked_for_is_known_and_survives_a_snapshot(bench: Bench):
+    bench.turn(WorkerJoined("w1", 1, 1, "", silence_ms=30_000), joined("w2"))
+    for engine in (bench.engine, snapshot.restore(snapshot.take(bench.engine), PREDICTORS)):
+        assert [engine.roster.silence_s(name) for name in ("w1", "w2", "nobody")] == [30.0, 0.0, 0.0]
 
 
 # -- epochs and configuration

@@ -110,6 +110,23 @@ def test_reports_are_understood():
     assert event_of("rep", k=b"lost", w=b"w1", n=b"2", f=b"") == WorkerLeft("w1", 2, True)
 
 
+def test_report_of_what_has_changed_and_an_offer_of_patience_are_understood():
+    report = encode({"network_bytes_s": 1e6, "labels": {"zone": "b", "arch": "x"}, "resources": {"gpu": 1.0}})
+    event = event_of("rep", k=b"report", w=b"w1", n=b"2", f=report)
+    changed = ({"arch": "x", "zone": "b"}, {"gpu": 1.0})
+    assert event == WorkerReported("w1", 2, False, 0, 0, None, None, 1e6, *changed)
+    assert event.labels is not None
+    assert list(event.labels) == ["arch", "zone"]
+    offer = encode({"silence_ms": 30_000})
+    assert event_of("rep", k=b"join", w=b"w1", n=b"2", f=offer) == WorkerJoined("w1", 2, 1, "", silence_ms=30_000)
+
+
+def test_pack_holds_a_report_of_each_worker():
+    pack = encode([["w1", 1, {"cpu": 0.5}], ["w2", 7, {"draining": True}]])
+    events = events_of("rep", [entry({b"k": b"pack", b"f": pack})])
+    assert events == [WorkerReported("w1", 1, False, 0, 0, 0.5), WorkerReported("w2", 7, True, 0, 0)]
+
+
 def test_commands_are_understood():
     assert event_of("cmd", f=encode_command(CancelTask("t1"))) == CancelRequested("t1")
     assert event_of("cmd", f=encode_command(SetMode("shadow"))) == ModeChanged("shadow")
@@ -291,6 +308,23 @@ def test_hostile_report_is_refused(report: dict[str, object]):
 )
 def test_hostile_command_is_refused(command: bytes):
     assert refusal("cmd", f=command).reason is Reason.MALFORMED
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [
+        [["w1", 1, {"cpu": 2.0}]],
+        [["w1", -1, {}]],
+        [["no such name!", 1, {}]],
+        [["w1", 1, {"labels": {"no such label!": "a"}}]],
+        [["w1", 1, {"resources": {"gpu": -1.0}}]],
+        [["w1", 1, {}]] * 257,
+        {"w1": 1},
+    ],
+)
+def test_hostile_pack_is_refused_as_a_whole(pack: object):
+    (event,) = events_of("rep", [entry({b"k": b"pack", b"f": encode(pack)})])
+    assert isinstance(event, TaskRefused)
 
 
 def test_neighbours_of_a_hostile_entry_are_read():
