@@ -285,8 +285,8 @@ class ReporterStore(Protocol):
     async def report(self, workers: Sequence[tuple[str, int]], pack: bytes) -> list[bool]:
         """A sign of life of up to `REPORT_WORKERS_MAX` workers, each with its incarnation.
 
-        `pack` is an encoded list of `PackedReport`, of those among them that have something new to say, or empty. `False`
-        for each whose incarnation is not the live one: it has to register again.
+        `pack` is an encoded list of `PackedReport`, of those among them that have something new to say, or empty.
+        `False` for each whose incarnation is not the live one: it has to register again.
         """
 
 
