@@ -55,9 +55,27 @@ class StoreLoading(StoreError):
 
 
 class StoreReadOnly(StoreError):
-    """The server is a replica or lost its master (READONLY, MASTERDOWN, CLUSTERDOWN, NOREPLICAS)."""
+    """The server is a replica, or one that has lost its primary (READONLY, MASTERDOWN)."""
 
     code = "STORE_READ_ONLY"
+
+
+class StoreClusterDown(StoreError):
+    """The cluster cannot serve this shard's slot: too many nodes are gone, or nobody owns it (CLUSTERDOWN)."""
+
+    code = "STORE_CLUSTER_DOWN"
+
+
+class StoreMoved(StoreError):
+    """The shard's slot is on its way to another node, or there already (MOVED, ASK, TRYAGAIN). Nothing was executed."""
+
+    code = "STORE_MOVED"
+
+
+class StoreNotReplicated(StoreError):
+    """Too few replicas have it (NOREPLICAS, or WAIT in vain). What was written may stand: repeat it, it counts once."""
+
+    code = "STORE_NOT_REPLICATED"
 
 
 class StoreOutOfMemory(StoreError):

@@ -22,7 +22,7 @@ def default_pool() -> str:
 
 
 def connect(url: str, pool: str, shard: int) -> SubmitterStore:
-    """The store behind `url`: redis://, rediss:// or unix://. Raises `InvalidInput` for anything else."""
+    """The store behind `url`: one server, Sentinels or a cluster. Raises `InvalidInput` for anything else."""
     from nexus_sched.adapters.redis.submitter import RedisSubmitterStore  # here: loaded only by those who connect
 
     return RedisSubmitterStore(url, pool, shard)

@@ -20,6 +20,8 @@ from nexus_sched.model.conditions import number_of
 from nexus_sched.units import parse_duration_ms, parse_size_bytes
 
 URL_SCHEMES = ("redis", "rediss", "unix")
+URL_TOPOLOGIES = ("sentinel", "cluster")
+_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+)(:[0-9]{1,5})?")
 
 _WORDS = {bool: "a switch", int: "a whole number", float: "a number", str: "text", list: "a list", dict: "a table"}
 
@@ -125,6 +127,9 @@ def read_url(key: Key, raw: object) -> object:
     if not isinstance(raw, str):
         raise InvalidInput(f"expected {key.expects()}, got {_WORDS.get(type(raw), 'something else')}")
     _read_text(key, raw)
+    family, _, topology = raw.partition("://")[0].partition("+")
+    if topology in URL_TOPOLOGIES and family in ("redis", "rediss"):
+        return _several_servers(raw, topology)
     try:
         parts = urlsplit(raw)
         port = parts.port
@@ -141,6 +146,18 @@ def read_url(key: Key, raw: object) -> object:
     database = parts.path.strip("/")
     if database and not database.isdecimal():
         raise InvalidInput(f"the URL's database is {database[:20]!r}, which is not a number: write redis://host:6379/0")
+    return raw
+
+
+def _several_servers(raw: str, topology: str) -> str:
+    """Hosts with commas between them; the store that connects reads the rest, and refuses what it cannot."""
+    authority, _, path = raw.partition("://")[2].partition("?")[0].partition("/")
+    if not all(_HOST.fullmatch(host) for host in authority.rpartition("@")[2].split(",")):
+        raise InvalidInput(f"the URL's hosts cannot be read: write redis+{topology}://host:port,host:port")
+    if topology == "sentinel" and not path.strip("/"):
+        raise InvalidInput("the URL names no service: write redis+sentinel://host:26379,host:26379/mymaster")
+    if topology == "cluster" and path.strip("/"):
+        raise InvalidInput("a cluster has one database: write redis+cluster://host:6379,host:6379")
     return raw
 
 

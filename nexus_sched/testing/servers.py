@@ -55,7 +55,7 @@ class TestServer:
 
     `append_only`: keep the AOF (fsync every second), so that `kill` and `restart` lose nothing.
     `tcp`: also listen on a loopback port, chosen by the system anew if somebody else took it first; with
-    `tls` it speaks TLS there (the certificate's files are options).
+    `tls` it speaks TLS there (the certificate's files are options). `sentinel`: it holds no data, but watches others.
     """
 
     __test__ = False  # the name starts with Test, but it is none
@@ -67,14 +67,17 @@ class TestServer:
         append_only: bool = False,
         tcp: bool = False,
         tls: bool = False,
+        sentinel: bool = False,
         options: Mapping[str, str] | None = None,
     ) -> None:
+        """Nothing is started yet. Raises `ServerMissing`."""
         self.kind = kind
         self.port = 0
         self._binary = find_binary(kind)
         self._append_only = append_only
         self._tcp = tcp
         self._tls = tls
+        self._sentinel = sentinel
         self._options = dict(options or {})
         self._directory = Path(tempfile.mkdtemp(prefix="nexus-server-"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -103,10 +106,11 @@ class TestServer:
 
     def start(self) -> None:
         """Start, and return once it answers (loading included). Raises `RuntimeError` with its log's end."""
-        for _ in range(3):  # a free port may be taken before the server gets it
-            self.port = _free_port() if self._tcp else 0
+        for attempt in range(3):  # a free port may be taken before the server gets it
+            if self._tcp and (attempt or not self.port):  # others may know a server by the port it had
+                self.port = free_port()
             self._process = subprocess.Popen(
-                [self._binary, *self._arguments()],
+                [self._binary, *(self._watching() if self._sentinel else self._arguments())],
                 cwd=self._directory,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -135,6 +139,23 @@ class TestServer:
         if self._tls:
             settings["tls-port"] = str(self.port)
         return [part for name, value in settings.items() for part in (f"--{name}", value)]
+
+    def _watching(self) -> list[str]:
+        """A Sentinel writes what it learns into its own configuration."""
+        file = self._directory / "sentinel.conf"
+        if not file.exists():
+            settings = {
+                "dir": self._directory,
+                "unixsocket": self.socket_path,
+                "logfile": self._directory / "server.log",
+            }
+            lines = [f"port {self.port}", "bind 127.0.0.1", *(f"{name} {value}" for name, value in settings.items())]
+            file.write_text("\n".join(lines) + "\n")
+        return [str(file), "--sentinel"]
+
+    def option(self, name: str) -> str:
+        """A line of its configuration that it was given."""
+        return self._options[name]
 
     def _answers(self) -> bool:
         """Wait until it answers anything but LOADING; `False` if it ended or is not up in time.
@@ -191,7 +212,8 @@ class TestServer:
         self.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback that nobody uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

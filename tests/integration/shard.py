@@ -33,7 +33,6 @@ from nexus_sched.worker.log import Log
 TIMEOUT_S = 20.0
 POLL_S = 0.01
 REPEATS_S = 0.2  # how long to go on listening for a second end of a task
-REPLY = "book"
 PREDICTORS = {"ema": EmaPredictor, "learned": LearnedPredictor}
 
 
@@ -43,6 +42,7 @@ class Shard:
     def __init__(self, url: str, pool: str) -> None:
         self.url = url
         self.pool = pool
+        self.reply = f"book-{pool}"
         self.store = RedisSubmitterStore(url, pool)
         self.ends: dict[str, Ended] = {}
         self.times_ended: Counter[str] = Counter()
@@ -52,7 +52,7 @@ class Shard:
     async def open(self) -> None:
         """Connect, and listen for ends from now on."""
         await self.store.open()
-        await self.store.subscribed(REPLY)
+        await self.store.subscribed(self.reply)
         self._listening = asyncio.ensure_future(self._listen())
 
     async def close(self) -> None:
@@ -65,7 +65,7 @@ class Shard:
     async def _listen(self) -> None:
         while True:
             with contextlib.suppress(StoreUnreachable):
-                async for ended in self.store.ended(REPLY):
+                async for ended in self.store.ended(self.reply):
                     self.ends[ended.task_id] = ended
                     self.times_ended[ended.task_id] += 1
             await asyncio.sleep(POLL_S)
@@ -79,7 +79,7 @@ class Shard:
         described = msgspec.msgpack.encode(msgspec.convert({"type": task_type, **spec}, TaskSpec))
         payload = encode_arguments((ms,), None)
         lines = [SubmitLine(task_id, PRIORITY_DEFAULT, described, payload) for task_id in ids]
-        assert set(await self.store.submit(lines, REPLY)) == {Acceptance.ACCEPTED}
+        assert set(await self.store.submit(lines, self.reply)) == {Acceptance.ACCEPTED}
         return ids
 
     async def all_end(self, timeout_s: float = TIMEOUT_S) -> None:

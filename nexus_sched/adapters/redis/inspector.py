@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 
-from nexus_sched.adapters.redis.address import parse_address
 from nexus_sched.adapters.redis.keys import ShardKeys
+from nexus_sched.adapters.redis.library import declared
+from nexus_sched.adapters.redis.locator import locator_of
 from nexus_sched.adapters.redis.replies import FunctionMissing, Reply
 from nexus_sched.adapters.redis.resp import CONNECT_TIMEOUT_MS_DEFAULT, TIMEOUT_MS_DEFAULT, Argument, RespClient, pack
 from nexus_sched.errors import StoreError
@@ -33,7 +34,8 @@ class RedisInspectorStore:
         connect_timeout_ms: int = CONNECT_TIMEOUT_MS_DEFAULT,
     ) -> None:
         self.keys = ShardKeys(pool, shard)
-        self.client = RespClient(parse_address(url), timeout_ms=timeout_ms, connect_timeout_ms=connect_timeout_ms)
+        place = locator_of(url, self.keys.meta)
+        self.client = RespClient(place, timeout_ms=timeout_ms, connect_timeout_ms=connect_timeout_ms)
 
     async def open(self) -> None:
         """Connect."""
@@ -103,7 +105,12 @@ class RedisInspectorStore:
 
     async def mend(self, repair: str, *arguments: str) -> int:
         """One repair, which checks again what it mends: 0 if there was nothing to mend (any more)."""
-        call: tuple[Argument, ...] = (b"FCALL", f"nx_mend_{repair}", 1, self.keys.meta, self.keys.prefix, *arguments)
+        call: tuple[Argument, ...] = (
+            b"FCALL",
+            f"nx_mend_{repair}",
+            *declared(self.client, self.keys),
+            *arguments,
+        )
         try:
             changed: int = await self.client.call(*call)
         except FunctionMissing:

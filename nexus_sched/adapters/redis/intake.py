@@ -11,10 +11,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from itertools import chain
 
-from nexus_sched.adapters.redis.address import parse_address
 from nexus_sched.adapters.redis.entries import Refusal, submission_of
 from nexus_sched.adapters.redis.keys import ShardKeys
 from nexus_sched.adapters.redis.library import ShardFunctions
+from nexus_sched.adapters.redis.locator import locator_of
 from nexus_sched.adapters.redis.resp import CONNECT_TIMEOUT_MS_DEFAULT, TIMEOUT_MS_DEFAULT, RespClient
 from nexus_sched.adapters.redis.submitter import BYTES_MAX_DEFAULT, LENGTH_MAX_DEFAULT, RedisSubmitterStore
 from nexus_sched.errors import ConfigInvalid, Fenced, StoreError
@@ -56,8 +56,12 @@ class IntakeFollower:
         self.refused = 0
         self.problem = ""
         self._keys = ShardKeys(pool, shard)
-        address = parse_address(url)
-        self._client = RespClient(address, timeout_ms=timeout_ms, connect_timeout_ms=connect_timeout_ms)
+        place = locator_of(url, self._keys.meta)
+        self._client = RespClient(place, timeout_ms=timeout_ms, connect_timeout_ms=connect_timeout_ms)
+        self._reader = self._client
+        if place.clustered:  # the stream may be on any node
+            there = locator_of(url, settings.stream.encode())
+            self._reader = RespClient(there, timeout_ms=timeout_ms, connect_timeout_ms=connect_timeout_ms)
         self._functions = ShardFunctions(self._client, self._keys)
         self._submitter = RedisSubmitterStore(
             url,
@@ -83,10 +87,12 @@ class IntakeFollower:
     async def open(self) -> None:
         """Connect."""
         await self._client.open()
+        await self._reader.open()
         await self._submitter.open()
 
     async def close(self) -> None:
         """Close all connections. Never raises."""
+        await self._reader.close()
         await self._client.close()
         await self._submitter.close()
 
@@ -128,7 +134,7 @@ class IntakeFollower:
         if not self._cursor:
             known = await self._client.call(b"HGET", self._keys.meta, f"intake:{self.settings.stream}")
             self._cursor = known.decode() if known else "0-0"
-        reply = await self._client.call(
+        reply = await self._reader.call(
             b"XREAD",
             b"COUNT",
             SUBMIT_TASKS_MAX,

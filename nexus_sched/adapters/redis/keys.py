@@ -16,6 +16,7 @@ class ShardKeys:
     """All keys of one shard, as bytes, built once."""
 
     __slots__ = (
+        "absent",
         "commands",
         "dead",
         "frame",
@@ -33,6 +34,7 @@ class ShardKeys:
             raise InvalidInput(f"shard {shard} is not in 0..{SHARD_MAX}")
         self.prefix = b"{nx:%s:%d}" % (check_pool(pool).encode(), shard)
         self.meta = self.key(b"meta")
+        self.absent = self.key(b"absent")  # never exists
         self.heartbeats = self.key(b"wk")
         self.journal = self.key(b"ev")
         self.commands = self.key(b"cmd")

@@ -26,12 +26,24 @@ LIBRARY_TEXT = b"\n".join(
 )
 
 
+def declared(client: RespClient, keys: ShardKeys) -> tuple[Argument, ...]:
+    """The keys of a call, counted, and its first argument.
+
+    In a cluster a key that never exists is declared as well: while a slot is on its way to another node, a call with a
+    key that is there and one that is not is refused before it begins (`TRYAGAIN`). Without it a function would run
+    until it touches a key that has left already, and end in the midst of its writes.
+    """
+    if client.locator.clustered:
+        return (b"2", keys.meta, keys.absent, keys.prefix)
+    return (b"1", keys.meta, keys.prefix)
+
+
 class ShardFunctions:
     """The functions of one shard, called over one connection."""
 
     def __init__(self, client: RespClient, keys: ShardKeys) -> None:
         self._client = client
-        self._head: tuple[Argument, ...] = (b"1", keys.meta, keys.prefix)
+        self._head = declared(client, keys)
         self._loading: asyncio.Task[None] | None = None
 
     async def install(self, *, replace: bool) -> None:
@@ -55,10 +67,10 @@ class ShardFunctions:
         return await self.call(function, *arguments)
 
     async def _answer(self, packed: bytes, sent: asyncio.Future[Reply]) -> Reply:
-        reply = await sent
+        reply = await self._client.follow(packed, await sent)
         if isinstance(reply, FunctionMissing):
             await self._load_once()
-            reply = await self._client.send(packed)
+            reply = await self._client.follow(packed, await self._client.send(packed))
         if isinstance(reply, StoreError):
             raise reply
         return reply

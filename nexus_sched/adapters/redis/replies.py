@@ -6,13 +6,17 @@ the servers' own tables (Redis 7.0 to 8, Valkey 7.2 to 9).
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from nexus_sched.errors import (
     StoreAuthRefused,
+    StoreClusterDown,
     StoreError,
     StoreLoading,
+    StoreMoved,
     StoreNotPersisting,
+    StoreNotReplicated,
     StoreOutOfMemory,
     StoreReadOnly,
     StoreUnreachable,
@@ -24,6 +28,7 @@ from nexus_sched.errors import (
 Reply = Any
 
 MESSAGE_LENGTH_MAX = 400
+_REDIRECTION = re.compile(r"(MOVED|ASK) [0-9]{1,5} \S{0,300}:[0-9]{1,5}")
 
 
 class FunctionMissing(StoreError):
@@ -34,11 +39,24 @@ class RequestRefused(StoreError):
     """The server or the library calls the request malformed; sending it again cannot help."""
 
 
+class Redirection(StoreMoved):
+    """Where the command should have gone: for good (`MOVED`), or this one `once` (`ASK`). Nothing was executed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        code, slot, place = message.split(" ")
+        host, _, port = place.rpartition(":")
+        self.once = code == "ASK"
+        self.slot = int(slot)
+        self.host = host.strip("[]")  # empty: that of the node which says so
+        self.port = int(port)
+
+
 _BY_CODE: dict[str, type[StoreError]] = {
     "READONLY": StoreReadOnly,
     "MASTERDOWN": StoreReadOnly,
-    "CLUSTERDOWN": StoreReadOnly,
-    "NOREPLICAS": StoreReadOnly,
+    "CLUSTERDOWN": StoreClusterDown,
+    "NOREPLICAS": StoreNotReplicated,
     "LOADING": StoreLoading,
     "OOM": StoreOutOfMemory,
     "MISCONF": StoreNotPersisting,
@@ -46,8 +64,10 @@ _BY_CODE: dict[str, type[StoreError]] = {
     "WRONGPASS": StoreAuthRefused,
     "NOPERM": StoreAuthRefused,
     "DENIED": StoreAuthRefused,
-    "MOVED": StoreUnsuitable,
-    "ASK": StoreUnsuitable,
+    "UNBLOCKED": StoreReadOnly,  # while it waited, the server became a replica
+    "MOVED": Redirection,
+    "ASK": Redirection,
+    "TRYAGAIN": StoreMoved,
     "CROSSSLOT": StoreUnsuitable,
     "NXARGS": RequestRefused,
 }
@@ -68,4 +88,6 @@ def store_error(message: str) -> StoreError:
     if kind is None:
         lowered = message.lower()
         kind = next((known for text, known in _BY_TEXT if text in lowered), StoreError)
+    if kind is Redirection and not _REDIRECTION.fullmatch(message):
+        kind = StoreError
     return kind(message[:MESSAGE_LENGTH_MAX])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from itertools import chain
 
-from nexus_sched.adapters.redis.address import parse_address
 from nexus_sched.adapters.redis.keys import ShardKeys
 from nexus_sched.adapters.redis.library import ShardFunctions
+from nexus_sched.adapters.redis.locator import locator_of
 from nexus_sched.adapters.redis.resp import CONNECT_TIMEOUT_MS_DEFAULT, TIMEOUT_MS_DEFAULT, RespClient
 from nexus_sched.adapters.redis.subscription import Subscription
 from nexus_sched.errors import InvalidInput
@@ -47,9 +47,9 @@ class RedisSubmitterStore:
         timeout_ms: int = TIMEOUT_MS_DEFAULT,
         connect_timeout_ms: int = CONNECT_TIMEOUT_MS_DEFAULT,
     ) -> None:
-        self._address = parse_address(url)
         self.keys = ShardKeys(pool, shard)
-        self._client = RespClient(self._address, timeout_ms=timeout_ms, connect_timeout_ms=connect_timeout_ms)
+        self._place = locator_of(url, self.keys.meta)
+        self._client = RespClient(self._place, timeout_ms=timeout_ms, connect_timeout_ms=connect_timeout_ms)
         self._functions = ShardFunctions(self._client, self.keys)
         self._length_max = length_max
         self._bytes_max = bytes_max
@@ -117,7 +117,7 @@ class RedisSubmitterStore:
         if self._idle:
             client = self._idle.pop()
         else:
-            client = RespClient(self._address, timeout_ms=self._timeout_ms, connect_timeout_ms=self._connect_timeout_ms)
+            client = RespClient(self._place, timeout_ms=self._timeout_ms, connect_timeout_ms=self._connect_timeout_ms)
             await client.open()
         try:
             found = await client.call(
@@ -201,7 +201,7 @@ class RedisSubmitterStore:
         standing = self._subscriptions.get(reply)
         if standing is not None and not standing.lost:
             return
-        subscription = Subscription(self._address, reply, self._timeout_s)
+        subscription = Subscription(self._place, reply, self._timeout_s)
         await subscription.open()
         self._subscriptions[reply] = subscription
 

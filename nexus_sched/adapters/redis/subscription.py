@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from nexus_sched.adapters.redis.address import Address
+from nexus_sched.adapters.redis.connection import Connection, pack
 from nexus_sched.adapters.redis.keys import done_channel
+from nexus_sched.adapters.redis.locator import Locator
 from nexus_sched.adapters.redis.replies import Reply
-from nexus_sched.adapters.redis.resp import Connection, dial, pack
 from nexus_sched.errors import StoreError, StoreUnreachable
 from nexus_sched.runtime.ports import Ended
 
@@ -22,8 +22,8 @@ BUFFER_MAX = 65_536  # announcements nobody has fetched yet; the oldest are drop
 class Subscription:
     """The announcements of one reply channel, from the moment `open` returns."""
 
-    def __init__(self, address: Address, reply: str, timeout_s: float) -> None:
-        self._address = address
+    def __init__(self, place: Locator, reply: str, timeout_s: float) -> None:
+        self._place = place
         self._channel = done_channel(reply)
         self._timeout_s = timeout_s
         self._connection: Connection | None = None
@@ -41,13 +41,13 @@ class Subscription:
         """Connect and subscribe; returns once the server has confirmed it."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                self._connection = await dial(self._address, self._on_message)
+                self._connection = await self._place.connect(self._on_message)
                 self._connection.closed.add_done_callback(lambda _: self._arrived.set())
                 self._connection.write(pack((b"SUBSCRIBE", self._channel)))
                 await self._standing.wait()
         except (OSError, TimeoutError) as error:
             await self.close()
-            raise StoreUnreachable(f"cannot subscribe at {self._address}: {error or 'no answer in time'}") from None
+            raise StoreUnreachable(f"cannot subscribe at {self._place}: {error or 'no answer in time'}") from None
         if self._refused is not None:
             await self.close()
             raise self._refused
@@ -62,7 +62,7 @@ class Subscription:
         """The next announcement. Raises `StoreUnreachable` once the connection is lost and all are read."""
         while not self._messages:
             if self._connection is None or self._connection.lost:
-                raise StoreUnreachable(f"{self._address}: subscription lost")
+                raise StoreUnreachable(f"{self._place}: subscription lost")
             self._arrived.clear()
             await self._arrived.wait()
         return self._messages.popleft()

@@ -14,14 +14,14 @@ async def check_suitable(client: RespClient) -> None:
     facts = _parse_info(await client.call("INFO", "server")) | _parse_info(await client.call("INFO", "memory"))
     if "redis_version" in facts and _version(facts["redis_version"]) < VERSION_MIN:
         raise StoreUnsuitable(
-            f"{client.address}: server version {facts['redis_version']} has no functions; "
+            f"{client.locator}: server version {facts['redis_version']} has no functions; "
             "use Redis 7.0 or Valkey 7.2, or newer"
         )
     bound = facts.get("maxmemory") or await _setting(client, "maxmemory")
     policy = facts.get("maxmemory_policy") or await _setting(client, "maxmemory-policy")
     if bound not in ("", "0") and policy not in ("", POLICY_SAFE):
         raise StoreUnsuitable(
-            f"{client.address}: maxmemory is set and maxmemory-policy is {policy}, so tasks could be evicted; "
+            f"{client.locator}: maxmemory is set and maxmemory-policy is {policy}, so tasks could be evicted; "
             f"run CONFIG SET maxmemory-policy {POLICY_SAFE}, and put it into the server's configuration"
         )
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
-from nexus_sched.adapters.redis.address import parse_address
 from nexus_sched.adapters.redis.keys import ShardKeys
 from nexus_sched.adapters.redis.library import RESULT_TTL_S_DEFAULT, ShardFunctions
+from nexus_sched.adapters.redis.locator import locator_of
 from nexus_sched.adapters.redis.resp import (
     CONNECT_TIMEOUT_MS_DEFAULT,
     TIMEOUT_MS_DEFAULT,
@@ -35,10 +35,10 @@ class RedisWorkerStore:
         timeout_ms: int = TIMEOUT_MS_DEFAULT,
         connect_timeout_ms: int = CONNECT_TIMEOUT_MS_DEFAULT,
     ) -> None:
-        address = parse_address(url)
         self.keys = ShardKeys(pool, shard)
-        self._writer = RespClient(address, timeout_ms=timeout_ms, connect_timeout_ms=connect_timeout_ms)
-        self._reader = RespClient(address, timeout_ms=timeout_ms, connect_timeout_ms=connect_timeout_ms)
+        place = locator_of(url, self.keys.meta)
+        self._writer = RespClient(place, timeout_ms=timeout_ms, connect_timeout_ms=connect_timeout_ms)
+        self._reader = RespClient(place, timeout_ms=timeout_ms, connect_timeout_ms=connect_timeout_ms)
         self._functions = ShardFunctions(self._writer, self.keys)
         self._result_ttl_s = result_ttl_s
         self._margin_s = timeout_ms / MS_PER_S

@@ -16,7 +16,8 @@ class RedisSection(Struct, frozen=True, kw_only=True):
     url: Annotated[
         str,
         Meta(
-            description="Server to use: redis://host:port/db, rediss:// for TLS, or unix:///path.",
+            description="Server to use: redis://host:port/db, rediss:// for TLS, unix:///path, "
+            "redis+sentinel://host:port,host:port/service or redis+cluster://host:port,host:port.",
             max_length=2_000,
             extra={"kind": "url", **SECRET},
         ),

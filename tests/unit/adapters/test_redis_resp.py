@@ -11,18 +11,20 @@ from pathlib import Path
 import pytest
 
 from nexus_sched.adapters.redis.address import parse_address
-from nexus_sched.adapters.redis.replies import FunctionMissing, RequestRefused, store_error
+from nexus_sched.adapters.redis.replies import FunctionMissing, Redirection, RequestRefused, store_error
 from nexus_sched.adapters.redis.resp import RespClient, pack
 from nexus_sched.adapters.redis.subscription import parse_ended
 from nexus_sched.errors import (
     StoreAuthRefused,
+    StoreClusterDown,
     StoreError,
     StoreLoading,
+    StoreMoved,
     StoreNotPersisting,
+    StoreNotReplicated,
     StoreOutOfMemory,
     StoreReadOnly,
     StoreUnreachable,
-    StoreUnsuitable,
 )
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -277,8 +279,9 @@ async def test_client_slow_reader_makes_callers_wait() -> None:
     [
         ("READONLY You can't write against a read only replica.", StoreReadOnly),
         ("MASTERDOWN Link with MASTER is down", StoreReadOnly),
-        ("CLUSTERDOWN The cluster is down", StoreReadOnly),
-        ("NOREPLICAS Not enough good replicas to write.", StoreReadOnly),
+        ("UNBLOCKED force unblock from blocking operation, instance state changed", StoreReadOnly),
+        ("CLUSTERDOWN The cluster is down", StoreClusterDown),
+        ("NOREPLICAS Not enough good replicas to write.", StoreNotReplicated),
         ("LOADING Redis is loading the dataset in memory", StoreLoading),
         ("OOM command not allowed when used memory > 'maxmemory'.", StoreOutOfMemory),
         ("MISCONF Redis is configured to save RDB snapshots", StoreNotPersisting),
@@ -288,7 +291,12 @@ async def test_client_slow_reader_makes_callers_wait() -> None:
         ("ERR AUTH <password> called without any password configured for the default user.", StoreAuthRefused),
         ("ERR max number of clients reached", StoreUnreachable),
         ("ERR Function not found", FunctionMissing),
-        ("MOVED 1234 10.0.0.1:6379", StoreUnsuitable),
+        ("MOVED 1234 10.0.0.1:6379", Redirection),
+        ("ASK 1234 [::1]:6379", Redirection),
+        ("MOVED 1234 :6379", Redirection),
+        ("MOVED somewhere", StoreError),
+        ("MOVED 1234 10.0.0.1:six", StoreError),
+        ("TRYAGAIN Multiple keys request during rehashing of slot", StoreMoved),
         ("NXARGS submit: priority", RequestRefused),
         ("WRONGTYPE Operation against a key", StoreError),
         ("", StoreError),

@@ -212,6 +212,35 @@ def test_load_url_file_that_cannot_be_used_is_a_problem():
     assert "canary" not in problem
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+sentinel://a:1,b:2/mymaster",
+        "rediss+sentinel://:p@[::1],b/mymaster/3?sentinel_password=x",
+        "redis+cluster://a:1,b:2,c",
+        "rediss+cluster://u:p@a",
+    ],
+)
+def test_load_url_of_several_servers_is_taken(url: str):
+    assert load(write(f'[redis]\nurl = "{url}"\n')).config.redis.url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("redis+sentinel://canary:canary@a,b", "names no service"),
+        ("redis+sentinel://:canary@a,,b/m", "hosts cannot be read"),
+        ("redis+cluster://:canary@a/1", "one database"),
+        ("redis+cluster://:canary@", "hosts cannot be read"),
+        ("redis+cloud://:canary@a", "must begin with"),
+    ],
+)
+def test_load_url_of_several_servers_that_cannot_be_read_is_a_problem(url: str, words: str):
+    (problem,) = problems_of(f'[redis]\nurl = "{url}"\n')
+    assert words in problem
+    assert "canary" not in problem
+
+
 def test_load_arrays_of_tables_cannot_come_from_the_environment():
     (problem,) = problems_of("", {"NEXUS__INTAKE__STREAM": "x"})
     assert "environment NEXUS__INTAKE__STREAM: no such key" in problem

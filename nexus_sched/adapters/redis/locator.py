@@ -1,0 +1,198 @@
+"""Where the server of a shard is now: fixed, as Sentinels say, or by the slot in a cluster.
+
+Laws of this file:
+  1. Nothing is believed for longer than a connection lasts: whoever dials asks anew. What a server says about another
+     place (`MOVED`) counts for the next dial only.
+  2. A connection is given out only once the other side has proven to be the right one: Sentinels name a primary before
+     it knows that it is one, so it is asked for its role.
+  3. Whom to ask goes round: one that does not answer, or answered wrongly, is not asked first the next time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec import structs
+
+from nexus_sched.adapters.redis.address import Address
+from nexus_sched.adapters.redis.connection import Connection, dial, pack
+from nexus_sched.adapters.redis.replies import Redirection, Reply
+from nexus_sched.adapters.redis.topology import CLUSTER, SENTINEL, Topology, parse_topology, slot_of
+from nexus_sched.errors import StoreClusterDown, StoreError, StoreReadOnly, StoreUnreachable
+
+ASK_TIMEOUT_S = 0.5  # for one Sentinel or node to answer; there are others
+
+OnMessage = Callable[[Reply], None] | None
+
+
+class Locator(Protocol):
+    """Finds the server and connects to it."""
+
+    clustered: bool
+
+    async def connect(self, on_message: OnMessage = None) -> Connection:
+        """One attempt. Raises `OSError` or a `StoreError`; whoever calls tries again."""
+
+    def is_elsewhere(self, error: StoreError) -> bool:
+        """Whether a refusal means that another server has to be looked for; takes the hint in it, if there is one."""
+
+    async def connect_to(self, redirection: Redirection) -> Connection:
+        """To the node that a redirection names, for one command."""
+
+
+class Fixed:
+    """One server that is where it is."""
+
+    clustered = False
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    def __str__(self) -> str:
+        return str(self._address)
+
+    async def connect(self, on_message: OnMessage = None) -> Connection:
+        """One attempt."""
+        return await dial(self._address, on_message)
+
+    def is_elsewhere(self, error: StoreError) -> bool:  # noqa: ARG002 - one shape for all
+        """Never."""
+        return False
+
+    async def connect_to(self, redirection: Redirection) -> Connection:
+        """There is no other place."""
+        raise redirection
+
+
+class SentinelLocator:
+    """The primary of a service, as the first Sentinel that answers names it."""
+
+    clustered = False
+
+    def __init__(self, topology: Topology) -> None:
+        self._topology = topology
+        self._sentinels = list(topology.seeds)
+
+    def __str__(self) -> str:
+        return str(self._topology)
+
+    async def connect(self, on_message: OnMessage = None) -> Connection:
+        """To the primary. Raises `StoreUnreachable` if no Sentinel knows one, or it is none (yet)."""
+        address = await self._primary()
+        connection = await dial(address)
+        try:
+            role = await connection.send(pack((b"ROLE",)), ASK_TIMEOUT_S)
+            if not isinstance(role, list) or role[0] != b"master":
+                said = str(role) if isinstance(role, StoreError) else f"it is a {role[0].decode()}"
+                raise StoreUnreachable(f"{self}: {address} is not the primary: {said}")
+        except BaseException:
+            connection.lose("it is not the primary")
+            raise
+        connection.on_message = on_message
+        return connection
+
+    def is_elsewhere(self, error: StoreError) -> bool:
+        """A primary that refuses writes has been demoted."""
+        return isinstance(error, StoreReadOnly)
+
+    async def connect_to(self, redirection: Redirection) -> Connection:
+        """Sentinels watch servers without a cluster."""
+        raise redirection
+
+    async def _primary(self) -> Address:
+        why = ""
+        for sentinel in tuple(self._sentinels):
+            try:
+                found = await _ask(sentinel, b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._topology.service)
+                if found:
+                    return structs.replace(self._topology.server, host=found[0].decode(), port=int(found[1]))
+                why = f"{sentinel} does not know the service {self._topology.service}"
+            except (OSError, TimeoutError, StoreError) as error:
+                why = str(error) or f"{sentinel} does not answer"
+            self._sentinels.append(self._sentinels.pop(0))
+        raise StoreUnreachable(f"{self}: no Sentinel names a primary: {why}")
+
+
+class ClusterLocator:
+    """The primary of the slot that a shard's hash tag falls into. `shared` by all connections of a shard."""
+
+    clustered = True
+
+    def __init__(self, topology: Topology, key: bytes) -> None:
+        self._topology = topology
+        self._slot = slot_of(key)
+        self._nodes = list(topology.seeds)  # whom to ask, first the one that answered last
+        self._hint: Address | None = None
+
+    def __str__(self) -> str:
+        return f"{self._topology} (slot {self._slot})"
+
+    async def connect(self, on_message: OnMessage = None) -> Connection:
+        """To the owner of the slot. Raises `StoreUnreachable` if no node answers, `StoreClusterDown` without owner."""
+        hint, self._hint = self._hint, None
+        return await dial(hint or await self._owner(), on_message)
+
+    def is_elsewhere(self, error: StoreError) -> bool:
+        """The slot has another owner, or its owner is no primary, or one without its cluster."""
+        if isinstance(error, Redirection) and not error.once:
+            self._hint = self._address(error.host, error.port)
+            return True
+        return isinstance(error, StoreReadOnly | StoreClusterDown)
+
+    async def connect_to(self, redirection: Redirection) -> Connection:
+        """To the node that will own the slot, with leave for one command."""
+        connection = await dial(self._address(redirection.host, redirection.port))
+        connection.send(pack((b"ASKING",)), ASK_TIMEOUT_S)
+        return connection
+
+    def _address(self, host: str, port: int) -> Address:
+        return structs.replace(self._topology.server, host=host or self._nodes[0].host, port=port)
+
+    async def _owner(self) -> Address:
+        why: StoreError = StoreUnreachable(f"{self}: no node answers")
+        for node in tuple(self._nodes):
+            try:
+                ranges = await _ask(node, b"CLUSTER", b"SLOTS")
+                owners = [row for row in ranges if row[0] <= self._slot <= row[1]]
+                self._learn(node, ranges)
+                if owners:
+                    host, port = owners[0][2][:2]
+                    return self._address((host or b"").decode() or node.host, port)
+                why = StoreClusterDown(f"{self}: no node owns the slot")
+            except (OSError, TimeoutError, StoreError) as error:
+                why = error if isinstance(error, StoreError) else StoreUnreachable(f"{self}: {node}: {error}")
+            self._nodes.append(self._nodes.pop(0))
+        raise why
+
+    def _learn(self, answered: Address, ranges: list[list[Reply]]) -> None:
+        """Nodes that the configuration does not name can be asked as well; those it names stay."""
+        named = [node for row in ranges for node in row[2:]]
+        found = [
+            structs.replace(answered, host=(host or b"").decode() or answered.host, port=port)
+            for host, port, *_ in named
+        ]
+        others = [node for node in (*found, *self._topology.seeds) if node != answered]
+        self._nodes = list(dict.fromkeys((answered, *others)))
+
+
+def locator_of(url: str, key: bytes) -> Locator:
+    """Who finds the server of `key`. Raises `InvalidInput` for a URL that means nothing."""
+    topology = parse_topology(url)
+    if topology.kind == SENTINEL:
+        return SentinelLocator(topology)
+    return ClusterLocator(topology, key) if topology.kind == CLUSTER else Fixed(topology.server)
+
+
+async def _ask(address: Address, *command: str | bytes) -> Reply:
+    """One question on a connection of its own. Raises the `StoreError` that is the answer."""
+    async with asyncio.timeout(ASK_TIMEOUT_S):
+        connection = await dial(address)
+    try:
+        reply = await connection.send(pack(command), ASK_TIMEOUT_S)
+    finally:
+        connection.lose("asked")
+    if isinstance(reply, StoreError):
+        raise reply
+    return reply
