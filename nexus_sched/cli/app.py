@@ -12,7 +12,7 @@ from nexus_sched.version import VERSION
 # name -> (module:function, one line)
 COMMANDS = {
     "demo": ("nexus_sched.cli.demo:demo", "Run one workload twice, round robin and predictive, and compare."),
-    "run": ("nexus_sched.cli.run:run", "Run the scheduler of a pool."),
+    "run": ("nexus_sched.cli.run_command:run", "Run the scheduler of a pool."),
     "worker": ("nexus_sched.cli.worker:worker", "Run tasks with the functions of an application."),
     "submit": ("nexus_sched.cli.submit:submit", "Submit a task, and wait for its result if asked to."),
     "simulate": ("nexus_sched.cli.simulate:simulate", "Compare policies on the same tasks, in virtual time."),

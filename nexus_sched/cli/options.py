@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import getpass
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
+
+from nexus_sched.cli.start import NAMED, SET, Sources, setting_flags
 
 if TYPE_CHECKING:
     from nexus_sched.config.load import Loaded
@@ -58,30 +59,22 @@ class ConfigFlags:
 
     def load_with(self, *flags: tuple[str, str, str | None]) -> Loaded:
         """The configuration with further flags of one command: `(flag, key, text or None)`."""
-        from nexus_sched.config.load import load
-
         given = [(flag, key, text) for flag, key, text in flags if text is not None]
-        return load(self.config, os.environ, [*self._flags(), *given])
+        return Sources(self.config, [*self._named(), *setting_flags(self.settings), *given]).load()
 
     def as_arguments(self) -> list[str]:
         """The same flags for the command line of another process."""
         words = [] if self.config is None else ["--config", str(self.config)]
-        for name in ("redis_url", "fallback_threshold", "heartbeat_timeout_ms"):
-            text = getattr(self, name)
-            words += [] if text is None else [f"--{name.replace('_', '-')}", text]
-        return [*words, *(word for setting in self.settings for word in ("--set", setting))]
+        words += [word for flag, _, text in self._named() for word in (flag, text)]
+        return [*words, *(word for setting in self.settings for word in (SET, setting))]
 
-    def _flags(self) -> list[tuple[str, str, str]]:
-        named = {
+    def _named(self) -> list[tuple[str, str, str]]:
+        texts: dict[str, str | None] = {
             "redis_url": self.redis_url,
             "fallback_threshold": self.fallback_threshold,
             "heartbeat_timeout_ms": self.heartbeat_timeout_ms,
         }
-        flags = [(f"--{name.replace('_', '-')}", name, text) for name, text in named.items() if text is not None]
-        for setting in self.settings:
-            name, _, text = setting.partition("=")
-            flags.append((f"--set {name}", name.strip(), text.strip()))
-        return flags
+        return [(flag, alias, text) for flag, alias in NAMED.items() if (text := texts[alias]) is not None]
 
 
 def operator_name(given: str | None) -> str:

@@ -1,5 +1,6 @@
-"""`nexus-sched run`: composes the scheduler of one pool, its gateway, or both, and serves until told to stop.
+"""What `nexus-sched run` does: composes the scheduler of one pool, its gateway beside it if asked to, and serves.
 
+Nothing that only a command line needs is imported here (decision 0044); that is `cli.run_command`.
 A server that cannot be reached at the start is a mistake of whoever starts, so after
 `redis.connect_timeout` it ends with code 4; one that vanishes later is retried for ever.
 """
@@ -13,19 +14,15 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
 from msgspec import structs
 
 from nexus_sched.cli import exit_codes
-from nexus_sched.cli.gateway import gateway_command, run_gateway
 from nexus_sched.cli.logs import set_up_logs
-from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import note, print_json
 from nexus_sched.cli.reload import Reload
 from nexus_sched.cli.stores import intake_followers, leader_store
-from nexus_sched.cli.supervised import Supervised
 from nexus_sched.config.engine import engine_settings
 from nexus_sched.errors import StoreLoading, StoreUnreachable
 from nexus_sched.plugins.catalogue import Catalogue
@@ -41,46 +38,16 @@ if TYPE_CHECKING:
 CONNECT_RETRY_S = 0.2
 
 
-def run(
-    *,
-    mode: Annotated[
-        Literal["predictive", "shadow", "round-robin"] | None,
-        Parameter(help="How workers are picked, instead of `scheduler.mode`.", show_default=False),
-    ] = None,
-    role: Annotated[
-        Literal["scheduler", "gateway", "all"],
-        Parameter(help="What this process is: the scheduler, the gateway (HTTP API), or both, in two processes."),
-    ] = "scheduler",
-    insecure_no_auth: Annotated[
-        bool,
-        Parameter(
-            name="--insecure-no-auth",
-            help="Gateway: let everybody on this machine do everything, instead of `http.auth.insecure_no_auth`.",
-            show_default=False,
-        ),
-    ] = False,
-    flags: ConfigFlags = NO_FLAGS,
-) -> int:
-    """Run the scheduler of a pool until SIGTERM or Ctrl-C, which hand over without losing anything.
+def run_scheduler(read: Callable[[], Config], *, as_json: bool, gateway: Sequence[str] | None = None) -> int:
+    """Run the scheduler that the configuration describes, until a signal; `read` reads it, now and at each SIGHUP.
 
-    SIGHUP reads the configuration again. Further instances stand by and take over when the first one stops or dies.
-    The gateway holds nothing that a task depends on: any number of them may run, and be killed at any time.
+    `gateway`: the command line of one to run beside it. Gives the exit code. Raises `ConfigInvalid`, and any other
+    `NexusError` that a start or a service can end with.
     """
-
-    def read() -> Config:
-        no_auth = "true" if insecure_no_auth else None
-        return flags.load_with(
-            ("--mode", "scheduler.mode", mode), ("--insecure-no-auth", "http.auth.insecure_no_auth", no_auth)
-        ).config
-
     config = read()
     set_up_logs(config.logging)
-    if role == "gateway":
-        run_gateway(config)
-    else:
-        beside = gateway_command(flags, insecure_no_auth=insecure_no_auth) if role == "all" else None
-        asyncio.run(_serve(config, read, beside))
-    if flags.json:
+    asyncio.run(_serve(config, read, gateway))
+    if as_json:
         print_json({"stopped": True})
     return exit_codes.OK
 
@@ -105,6 +72,8 @@ async def _serve(config: Config, read: Callable[[], Config], gateway: Sequence[s
         note(f"Scheduling pool {config.pool.name}; stop with Ctrl-C.")
         async with contextlib.AsyncExitStack() as beside:
             if gateway is not None:
+                from nexus_sched.cli.supervised import Supervised
+
                 child = await beside.enter_async_context(Supervised("gateway", gateway))
                 loop.add_signal_handler(signal.SIGHUP, _each(reload, child.hang_up))
             await _until_stopped(service, stopping)

@@ -10,10 +10,9 @@ import importlib
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from importlib.metadata import EntryPoint, entry_points
+from functools import cached_property, partial
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from nexus_sched.config.suggest import hint
 from nexus_sched.core.predictors.base import Predictor, PredictorFactory
@@ -21,6 +20,9 @@ from nexus_sched.core.predictors.ema import EmaPredictor
 from nexus_sched.core.predictors.learned import LearnedPredictor
 from nexus_sched.errors import ConfigInvalid, NexusError
 from nexus_sched.model.settings import EngineSettings
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "nexus_sched.predictors"
 BOOSTING = "boosting"
@@ -51,7 +53,6 @@ class Catalogue(Mapping[str, PredictorFactory]):
 
     def __init__(self, configured: Sequence[str] = (), model: Path | None = None) -> None:
         self._model = model
-        self._plugins: dict[str, EntryPoint] = {point.name: point for point in entry_points(group=GROUP)}
         self._loaded: dict[str, PredictorFactory] = {}
         if model is not None:
             from nexus_sched.plugins.model import lightgbm
@@ -60,6 +61,13 @@ class Catalogue(Mapping[str, PredictorFactory]):
         for name in map(self.resolve, configured):
             if name:
                 self._loaded[name] = self._configured(name)
+
+    @cached_property
+    def _plugins(self) -> dict[str, EntryPoint]:
+        """Those of other packages; found when one is asked for, because that reads the metadata of all packages."""
+        from importlib.metadata import entry_points
+
+        return {point.name: point for point in entry_points(group=GROUP)}
 
     def __getitem__(self, name: str) -> PredictorFactory:
         if name not in self._loaded:
