@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -69,6 +70,7 @@ async def _serve(config: Config, read: Callable[[], Config], gateway: Sequence[s
             return
         for follower in followers:
             await follower.open()
+        spare_what_is_loaded()
         note(f"Scheduling pool {config.pool.name}; stop with Ctrl-C.")
         async with contextlib.AsyncExitStack() as beside:
             if gateway is not None:
@@ -89,6 +91,12 @@ def _each(*calls: Callable[[], None]) -> Callable[[], None]:
             call()
 
     return call_all
+
+
+def spare_what_is_loaded() -> None:
+    """Let the garbage collector look no more at what was imported and set up: a full pass over it takes 20 ms."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _until_stopped(service: Service, stopping: asyncio.Event) -> None:

@@ -179,7 +179,10 @@ class LeaderStore(Protocol):
         """The kept snapshots `(seq, blob)`, newest first."""
 
     async def save_snapshot(self, lease: Lease, seq: int, blob: bytes) -> None:
-        """Keep a snapshot of the state after turn `seq`; the journal is cut behind the one before it."""
+        """Keep a snapshot of the state after turn `seq`; the journal is cut behind the one before it.
+
+        Nothing happens if one of a later turn is kept already.
+        """
 
     async def offer_snapshot(self, seq: int, turn: bytes, blob: bytes) -> bool:
         """As `save_snapshot`, by whoever has no lease. `False`: not kept.

@@ -22,7 +22,7 @@ from nexus_sched.model.journal import Turn, decode_turn
 from nexus_sched.runtime.ports import INPUT_STREAMS, LeaderStore
 
 JOURNAL_PAGE = 512
-COMPRESS_INLINE_BYTES_MAX = 524_288  # about 3 ms
+COMPRESS_INLINE_BYTES_MAX = 32_768  # about 0.2 ms
 START = "0-0"
 
 

@@ -17,18 +17,19 @@ import structlog
 
 from nexus_sched.core.engine import Engine
 from nexus_sched.core.forecasts import BASELINE
-from nexus_sched.errors import PredictorUnkept, StoreError
+from nexus_sched.errors import PredictorUnkept
 from nexus_sched.model.effects import Noticed
 from nexus_sched.model.events import AnyEvent, EpochBegan, ModeChanged, PredictorChosen
 from nexus_sched.model.journal import FORMAT, Turn, encode_turn
 from nexus_sched.model.settings import EngineSettings
+from nexus_sched.runtime.checkpoints import QUIET_S, Checkpoints
 from nexus_sched.runtime.clock import NS_PER_S, Clock, TurnClock
 from nexus_sched.runtime.gauges import LogHistogram
 from nexus_sched.runtime.guard import Guard
 from nexus_sched.runtime.intake import Inputs
 from nexus_sched.runtime.plan import plan_commit
 from nexus_sched.runtime.ports import LeaderStore, Lease
-from nexus_sched.runtime.recovery import Recovered, compress_aside, encode_checkpoint
+from nexus_sched.runtime.recovery import Recovered
 from nexus_sched.units import NS_PER_MS
 
 log = structlog.get_logger("nexus_sched.scheduler")
@@ -37,8 +38,6 @@ IN_FLIGHT_MAX = 2
 DIGEST_EVERY = 1_024
 ALARM_PAUSE_NS = 1_000_000  # between two turns that nothing but the clock asked for
 ALARM_S_MAX = 1.0
-CHECKPOINT_EVENTS = 100_000  # journaled since the last one: what a recovery replays at most, about a second
-CHECKPOINT_IDLE_EVENTS = 2_000  # enough to write one when nothing else is to do
 
 
 class TurnLoop:
@@ -67,9 +66,7 @@ class TurnLoop:
         self._confirm_lease = confirm_lease
         self._in_flight: deque[asyncio.Future[int]] = deque()
         self._stopping = False
-        self._uncovered_events = state.replayed  # journaled since the newest snapshot, at least
-        self._snapshot_seq = state.engine.seq - state.replayed  # the newest snapshot that is known
-        self._standby_writes = False  # the newest one is not ours
+        self._checkpoints = Checkpoints(store, lease, state, inputs.arrived.set)
         self._last_turn = b""
         self._at_ns = state.at_ns
 
@@ -85,6 +82,7 @@ class TurnLoop:
         finally:
             for reply in self._in_flight:  # after a fault: what became of them is read from the journal
                 reply.cancel()
+            self._checkpoints.cancel()
 
     async def _lead(self, settings: EngineSettings) -> None:
         self._take_turn([EpochBegan(self._lease.epoch, self._lease.owner, settings)], {})
@@ -101,24 +99,32 @@ class TurnLoop:
                 self._take_turn(self._guard.screen(events), cursors)
             # the commit has been handed to the socket; let it, the reader and the replies have the loop
             await asyncio.sleep(0)
-            if self._uncovered_events >= CHECKPOINT_EVENTS:
-                await self._bound_recovery(CHECKPOINT_EVENTS)
+            if self._checkpoints.due(quiet=False):
+                await self._bound_recovery(quiet=False)
         await self._settle(0)
+        await self._checkpoints.finish()
 
     async def _wait_for_work(self) -> None:
-        while not (self._inputs or self.engine.ready or self._stopping or self._next_due_s() == 0.0):
+        loop, checkpoints = asyncio.get_running_loop(), self._checkpoints
+        quiet_at_s = loop.time() + QUIET_S
+        while not (self._inputs or self.engine.ready or self._stopping):
+            due_s = self._next_due_s()
+            if due_s == 0.0:
+                return
             self._inputs.arrived.clear()
             while self._in_flight and self._in_flight[0].done():
                 await self._settle(len(self._in_flight) - 1)
-            idle_events = CHECKPOINT_EVENTS if self._standby_writes else CHECKPOINT_IDLE_EVENTS
-            if not self._in_flight and self._uncovered_events >= idle_events:
-                await self._bound_recovery(idle_events)
-                continue
-            due_s = self._next_due_s()
+            checkpoints.check()
+            if checkpoints.due(quiet=True):
+                quiet_in_s = quiet_at_s - loop.time()
+                if quiet_in_s <= 0.0:
+                    await self._bound_recovery(quiet=True)
+                    continue
+                due_s = quiet_in_s if due_s is None else min(due_s, quiet_in_s)
             if due_s is None:
                 await self._inputs.arrived.wait()
                 continue
-            alarm = asyncio.get_running_loop().call_later(due_s, self._inputs.arrived.set)
+            alarm = loop.call_later(due_s, self._inputs.arrived.set)
             try:
                 await self._inputs.arrived.wait()
             finally:
@@ -167,7 +173,7 @@ class TurnLoop:
         self._in_flight.append(reply)
         self._cursors.update(cursors)
         self._at_ns = at_ns
-        self._uncovered_events += max(1, len(events) + decisions)  # a turn of the clock is replayed too
+        self._checkpoints.journaled(max(1, len(events) + decisions))  # a turn of the clock is replayed too
 
     def _replied(self, _: asyncio.Future[int]) -> None:
         self._inputs.arrived.set()  # somebody may wait for this, and nobody for anything else
@@ -185,38 +191,14 @@ class TurnLoop:
         leaving: list[AnyEvent] = [PredictorChosen("", shadow=True)]  # where the former active one goes as well
         self._inputs.feed(leaving if fault.shadow else [PredictorChosen(BASELINE), *leaving])
 
-    async def _bound_recovery(self, events_max: int) -> None:
-        """Write a checkpoint, unless a standby wrote one that leaves less than `events_max` to replay."""
-        newest = await self._store.newest_snapshot()
-        if newest > self._snapshot_seq:
-            turns, left = self.engine.seq - self._snapshot_seq, self.engine.seq - newest
-            self._uncovered_events = self._uncovered_events * left // max(1, turns)  # as if turns were alike
-            self._snapshot_seq, self._standby_writes = newest, True
-        if self._uncovered_events >= events_max:
-            await self.checkpoint()
-
-    async def checkpoint(self) -> None:
-        """Write everything down, so that a successor need not replay what led here."""
-        await self._settle(0)
-        if self._uncovered_events:
+    async def _bound_recovery(self, *, quiet: bool) -> None:
+        """Begin a checkpoint, unless a standby wrote one that leaves little to replay."""
+        if await self._checkpoints.still_due(quiet=quiet):
             try:
-                blob = encode_checkpoint(self.engine, self._cursors, self._at_ns)
+                self._checkpoints.begin(self._cursors, self._at_ns, self._in_flight[-1] if self._in_flight else None)
             except PredictorUnkept as fault:
                 self._end_part_of(fault)
-                return
-            await self._store.save_snapshot(self._lease, self.engine.seq, await compress_aside(blob))
-            self._uncovered_events, self._snapshot_seq, self._standby_writes = 0, self.engine.seq, False
 
     async def bequeath(self) -> None:
-        """After `run` and without a lease: leave a checkpoint, so that a start from cold need not replay.
-
-        Whoever leads by now does not wait for it, and if it was a standby, it needs none. The journal has everything,
-        so a failure is only told.
-        """
-        if not self._uncovered_events or not self._last_turn or self._standby_writes:
-            return
-        try:
-            blob = await compress_aside(encode_checkpoint(self.engine, self._cursors, self._at_ns))
-            await self._store.offer_snapshot(self.engine.seq, self._last_turn, blob)
-        except (PredictorUnkept, StoreError) as error:
-            log.warning("no checkpoint was left", code=error.code, error=str(error), seq=self.engine.seq)
+        """After `run` and without a lease: leave a checkpoint, so that a start from cold need not replay."""
+        await self._checkpoints.bequeath(self._last_turn, self._cursors, self._at_ns)

@@ -89,7 +89,7 @@ async def test_swaps_under_load_lose_nothing_pause_nothing_and_replay_to_the_bit
     shard: Shard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # no checkpoint while it is idle for a moment: the second one would cut the journal that is replayed below
-    monkeypatch.setattr("nexus_sched.runtime.turn.CHECKPOINT_IDLE_EVENTS", 10**9)
+    monkeypatch.setattr("nexus_sched.runtime.checkpoints.CHECKPOINT_IDLE_EVENTS", 10**9)
     monkeypatch.setattr("nexus_sched.runtime.turn.DIGEST_EVERY", 32)
     async with contextlib.AsyncExitStack() as stack:
         for number in range(3):

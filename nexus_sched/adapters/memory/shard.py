@@ -265,7 +265,8 @@ class MemoryShard:
     def save_snapshot(self, lease: Lease, seq: int, blob: bytes) -> None:
         """Twin of `nx_snapshot`."""
         self.fence(lease)
-        self._keep(seq, blob)
+        if (self.kept[0] or 0) <= seq:
+            self._keep(seq, blob)
 
     def offer_snapshot(self, seq: int, turn: bytes, blob: bytes) -> bool:
         """Twin of `nx_offer`."""

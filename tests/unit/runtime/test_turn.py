@@ -14,12 +14,13 @@ from nexus_sched.model.journal import decode_turn
 from nexus_sched.model.settings import SHADOW, EngineSettings
 from nexus_sched.model.task import Task
 from nexus_sched.model.worker import WorkerStanding
+from nexus_sched.runtime.checkpoints import CHECKPOINT_EVENTS, CHECKPOINT_IDLE_EVENTS, QUIET_S
 from nexus_sched.runtime.guard import Guard
 from nexus_sched.runtime.intake import Inputs
 from nexus_sched.runtime.picture import paint
 from nexus_sched.runtime.ports import INPUT_STREAMS, CommitPlan, Lease
-from nexus_sched.runtime.recovery import Recovered
-from nexus_sched.runtime.turn import CHECKPOINT_EVENTS, CHECKPOINT_IDLE_EVENTS, DIGEST_EVERY, IN_FLIGHT_MAX, TurnLoop
+from nexus_sched.runtime.recovery import Recovered, restore_checkpoint
+from nexus_sched.runtime.turn import DIGEST_EVERY, IN_FLIGHT_MAX, TurnLoop
 from nexus_sched.testing.builders import PREDICTORS, ToldPredictor, draining, finished, joined, task
 from nexus_sched.testing.builders import submitted as built
 from nexus_sched.testing.virtual_time import LoopClock, virtually
@@ -28,6 +29,12 @@ from nexus_sched.testing.virtual_time import LoopClock, virtually
 def submitted(what: Task | str):
     """Under an entry id that a store could have given."""
     return built(what, "1-0")
+
+
+@pytest.fixture(autouse=True)
+def without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads know nothing of virtual time: checkpoints are packed within the loop."""
+    monkeypatch.setattr("nexus_sched.runtime.recovery.COMPRESS_INLINE_BYTES_MAX", 10**9)
 
 
 class Slow(MemoryLeaderStore):
@@ -187,17 +194,17 @@ def test_checkpoint_is_left_to_a_standby_that_writes_them_and_written_again_once
     async def story():
         led = Led()
         led.inputs.feed([submitted(f"t{number}") for number in range(CHECKPOINT_IDLE_EVENTS // 2)])
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(2 * QUIET_S)
         seq = led.loop.engine.seq
         turn = led.shard.streams["ev"].after((seq - 1, 0), 1)[0][1][1]
         assert led.shard.offer_snapshot(seq, turn, b"by a standby")
         for _ in range(4):  # more than twice what makes a leader write when nobody else does
             led.inputs.feed([WorkerSuspected("nobody")] * CHECKPOINT_IDLE_EVENTS)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(2 * QUIET_S)
         assert (led.store.snapshots_saved, led.shard.kept[0]) == (0, seq)
         for _number in range(CHECKPOINT_EVENTS // 10_000):
             led.inputs.feed([WorkerSuspected("nobody")] * 10_000)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(2 * QUIET_S)
         assert led.store.snapshots_saved >= 1
         await led.stop()
 
@@ -216,6 +223,45 @@ def test_checkpoint_is_written_when_idle_and_enough_has_happened():
         assert (led.store.snapshots_saved, led.shard.kept[0]) == (1, led.loop.engine.seq)
         await led.stop()
         assert led.store.snapshots_saved == 1  # nothing new to write
+
+    virtually(story())
+
+
+def test_checkpoint_waits_for_a_quiet_moment_and_holds_up_no_turn():
+    async def story():
+        led = Led(delay_s=0.01)
+
+        async def keep_slowly(lease: Lease, seq: int, blob: bytes) -> None:
+            await asyncio.sleep(10.0)
+            await Slow.save_snapshot(led.store, lease, seq, blob)
+
+        led.store.save_snapshot = keep_slowly  # type: ignore[method-assign]  # a store that takes its time
+        for number in range(CHECKPOINT_IDLE_EVENTS):
+            led.inputs.feed([submitted(f"t{number}")])
+            await asyncio.sleep(QUIET_S / 10)
+        assert led.store.snapshots_saved == 0
+        await asyncio.sleep(2 * QUIET_S)
+        covered = led.loop.engine.seq
+        await led.feed(submitted("more"))
+        await asyncio.sleep(1.0)
+        assert led.loop.seq_written == led.loop.engine.seq == covered + 1
+        assert led.store.snapshots_saved == 0, "it is under way"
+        await led.stop()
+        assert led.store.snapshots_saved == 1, "stopping waits for it"
+        assert restore_checkpoint(led.shard.snapshots[covered], PREDICTORS).engine.seq == covered
+
+    virtually(story())
+
+
+def test_checkpoint_of_a_turn_that_was_never_written_is_not_sent():
+    async def story():
+        led = Led(delay_s=1.0)
+        led.inputs.feed([WorkerSuspected("nobody")] * (CHECKPOINT_EVENTS + 1))
+        await asyncio.sleep(0.5)  # the begin of the epoch is under way, the turn behind it will be refused
+        led.shard.nonce = "somebody else's"
+        with pytest.raises(Fenced):
+            await led.running
+        assert led.store.snapshots_saved == 0
 
     virtually(story())
 

@@ -441,9 +441,10 @@ local function keep(P, meta, seq, blob)
 end
 
 -- snapshot: P, epoch, nonce, seq, blob -> {'OK'} | {'FENCED'}
+-- A leader writes beside its turns: one that a standby has overtaken in the meantime is of no more use.
 local function snapshot(keys, a)
   if not fence(keys[1], a[2], a[3]) then return {'FENCED'} end
-  keep(a[1], keys[1], a[4], a[5])
+  if tonumber(redis.call('HGET', keys[1], 'snap') or '0') <= tonumber(a[4]) then keep(a[1], keys[1], a[4], a[5]) end
   return {'OK'}
 end
 
