@@ -9,8 +9,9 @@ from cyclopts import Parameter
 
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import note, print_json
-from nexus_sched.config.describe import Key, Section, json_schema, keys, resolve, sections
+from nexus_sched.config.describe import Key, Section, json_schema, key_at, keys, resolve, sections
 from nexus_sched.config.load import DEFAULT_ORIGIN, Loaded
+from nexus_sched.config.reference import header
 from nexus_sched.config.schema import ALIASES
 from nexus_sched.config.sources import variable_of
 from nexus_sched.config.suggest import hint
@@ -53,14 +54,12 @@ def show(*, origin: bool = False, flags: ConfigFlags = NO_FLAGS) -> int:
         return 0
     blocks = []
     for section in sections():
-        tables = _tables(loaded, section)
-        header = f"[[{section.name}]]" if section.repeated else f"[{section.name}]"
-        for table in tables:
+        for name, table in _tables(loaded, section):
             lines = [_line(key, getattr(table, key.attribute)) for key in section.keys]
             if origin and not section.repeated:
-                keyed = zip(lines, section.keys, strict=True)
-                lines = [f"{line}  # {loaded.origins[key.path]}" for line, key in keyed]
-            blocks.append("\n".join([header, *lines]) + "\n")
+                places = [loaded.origins.get(key.path.replace("*", name), DEFAULT_ORIGIN) for key in section.keys]
+                lines = [f"{line}  # {place}" for line, place in zip(lines, places, strict=True)]
+            blocks.append("\n".join([header(section, name), *lines]) + "\n")
     sys.stdout.write("\n".join(blocks))
     return 0
 
@@ -82,7 +81,7 @@ def explain(key: str, /, *, json: Annotated[bool, Parameter(name="--json", show_
         Print one JSON object on standard output.
     """
     path = resolve(key)
-    found = keys().get(path)
+    found = keys().get(path) or key_at(path)
     if found is None:
         raise KeyUnknown(f"there is no key `{key}`{hint(key, [*keys(), *ALIASES])}")
     aliases = [alias for alias, (target, _) in ALIASES.items() if target == path]
@@ -91,7 +90,7 @@ def explain(key: str, /, *, json: Annotated[bool, Parameter(name="--json", show_
         "description": found.description,
         "takes": found.expects(),
         "default": found.write(found.default),
-        "variable": variable_of(path) if "[]" not in path else "",
+        "variable": variable_of(path) if found.single else "",
         "aliases": aliases,
         "hot": found.hot,
     }
@@ -110,9 +109,12 @@ def explain(key: str, /, *, json: Annotated[bool, Parameter(name="--json", show_
     return 0
 
 
-def _tables(loaded: Loaded, section: Section) -> list[object]:
+def _tables(loaded: Loaded, section: Section) -> list[tuple[str, object]]:
+    """The tables of a section, each with its name if they have names."""
     found = getattr(loaded.config, section.attribute)
-    return found if isinstance(found, list) else [found]
+    if section.named:
+        return list(found.items())
+    return [("", table) for table in (found if isinstance(found, list) else [found])]
 
 
 def _line(key: Key, value: object) -> str:
@@ -125,11 +127,14 @@ def _as_tree(loaded: Loaded) -> dict[str, object]:
     """Every value by path, in the units of the schema; arrays of tables as lists."""
     tree: dict[str, object] = {}
     for section in sections():
+        names = [name for name, _ in _tables(loaded, section)]
         tables = [
             {key.name: _masked(key, getattr(table, key.attribute)) for key in section.keys}
-            for table in _tables(loaded, section)
+            for _, table in _tables(loaded, section)
         ]
-        if section.repeated:
+        if section.named:
+            tree[section.name] = dict(zip(names, tables, strict=True))
+        elif section.repeated:
             tree[section.name] = tables
         else:
             tree |= {f"{section.name}.{name}": value for name, value in tables[0].items()}

@@ -8,7 +8,7 @@ from pathlib import Path
 from nexus_sched.cli import exit_codes
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import note, print_json
-from nexus_sched.cli.stores import leader_store
+from nexus_sched.cli.stores import leader_store, one_shard
 from nexus_sched.config.schema import Config
 from nexus_sched.replay import journal_file
 from nexus_sched.replay.span import Kept, kept_in_store
@@ -39,7 +39,7 @@ def export(path: Path, /, *, flags: ConfigFlags = NO_FLAGS) -> int:
 
 
 async def _kept(config: Config) -> Kept:
-    store = leader_store(config)
+    store = leader_store(config, await one_shard(config))
     try:
         await store.open()
         return await kept_in_store(store)

@@ -28,8 +28,8 @@ from nexus_sched.model.ids import check_task_type
 from nexus_sched.units import MS_PER_S, parse_duration_ms
 
 if TYPE_CHECKING:
-    from nexus_sched.adapters.redis import RedisSubmitterStore
     from nexus_sched.config.schema import Config
+    from nexus_sched.runtime.ports import SubmitterStore
 
 SHOWN_WITHIN_S = 2.0  # the picture is painted twice a second
 POLL_S = 0.1
@@ -198,7 +198,7 @@ async def _change(
         await store.close()
 
 
-async def _frame(store: RedisSubmitterStore, config: Config) -> Frame:
+async def _frame(store: SubmitterStore, config: Config) -> Frame:
     blob = await store.frame()
     if blob is None:
         raise PoolUnknown(

@@ -16,7 +16,7 @@ from nexus_sched.accuracy.tasks import TraceTasks, read_tasks
 from nexus_sched.cli import exit_codes
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import note, print_json
-from nexus_sched.cli.stores import leader_store
+from nexus_sched.cli.stores import leader_store, shards_of
 from nexus_sched.demo.progress import ProgressDisplay
 from nexus_sched.errors import InvalidInput, NexusError
 from nexus_sched.plugins import model_file
@@ -76,7 +76,7 @@ def train(
             )
         else:
             config = flags.read()
-            source = f"journal of pool {config.pool.name}, shard {config.pool.shard}"
+            source = f"journal of pool {config.pool.name}"
             trainer = Trainer(lambda: _journal(config), source, out, progress, merges=True)
         answer = trainer.once() if period_s is None else _again_and_again(trainer, period_s)
     if flags.json:
@@ -167,12 +167,15 @@ def runs_of(trace: TraceTasks, stop: int | None = None) -> list[TrainingRun]:
 
 def _journal(config: Config) -> list[TrainingRun]:
     async def read() -> list[TrainingRun]:
-        store = leader_store(config)
-        try:
-            await store.open()
-            return await runs_from_store(store)
-        finally:
-            await store.close()
+        found: list[TrainingRun] = []
+        for shard in await shards_of(config):
+            store = leader_store(config, shard)
+            try:
+                await store.open()
+                found += await runs_from_store(store)
+            finally:
+                await store.close()
+        return found
 
     return asyncio.run(read())
 

@@ -23,7 +23,7 @@ from nexus_sched.cli import exit_codes
 from nexus_sched.cli.logs import set_up_logs
 from nexus_sched.cli.output import note, print_json
 from nexus_sched.cli.reload import Reload
-from nexus_sched.cli.stores import intake_followers, leader_store
+from nexus_sched.cli.stores import intake_follower, leader_store
 from nexus_sched.config.engine import engine_settings
 from nexus_sched.errors import StoreLoading, StoreUnreachable
 from nexus_sched.plugins.catalogue import Catalogue
@@ -55,7 +55,8 @@ def run_scheduler(read: Callable[[], Config], *, as_json: bool, gateway: Sequenc
 
 async def _serve(config: Config, read: Callable[[], Config], gateway: Sequence[str] | None) -> None:
     predictors, settings = predictors_and_settings(config)
-    store, followers = leader_store(config), intake_followers(config)
+    store = leader_store(config)
+    followers = [intake_follower(config, each, config.pool.name, config.pool.shard or 0) for each in config.intake]
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -138,7 +139,7 @@ def service_settings(config: Config) -> ServiceSettings:
     """What the service needs besides the engine's settings."""
     return ServiceSettings(
         pool=config.pool.name,
-        shard=config.pool.shard,
+        shard=config.pool.shard or 0,
         owner=config.scheduler.owner or own_name(),
         lease_ms=config.scheduler.lease_ms,
         suspect_ms=config.scheduler.suspect_ms,

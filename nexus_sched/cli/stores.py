@@ -2,48 +2,89 @@
 
 from __future__ import annotations
 
-from nexus_sched.adapters.redis import IntakeFollower, RedisInspectorStore, RedisLeaderStore, RedisSubmitterStore
-from nexus_sched.config.schema import Config
+from nexus_sched.adapters.redis import (
+    IntakeFollower,
+    RedisInspectorStore,
+    RedisLeaderStore,
+    RedisPoolStore,
+    RedisRegistryStore,
+)
+from nexus_sched.client.connect import connect
+from nexus_sched.config.schema import Config, PoolTable
+from nexus_sched.errors import InvalidInput
+from nexus_sched.model.intake import IntakeSettings
+from nexus_sched.runtime.ports import SubmitterStore
 from nexus_sched.units import MS_PER_S
 
 
-def leader_store(config: Config) -> RedisLeaderStore:
-    """The scheduler's store, not opened yet."""
+def leader_store(config: Config, shard: int | None = None, pool: str | None = None) -> RedisLeaderStore:
+    """The scheduler's store of a shard, not opened yet: of the pinned one, else of the first, if none is named."""
     return RedisLeaderStore(
         config.redis.url,
-        config.pool.name,
-        config.pool.shard,
+        pool or config.pool.name,
+        shard if shard is not None else config.pool.shard or 0,
         publish=config.dispatch.publish,
         result_ttl_s=max(1, config.queue.result_ttl_ms // MS_PER_S),
     )
 
 
-def submitter_store(config: Config) -> RedisSubmitterStore:
-    """A submitter's store, not opened yet."""
-    return RedisSubmitterStore(
+def submitter_store(config: Config, pool: str | None = None) -> SubmitterStore:
+    """A submitter's store, not opened yet: of a whole pool, or of the shard that `pool.shard` pins."""
+    name = pool or config.pool.name
+    return connect(
         config.redis.url,
-        config.pool.name,
-        config.pool.shard,
+        name,
+        config.pool.shard if name == config.pool.name else None,
+        shards=wanted_shards(config, name),
         length_max=config.queue.length_max,
         bytes_max=config.queue.bytes_max,
     )
 
 
-def inspector_store(config: Config) -> RedisInspectorStore:
+def inspector_store(config: Config, shard: int | None = None) -> RedisInspectorStore:
     """The store of an inspection, not opened yet; opening it installs and checks nothing."""
-    return RedisInspectorStore(config.redis.url, config.pool.name, config.pool.shard)
+    number = shard if shard is not None else config.pool.shard or 0
+    return RedisInspectorStore(config.redis.url, config.pool.name, number)
 
 
-def intake_followers(config: Config) -> list[IntakeFollower]:
-    """What follows the producers' own streams, not opened yet."""
-    return [
-        IntakeFollower(
-            config.redis.url,
-            config.pool.name,
-            config.pool.shard,
-            settings,
-            length_max=config.queue.length_max,
-            bytes_max=config.queue.bytes_max,
+def pool_store(config: Config, pool: str | None = None) -> RedisPoolStore:
+    """What is known of a pool as a whole, not opened yet."""
+    return RedisPoolStore(config.redis.url, pool or config.pool.name)
+
+
+def registry_store(config: Config) -> RedisRegistryStore:
+    """The registry of replicas, not opened yet."""
+    return RedisRegistryStore(config.redis.url)
+
+
+def intake_follower(config: Config, settings: IntakeSettings, pool: str, shard: int) -> IntakeFollower:
+    """What follows one of the producers' own streams from a shard, not opened yet."""
+    return IntakeFollower(config.redis.url, pool, shard, settings, submitter_store(config, pool))
+
+
+def wanted_shards(config: Config, pool: str) -> int | None:
+    """Into how many shards the configuration splits a pool, `None` if it does not say."""
+    return config.pools.get(pool, PoolTable()).shards
+
+
+async def shards_of(config: Config) -> list[int]:
+    """The shards of the configured pool: the pinned one, else all that are settled, else the first."""
+    if config.pool.shard is not None:
+        return [config.pool.shard]
+    store = pool_store(config)
+    try:
+        await store.open()
+        return list(range((await store.shards()).count or 1))
+    finally:
+        await store.close()
+
+
+async def one_shard(config: Config) -> int:
+    """The shard that a command looks at which can only look at one. Raises `InvalidInput` if it has to be named."""
+    found = await shards_of(config)
+    if len(found) > 1:
+        last = found[-1]
+        raise InvalidInput(
+            f"pool {config.pool.name!r} has {len(found)} shards: name one, with --set pool.shard=N, N from 0 to {last}"
         )
-        for settings in config.intake
-    ]
+    return found[0]

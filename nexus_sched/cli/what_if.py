@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from nexus_sched.cli import exit_codes
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import console, note, print_json
-from nexus_sched.cli.stores import leader_store
+from nexus_sched.cli.stores import leader_store, one_shard
 from nexus_sched.config.describe import keys
 from nexus_sched.config.suggest import hint
 from nexus_sched.config.values import read_value
@@ -119,7 +119,7 @@ def _weight(text: str) -> tuple[str, object]:
 
 
 async def _kept(config: Config) -> Kept:
-    store = leader_store(config)
+    store = leader_store(config, await one_shard(config))
     try:
         await store.open()
         return await kept_in_store(store)

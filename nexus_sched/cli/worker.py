@@ -64,7 +64,7 @@ def worker(
             app,
             url=config.redis.url,
             pool=config.pool.name,
-            shard=config.pool.shard,
+            shard=config.pool.shard or 0,
             worker_id=name,
             slots=config.worker.slots,
             worker_class=worker_class,

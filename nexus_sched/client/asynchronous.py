@@ -91,11 +91,11 @@ class AsyncTaskHandle:
 
 
 class AsyncClient:
-    """Submits tasks to one shard and waits for their results. Connects when it is first used.
+    """Submits tasks to a pool and waits for their results. Connects when it is first used.
 
     Without `url` and `pool` those of the environment are used (`NEXUS__REDIS__URL`, `NEXUS__POOL__NAME`),
-    else a server on this machine and the pool `default`. `patience_s` is how long a call goes on trying
-    while the store cannot be reached. `store` replaces the one that the URL means.
+    else a server on this machine and the pool `default`; with `shard` one of its shards only. `patience_s` is
+    how long a call goes on trying while the store cannot be reached. `store` replaces the one that the URL means.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class AsyncClient:
         url: str | None = None,
         *,
         pool: str | None = None,
-        shard: int = 0,
+        shard: int | None = None,
         patience_s: float = PATIENCE_S_DEFAULT,
         store: SubmitterStore | None = None,
     ) -> None:

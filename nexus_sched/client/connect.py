@@ -9,6 +9,8 @@ from nexus_sched.runtime.ports import SubmitterStore
 URL_DEFAULT = "redis://127.0.0.1:6379/0"
 URL_VARIABLES = ("NEXUS__REDIS__URL", "NEXUS__REDIS_URL")  # those of the configuration, so all parts agree
 POOL_VARIABLE = "NEXUS__POOL__NAME"
+LENGTH_MAX_DEFAULT = 100_000  # queued tasks of one priority
+BYTES_MAX_DEFAULT = 2**30  # payloads of all tasks that have not ended
 
 
 def default_url() -> str:
@@ -21,8 +23,29 @@ def default_pool() -> str:
     return os.environ.get(POOL_VARIABLE) or "default"
 
 
-def connect(url: str, pool: str, shard: int) -> SubmitterStore:
-    """The store behind `url`: one server, Sentinels or a cluster. Raises `InvalidInput` for anything else."""
-    from nexus_sched.adapters.redis.submitter import RedisSubmitterStore  # here: loaded only by those who connect
+def connect(
+    url: str,
+    pool: str,
+    shard: int | None = None,
+    *,
+    shards: int | None = None,
+    length_max: int = LENGTH_MAX_DEFAULT,
+    bytes_max: int = BYTES_MAX_DEFAULT,
+) -> SubmitterStore:
+    """The store behind `url`, one server, Sentinels or a cluster; of the whole pool, or of one shard.
 
-    return RedisSubmitterStore(url, pool, shard)
+    `shards` is their number where it is known; it settles that of a pool that is new. The bounds are those of the pool,
+    whose shards share them out evenly. Raises `InvalidInput` for a URL that means nothing.
+    """
+    from nexus_sched.adapters.redis.pool import RedisPoolStore  # here: loaded only by those who connect
+    from nexus_sched.adapters.redis.submitter import RedisSubmitterStore
+    from nexus_sched.sharding.submitter import PoolSubmitterStore
+
+    def of_shard(number: int, count: int) -> SubmitterStore:
+        return RedisSubmitterStore(
+            url, pool, number, length_max=-(-length_max // count), bytes_max=-(-bytes_max // count)
+        )
+
+    if shard is not None:
+        return of_shard(shard, 1)
+    return PoolSubmitterStore(RedisPoolStore(url, pool), of_shard, shards)

@@ -33,7 +33,8 @@ async def explain(store: SubmitterStore, ask: Ask, task_id: str, worker: str = "
 
     Raises `TaskUnknown` if no such task is known any more, `AnswerMissing` if it waits and no scheduler answers.
     """
-    record = await store.record(check_task_id(task_id))
+    store = await store.of_task(check_task_id(task_id))  # the journal of its shard is what is read
+    record = await store.record(task_id)
     if record is None:
         raise TaskUnknown(f"no task {task_id} is known, or it ended longer ago than results are kept")
     if record.state in ("Q", "R"):

@@ -92,14 +92,14 @@ class _Loop:
 
 
 class Client:
-    """Submits tasks to one shard and waits for their results, without asyncio; see `AsyncClient`."""
+    """Submits tasks to a pool and waits for their results, without asyncio; see `AsyncClient`."""
 
     def __init__(
         self,
         url: str | None = None,
         *,
         pool: str | None = None,
-        shard: int = 0,
+        shard: int | None = None,
         patience_s: float = PATIENCE_S_DEFAULT,
         store: SubmitterStore | None = None,
     ) -> None:
@@ -193,6 +193,6 @@ class Client:
 
 
 async def _make(
-    url: str | None, pool: str | None, shard: int, patience_s: float, store: SubmitterStore | None
+    url: str | None, pool: str | None, shard: int | None, patience_s: float, store: SubmitterStore | None
 ) -> AsyncClient:
     return AsyncClient(url, pool=pool, shard=shard, patience_s=patience_s, store=store)

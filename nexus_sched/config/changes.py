@@ -31,8 +31,9 @@ def with_hot_keys(before: Config, after: Config) -> Config:
     tables: dict[str, object] = {}
     for section in sections():
         old, new = getattr(before, section.attribute), getattr(after, section.attribute)
-        hot = {key.attribute: getattr(new, key.attribute) for key in section.keys if key.hot and not section.repeated}
-        if section.repeated:
+        single = not (section.repeated or section.named)
+        hot = {key.attribute: getattr(new, key.attribute) for key in section.keys if single and key.hot}
+        if section.repeated or section.named:
             tables[section.attribute] = new if _is_hot(section) else old
         else:
             tables[section.attribute] = structs.replace(old, **hot)
@@ -45,6 +46,12 @@ def _changes_of(section: Section, before: Config, after: Config) -> list[Change]
         return []
     if section.repeated:
         return [Change(section.name, _tables(section, old), _tables(section, new), _is_hot(section))]
+    if section.named:
+        return [
+            Change(f"{section.name}.{name}", _table(section, old.get(name)), _table(section, new.get(name)), False)
+            for name in sorted({*old, *new})
+            if old.get(name) != new.get(name)
+        ]
     pairs = [(key, getattr(old, key.attribute), getattr(new, key.attribute)) for key in section.keys]
     return [Change(key.path, _written(key, was), _written(key, now), key.hot) for key, was, now in pairs if was != now]
 
@@ -54,11 +61,14 @@ def _is_hot(section: Section) -> bool:
 
 
 def _tables(section: Section, tables: list[object]) -> str:
-    rows = [
-        ", ".join(f"{key.name} = {_written(key, getattr(table, key.attribute))}" for key in section.keys)
-        for table in tables
-    ]
-    return "[" + ", ".join(f"{{ {row} }}" for row in rows) + "]"
+    return "[" + ", ".join(_table(section, table) for table in tables) + "]"
+
+
+def _table(section: Section, table: object) -> str:
+    if table is None:
+        return "unset"
+    row = ", ".join(f"{key.name} = {_written(key, getattr(table, key.attribute))}" for key in section.keys)
+    return f"{{ {row} }}"
 
 
 def _written(key: Key, value: object) -> str:

@@ -13,9 +13,10 @@ from inspect import cleandoc
 from typing import get_type_hints
 
 import msgspec
-from msgspec import Struct, inspect
+from msgspec import Struct, inspect, structs
 
 from nexus_sched.config.schema import ALIASES, Config
+from nexus_sched.config.schema.process import POOL_PATTERN
 
 _SIZES = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 _DURATIONS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000))
@@ -24,7 +25,7 @@ _DURATIONS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000))
 class Key(Struct, frozen=True, kw_only=True):
     """One key: where it stands, what it takes, and what it means."""
 
-    path: str  # "scheduler.suspect"; "intake[].stream" within an array of tables
+    path: str  # "scheduler.suspect"; "intake[].stream" within an array of tables, "pools.*.shards" within named ones
     attribute: str  # the field of the section's struct: "suspect_ms"
     kind: str  # text, integer, number, switch, choice, duration, size, url, list or table
     type: object  # what `msgspec.convert` checks a value against in the end
@@ -45,6 +46,11 @@ class Key(Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """The last part of the path."""
         return self.path.rpartition(".")[2]
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one value of it, and not one for each of several tables."""
+        return "[]" not in self.path and "*" not in self.path
 
     def write(self, value: object) -> str:
         """`value` as one would write it in the file."""
@@ -96,6 +102,7 @@ class Section(Struct, frozen=True, kw_only=True):
     attribute: str  # the field of `Config`: "weights"
     description: str
     repeated: bool  # written as [[name]]
+    named: bool  # one table for each name: [pools.blue]
     keys: tuple[Key, ...]
 
 
@@ -109,6 +116,18 @@ def sections() -> tuple[Section, ...]:
 def keys() -> dict[str, Key]:
     """All keys by path."""
     return {key.path: key for section in sections() for key in section.keys}
+
+
+def key_at(path: str) -> Key | None:
+    """The key of a path, also of one within a named table: `pools.blue.shards`. `None` if there is none."""
+    known = keys()
+    if path in known:
+        return known[path] if known[path].single else None
+    outer, name, inner = (*path.split("."), "", "", "")[:3]
+    key = known.get(f"{outer}.*.{inner}")
+    if key is None or path.count(".") != 2 or re.fullmatch(POOL_PATTERN, name) is None:
+        return None
+    return structs.replace(key, path=path)
 
 
 def resolve(name: str) -> str:
@@ -130,6 +149,14 @@ def json_schema() -> dict[str, object]:
         }
         insides[section.name] = inside
         outer, _, name = section.name.rpartition(".")
+        if section.named:
+            names = {"pattern": POOL_PATTERN}
+            table = {
+                "type": "object",
+                "description": section.description,
+                "propertyNames": names,
+                "additionalProperties": {k: table[k] for k in ("type", "additionalProperties", "properties")},
+            }
         insides[outer][name] = {"type": "array", "items": table} if section.repeated else table
     for alias, (path, plain_unit) in ALIASES.items():
         target = {"type": "integer"} if plain_unit else _json_schema_of(keys()[path])
@@ -146,18 +173,30 @@ def json_schema() -> dict[str, object]:
 def _sections() -> Iterator[Section]:
     for section in _struct_fields(inspect.type_info(Config)):
         repeated = isinstance(section.type, inspect.ListType)
-        table = section.type.item_type if isinstance(section.type, inspect.ListType) else section.type
-        assert isinstance(table, inspect.StructType)
+        named = isinstance(section.type, inspect.DictType)
+        table = table_of(section.type)
         types = get_type_hints(table.cls, include_extras=True)
         notes = _documented_fields(table.cls.__doc__ or "")
-        prefix = f"{section.encode_name}[]" if repeated else section.encode_name
+        prefix = f"{section.encode_name}{'[]' if repeated else '.*' if named else ''}"
         yield Section(
             name=section.encode_name,
             attribute=section.name,
             description=" ".join((table.cls.__doc__ or "").split("\n\n")[0].split()),
             repeated=repeated,
+            named=named,
             keys=tuple(_key(prefix, field, types[field.name], notes.get(field.name, "")) for field in table.fields),
         )
+
+
+def table_of(section: inspect.Type) -> inspect.StructType:
+    """The struct of one table of a section, of which there may be one, a list, or one for each name."""
+    table = section
+    if isinstance(section, inspect.ListType):
+        table = section.item_type
+    elif isinstance(section, inspect.DictType):
+        table = section.value_type
+    assert isinstance(table, inspect.StructType)
+    return table
 
 
 def _struct_fields(info: inspect.Type) -> tuple[inspect.Field, ...]:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import cast
 
 from msgspec import Struct, inspect
 
-from nexus_sched.config.describe import Key, Section, keys, sections
+from nexus_sched.config.describe import Key, Section, keys, sections, table_of
 from nexus_sched.config.schema import Config, LimitSection, TenantsSection
 from nexus_sched.config.schema.shares import limit_problems, tenant_problems
 from nexus_sched.config.sources import Given, Layer, empty_layer, read_environment, read_file, read_flags
@@ -68,7 +67,7 @@ class _Reader:
     def config(self) -> Config:
         """The configuration; worth nothing if there are problems."""
         for key in keys().values():
-            if "[]" not in key.path:
+            if key.single:
                 self._values[key.path] = key.default
                 self.origins[key.path] = DEFAULT_ORIGIN
         for layer in self._layers:
@@ -78,6 +77,7 @@ class _Reader:
         for check in _CHECKS:
             self._check(check)
         self._check_objective()
+        self._check_pool()
         build: Callable[..., Config] = Config
         return build(**{section.attribute: self._section(section) for section in sections()})
 
@@ -97,6 +97,8 @@ class _Reader:
 
     def _section(self, section: Section) -> object:
         struct = _structs()[section.name]
+        if section.named:
+            return {name: struct(**given) for name, given in self._named(section).items()}
         if not section.repeated:
             table = struct(**{key.attribute: self._values[key.path] for key in section.keys})
             if isinstance(table, TenantsSection):
@@ -108,6 +110,22 @@ class _Reader:
         for place, given in tables:
             found.append(self._table(struct, section.keys, place, given, found))
         return found
+
+    def _named(self, section: Section) -> dict[str, dict[str, object]]:
+        """The attributes that are given of each named table, in the order of the names."""
+        attributes = {key.name: key.attribute for key in section.keys}
+        tables: dict[str, dict[str, object]] = {
+            table.removeprefix(f"{section.name}."): {}
+            for layer in self._layers
+            for table in layer.named
+            if table.startswith(f"{section.name}.")
+        }
+        for path, value in self._values.items():
+            outer, _, rest = path.partition(".")
+            if outer == section.name:
+                name, _, key = rest.rpartition(".")
+                tables.setdefault(name, {})[attributes[key]] = value
+        return dict(sorted(tables.items()))
 
     def _table(
         self,
@@ -172,6 +190,17 @@ class _Reader:
                     f"write {possible} there, or leave it out"
                 )
 
+    def _check_pool(self) -> None:
+        """A pool that is named beside `[pools]` must be one of them: nobody would serve it."""
+        names = {path.split(".")[1] for path in self._values if path.startswith("pools.")}
+        names |= {table.split(".")[1] for layer in self._layers for table in layer.named}
+        name, origin = self._values["pool.name"], self.origins["pool.name"]
+        if names and origin != DEFAULT_ORIGIN and name not in names:
+            self.problems.append(
+                f'{origin}: `pool.name` is "{name}", which has no table in `[pools]`: add [pools.{name}], or leave out '
+                f"those of {', '.join(sorted(names))}"
+            )
+
 
 _UNREADABLE = object()
 
@@ -200,5 +229,4 @@ def _structs() -> dict[str, Callable[..., object]]:
     info = inspect.type_info(Config)
     assert isinstance(info, inspect.StructType)
     kinds = {field.encode_name: field.type for field in info.fields}
-    tables = {name: kind.item_type if isinstance(kind, inspect.ListType) else kind for name, kind in kinds.items()}
-    return {name: cast("inspect.StructType", table).cls for name, table in tables.items()}
+    return {name: table_of(kind).cls for name, kind in kinds.items()}

@@ -50,8 +50,15 @@ def _aliases() -> Iterator[str]:
     yield ""
 
 
+def header(section: Section, name: str = "<name>") -> str:
+    """The line over a table of a section."""
+    if section.named:
+        return f"[{section.name}.{name}]"
+    return f"[[{section.name}]]" if section.repeated else f"[{section.name}]"
+
+
 def _section(section: Section) -> Iterator[str]:
-    yield f"## [[{section.name}]]\n" if section.repeated else f"## [{section.name}]\n"
+    yield f"## {header(section)}\n"
     yield f"{section.description}\n"
     yield "| key | default | takes | meaning |\n|---|---|---|---|"
     for key in section.keys:

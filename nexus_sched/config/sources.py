@@ -11,12 +11,13 @@ import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from nexus_sched.config.describe import Key, Section, keys, sections
+from nexus_sched.config.describe import Key, Section, key_at, keys, resolve, sections
 from nexus_sched.config.locate import Path as KeyPath
 from nexus_sched.config.locate import line_of, lines_by_key
 from nexus_sched.config.schema import ALIASES
+from nexus_sched.config.schema.process import POOL_PATTERN
 from nexus_sched.config.suggest import closest, hint
 
 FILE_BYTES_MAX = 2**20
@@ -51,11 +52,12 @@ class Layer(Struct):
     given: dict[str, Given]
     repeated: dict[str, list[tuple[str, dict[str, Given]]]]  # array of tables -> (place, values) of each
     problems: list[str]
+    named: list[str]  # tables that stand under a name, such as "pools.blue", also empty ones
 
 
 def empty_layer() -> Layer:
     """A layer that gives nothing."""
-    return Layer({}, {}, [])
+    return Layer({}, {}, [], [])
 
 
 def read_file(path: Path) -> Layer:
@@ -107,16 +109,16 @@ def variable_of(path: str) -> str:
 
 
 def _add_textual(layer: Layer, name: str, text: str, where: str, spell: Callable[[str], str]) -> None:
-    known = {path: path for path in keys() if "[]" not in path} | {alias: path for alias, (path, _) in ALIASES.items()}
-    path = known.get(name)
-    if path is None:
-        near = closest(name, known)
+    path = resolve(name)
+    key = key_at(path)
+    if key is None:
+        near = closest(name, [*(path for path, known in keys().items() if known.single), *ALIASES])
         layer.problems.append(f"{where}: no such key" + (f"; did you mean `{spell(near)}`?" if near else ""))
         return
     if path in layer.given:
         layer.problems.append(f"{where}: sets `{path}` again, after {layer.given[path].where}")
         return
-    layer.given[path] = Given(keys()[path], text, where, textual=True, alias=name if name in ALIASES else "")
+    layer.given[path] = Given(key, text, where, textual=True, alias=name if name in ALIASES else "")
 
 
 def _syntax_problem(path: Path, message: str) -> str:
@@ -146,8 +148,24 @@ class _FileReader:
                 self._read_repeated(section, value)
             elif not isinstance(value, dict):
                 self._problem(f"`{name}` is a table: write [{name}] and its keys below", name)
+            elif section.named:
+                self._read_named(section, value)
             else:
                 self._read_section(section, value)
+
+    def _read_named(self, section: Section, tables: dict[str, object]) -> None:
+        """A table for each name: `[pools.blue]`."""
+        for name, value in tables.items():
+            at = (section.name, name)
+            if re.fullmatch(POOL_PATTERN, name) is None:
+                self._problem(f"`{name}` cannot be the name of a pool: it must match {POOL_PATTERN}", *at)
+            elif not isinstance(value, dict):
+                self._problem(f"`{section.name}.{name}` is a table: write [{section.name}.{name}]", *at)
+            else:
+                self._layer.named.append(f"{section.name}.{name}")
+                for given in self._read_table(section, value, at).values():
+                    path = f"{section.name}.{name}.{given.key.name}"
+                    self._add(structs.replace(given, key=structs.replace(given.key, path=path)))
 
     def _read_section(self, section: Section, table: dict[str, object]) -> None:
         """A table, and the tables within it: `[scheduler]` and `[scheduler.weights]`."""

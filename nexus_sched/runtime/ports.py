@@ -381,13 +381,19 @@ class Ended(NamedTuple):
 
 
 class SubmitterStore(Protocol):
-    """A submitter's side of one shard."""
+    """A submitter's side of one shard, or of a whole pool (`nexus_sched.sharding.submitter`)."""
 
     async def open(self) -> None:
         """Connect."""
 
     async def close(self) -> None:
         """Close all connections. Never raises."""
+
+    async def each_shard(self) -> Sequence[SubmitterStore]:
+        """A store for each shard, opened and in order; just this one if it is of one shard."""
+
+    async def of_task(self, task_id: str) -> SubmitterStore:
+        """The store of the shard in which a task is, or would be."""
 
     async def submit(self, lines: Sequence[SubmitLine], reply: str) -> Answers:
         """Submit up to `SUBMIT_TASKS_MAX` tasks. `reply` names the channel for their ends, or is empty."""
@@ -399,7 +405,7 @@ class SubmitterStore(Protocol):
         """The kept result, `None` if there is none (any more)."""
 
     async def command(self, blob: bytes) -> None:
-        """Append an encoded command for the leader."""
+        """Append an encoded command for the leader: of the shard that it concerns, or of each."""
 
     async def answer(self, reply: str, timeout_ms: int) -> bytes | None:
         """The next answer on the list of `reply`, `None` if none came in time. May be called concurrently."""
@@ -408,13 +414,19 @@ class SubmitterStore(Protocol):
         """The newest `Eta` that was told of a task, encoded; `None` if there is none (any more)."""
 
     async def journal(self, after: int, count: int) -> list[tuple[int, bytes]]:
-        """Up to `count` turns `(seq, blob)` behind sequence `after` that are still kept, in order."""
+        """Up to `count` turns `(seq, blob)` behind sequence `after` that are still kept, in order.
+
+        Raises `InvalidInput` if there are several shards: each has a journal of its own.
+        """
 
     async def frame(self) -> bytes | None:
         """The newest picture of the state, `None` if no leader ever wrote one."""
 
     async def dead_letters(self, after: str, count: int) -> list[DeadLetter]:
-        """Up to `count` dead letters behind entry `after` ("0-0" for all), oldest first."""
+        """Up to `count` dead letters behind entry `after` ("0-0" for all), oldest first.
+
+        A few more if several shards have one of the same entry: all of these are given together.
+        """
 
     async def redrive(self, keys: Sequence[LetterKey], reason: str, actor: str) -> list[Redrive]:
         """Send up to `LETTERS_MAX` dead tasks again; after a lost reply the same call is safe."""

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, cast
 
 from nexus_sched.model.outcome import Acceptance, Outcome, Receipt
+from nexus_sched.runtime.pool_ports import PoolStore, RegistryStore
 from nexus_sched.runtime.ports import (
     INPUT_STREAMS,
     AnswerLine,
@@ -59,6 +60,12 @@ class StoreFactory(Protocol):
 
     def submitter(self, *, length_max: int = 100_000, bytes_max: int = 2**30) -> SubmitterStore:
         """A submitter's store with these bounds."""
+
+    def pool(self) -> PoolStore:
+        """The store of what is known of the shard's pool."""
+
+    def registry(self) -> RegistryStore:
+        """The registry of replicas."""
 
 
 class Entry(tuple[str, dict[str, bytes]]):
@@ -241,10 +248,12 @@ def all_cases() -> list[Case]:
         cases_leader,
         cases_letters,
         cases_life,
+        cases_pool,
         cases_reporter,
         cases_submitter,
         cases_worker,
     )
 
     assert cases_leader and cases_letters and cases_life and cases_reporter and cases_submitter and cases_worker
+    assert cases_pool
     return CASES

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 from nexus_sched.adapters.memory import (
     MemoryLeaderStore,
+    MemoryPool,
+    MemoryPoolStore,
+    MemoryRegistryStore,
     MemoryReporterStore,
-    MemoryShard,
     MemorySubmitterStore,
     MemoryWorkerStore,
 )
-from nexus_sched.adapters.redis import RedisLeaderStore, RedisReporterStore, RedisSubmitterStore, RedisWorkerStore
+from nexus_sched.adapters.redis import (
+    RedisLeaderStore,
+    RedisPoolStore,
+    RedisRegistryStore,
+    RedisReporterStore,
+    RedisSubmitterStore,
+    RedisWorkerStore,
+)
+from nexus_sched.runtime.ports import SubmitterStore
+from nexus_sched.sharding.submitter import PoolSubmitterStore
 
 
 class MemoryFactory:
-    """Stores on one shard in memory."""
+    """Stores on a pool in memory; on its first shard, where none is named."""
 
     def __init__(self) -> None:
-        self.shard = MemoryShard()
+        self.whole = MemoryPool()
+        self.shard = self.whole.shard(0)
+        self.said: dict[str, bytes] = {}
 
-    def leader(self) -> MemoryLeaderStore:
+    def leader(self, shard: int = 0) -> MemoryLeaderStore:
         """A leader's store."""
-        return MemoryLeaderStore(self.shard)
+        return MemoryLeaderStore(self.whole.shard(shard))
 
     def worker(self) -> MemoryWorkerStore:
         """A worker's store."""
@@ -30,30 +43,66 @@ class MemoryFactory:
         """The store of whoever reports for many workers."""
         return MemoryReporterStore(self.shard)
 
-    def submitter(self, *, length_max: int = 100_000, bytes_max: int = 2**30) -> MemorySubmitterStore:
+    def submitter(self, *, length_max: int = 100_000, bytes_max: int = 2**30, shard: int = 0) -> MemorySubmitterStore:
         """A submitter's store with these bounds."""
-        return MemorySubmitterStore(self.shard, length_max=length_max, bytes_max=bytes_max)
+        return MemorySubmitterStore(self.whole.shard(shard), length_max=length_max, bytes_max=bytes_max)
+
+    def pool(self) -> MemoryPoolStore:
+        """The store of what is known of the pool."""
+        return MemoryPoolStore(self.whole)
+
+    def registry(self) -> MemoryRegistryStore:
+        """The registry of replicas."""
+        return MemoryRegistryStore(self.said)
 
 
 class RedisFactory:
-    """Stores on one shard of a real server."""
+    """Stores on a pool of a real server; on its first shard, where none is named."""
 
     def __init__(self, url: str, pool: str) -> None:
         self.url = url
-        self.pool = pool
+        self.name = pool
 
-    def leader(self) -> RedisLeaderStore:
+    def leader(self, shard: int = 0) -> RedisLeaderStore:
         """A leader's store."""
-        return RedisLeaderStore(self.url, self.pool, 0)
+        return RedisLeaderStore(self.url, self.name, shard)
 
     def worker(self) -> RedisWorkerStore:
         """A worker's store."""
-        return RedisWorkerStore(self.url, self.pool, 0)
+        return RedisWorkerStore(self.url, self.name, 0)
 
     def reporter(self) -> RedisReporterStore:
         """The store of whoever reports for many workers."""
-        return RedisReporterStore(self.url, self.pool, 0)
+        return RedisReporterStore(self.url, self.name, 0)
 
-    def submitter(self, *, length_max: int = 100_000, bytes_max: int = 2**30) -> RedisSubmitterStore:
+    def submitter(self, *, length_max: int = 100_000, bytes_max: int = 2**30, shard: int = 0) -> RedisSubmitterStore:
         """A submitter's store with these bounds."""
-        return RedisSubmitterStore(self.url, self.pool, 0, length_max=length_max, bytes_max=bytes_max)
+        return RedisSubmitterStore(self.url, self.name, shard, length_max=length_max, bytes_max=bytes_max)
+
+    def pool(self) -> RedisPoolStore:
+        """The store of what is known of the pool."""
+        return RedisPoolStore(self.url, self.name)
+
+    def registry(self) -> RedisRegistryStore:
+        """The registry of replicas."""
+        return RedisRegistryStore(self.url)
+
+
+class PooledFactory:
+    """Another factory's stores, with submitters that know the pool only: of one shard, they must do the same."""
+
+    def __init__(self, inner: MemoryFactory | RedisFactory) -> None:
+        self._inner = inner
+        self.leader = inner.leader
+        self.worker = inner.worker
+        self.reporter = inner.reporter
+        self.pool = inner.pool
+        self.registry = inner.registry
+
+    def submitter(self, *, length_max: int = 100_000, bytes_max: int = 2**30) -> SubmitterStore:
+        """A submitter's store over the whole pool."""
+
+        def of_shard(shard: int, _: int) -> SubmitterStore:
+            return self._inner.submitter(length_max=length_max, bytes_max=bytes_max, shard=shard)
+
+        return PoolSubmitterStore(self._inner.pool(), of_shard, 1)

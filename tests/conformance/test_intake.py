@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from nexus_sched.adapters.redis import IntakeFollower
+from nexus_sched.adapters.redis import IntakeFollower, RedisSubmitterStore
 from nexus_sched.adapters.redis.address import parse_address
 from nexus_sched.adapters.redis.resp import RespClient, pack
 from nexus_sched.errors import ConfigInvalid, Fenced
@@ -47,7 +47,8 @@ class Scene:
             self.slept_s.append(pause_s)
             await asyncio.sleep(0)
 
-        follower = IntakeFollower(self.server.url, self.pool, 0, self.settings, length_max=length_max, sleep=sleep)
+        submitter = RedisSubmitterStore(self.server.url, self.pool, 0, length_max=length_max)
+        follower = IntakeFollower(self.server.url, self.pool, 0, self.settings, submitter, sleep=sleep)
         self._followers.append(follower)
         await follower.open()
         return follower
@@ -186,4 +187,5 @@ async def test_intake_thousands_of_entries_come_in_once(server: TestServer, pool
 
 def test_intake_useless_settings_are_refused() -> None:
     with pytest.raises(ConfigInvalid, match="typ is none of"):
-        IntakeFollower("redis://h", "p", 0, IntakeSettings(stream="s", fields={"typ": "x"}))
+        submitter = RedisSubmitterStore("redis://h", "p", 0)
+        IntakeFollower("redis://h", "p", 0, IntakeSettings(stream="s", fields={"typ": "x"}), submitter)

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 PACKAGE = "nexus_sched"
 LEAVES = ("model", "errors", "units", "version", "config.schema")
 
+PORTS = ("runtime.ports", "runtime.pool_ports")
+
 ROOMS: dict[str, tuple[str, ...]] = {
     "model": (),
     "errors": (),
@@ -26,15 +28,16 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "fallback": (),
     "core": ("_kernel", "fallback"),
     "replay": ("core", "fallback", "runtime.ports", "runtime.recovery"),
-    "runtime": ("core", "fallback", "config"),
-    "adapters.memory": ("runtime.ports",),
-    "adapters.redis": ("runtime.ports",),
+    "runtime": ("core", "fallback", "config", "sharding"),
+    "adapters.memory": PORTS,
+    "adapters.redis": PORTS,
+    "sharding": PORTS,
     "worker": ("runtime.ports",),
-    "worker.connect": ("worker", "runtime.ports", "adapters.redis"),  # from a URL to an adapter
+    "worker.connect": ("worker", *PORTS, "adapters.redis", "sharding"),  # from a URL to an adapter
     "client": ("runtime.ports",),
-    "client.connect": ("client", "runtime.ports", "adapters.redis"),
-    "gateway": ("client", "config", "runtime.ports"),
-    "gateway.connect": ("gateway", "config", "runtime.ports", "adapters.redis"),
+    "client.connect": ("client", *PORTS, "adapters.redis", "sharding"),
+    "gateway": ("client", "config", *PORTS),
+    "gateway.connect": ("gateway", "config", *PORTS, "adapters.redis", "sharding"),
     "checkup": (),
     "inspection": ("core", "runtime.ports", "runtime.recovery"),
     "accuracy": ("core", "traces", "plugins"),
@@ -44,11 +47,11 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "demo": ("adapters.redis", "worker", "client", "traces", "runtime.ports", "replay"),
     "testing": (
         *("adapters", "runtime", "core", "worker", "client", "config", "replay", "fallback", "_kernel", "inspection"),
-        *("gateway",),
+        *("gateway", "sharding"),
     ),
     "cli": (
         *("adapters", "runtime", "core", "worker", "client", "config", "replay", "demo", "fallback", "traces"),
-        *("accuracy", "plugins", "sim", "inspection", "checkup", "gateway"),
+        *("accuracy", "plugins", "sim", "inspection", "checkup", "gateway", "sharding"),
     ),
     "__main__": ("cli",),
 }

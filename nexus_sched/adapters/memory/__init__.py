@@ -2,6 +2,7 @@
 
 from nexus_sched.adapters.memory.inspector import MemoryInspectorStore
 from nexus_sched.adapters.memory.leader import MemoryLeaderStore
+from nexus_sched.adapters.memory.pool import MemoryPool, MemoryPoolStore, MemoryRegistryStore
 from nexus_sched.adapters.memory.reporter import MemoryReporterStore
 from nexus_sched.adapters.memory.shard import MemoryShard
 from nexus_sched.adapters.memory.submitter import MemorySubmitterStore
@@ -10,6 +11,9 @@ from nexus_sched.adapters.memory.worker import MemoryWorkerStore
 __all__ = [
     "MemoryInspectorStore",
     "MemoryLeaderStore",
+    "MemoryPool",
+    "MemoryPoolStore",
+    "MemoryRegistryStore",
     "MemoryReporterStore",
     "MemoryShard",
     "MemorySubmitterStore",

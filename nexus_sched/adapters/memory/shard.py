@@ -78,7 +78,7 @@ def wall_clock_ms() -> int:
 class MemoryShard:
     """State and functions of one shard. Several stores share one of it, in one event loop."""
 
-    def __init__(self, clock_ms: Callable[[], int] = wall_clock_ms) -> None:
+    def __init__(self, clock_ms: Callable[[], int] = wall_clock_ms, bus: Bus | None = None) -> None:
         self.clock_ms = clock_ms
         self.tasks: dict[str, TaskState] = {}
         self.results: dict[str, bytes] = {}
@@ -97,7 +97,7 @@ class MemoryShard:
         self.owner = ""
         self.nonce = ""
         self.renewals = 0
-        self.bus = Bus()
+        self.bus = Bus() if bus is None else bus  # one for all shards of a server
 
     def append(self, stream: str, *fields: bytes) -> EntryId:
         """Append an entry and wake whoever waits for the stream."""

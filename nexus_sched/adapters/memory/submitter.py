@@ -44,6 +44,15 @@ class MemorySubmitterStore:
         for reply in tuple(self._messages):
             self._unsubscribe(reply)
 
+    async def each_shard(self) -> list[MemorySubmitterStore]:
+        """Just this one."""
+        return [self]
+
+    async def of_task(self, task_id: str) -> MemorySubmitterStore:
+        """This one: a task is nowhere else."""
+        del task_id
+        return self
+
     async def submit(self, lines: Sequence[SubmitLine], reply: str) -> Answers:
         """Submit up to `SUBMIT_TASKS_MAX` tasks. `reply` names the channel for their ends, or is empty."""
         if len(lines) > SUBMIT_TASKS_MAX:

@@ -16,11 +16,10 @@ from nexus_sched.adapters.redis.keys import ShardKeys
 from nexus_sched.adapters.redis.library import ShardFunctions
 from nexus_sched.adapters.redis.locator import locator_of
 from nexus_sched.adapters.redis.resp import CONNECT_TIMEOUT_MS_DEFAULT, TIMEOUT_MS_DEFAULT, RespClient
-from nexus_sched.adapters.redis.submitter import BYTES_MAX_DEFAULT, LENGTH_MAX_DEFAULT, RedisSubmitterStore
 from nexus_sched.errors import ConfigInvalid, Fenced, StoreError
 from nexus_sched.model.intake import IntakeSettings, intake_problems
 from nexus_sched.model.outcome import Acceptance
-from nexus_sched.runtime.ports import SUBMIT_TASKS_MAX, Lease, SubmitLine
+from nexus_sched.runtime.ports import SUBMIT_TASKS_MAX, Lease, SubmitLine, SubmitterStore
 from nexus_sched.units import MS_PER_S
 
 READ_BLOCK_MS = 1_000
@@ -29,9 +28,11 @@ BACKOFF_MS_MAX = 1_000
 
 
 class IntakeFollower:
-    """One foreign stream feeding one shard. `accepted`, `duplicate`, `refused` count its entries.
+    """One foreign stream, followed from one shard into the pool. `accepted`, `duplicate`, `refused` count its entries.
 
-    `problem` says what the last failure was, empty while all is well.
+    Tasks go to wherever `submitter`, not opened yet, sends them: to the shards of their ids. The cursor, and what could
+    not be understood, stay with the shard that follows. `problem` says what the last failure was, empty while all is
+    well.
     """
 
     def __init__(
@@ -40,9 +41,8 @@ class IntakeFollower:
         pool: str,
         shard: int,
         settings: IntakeSettings,
+        submitter: SubmitterStore,
         *,
-        length_max: int = LENGTH_MAX_DEFAULT,
-        bytes_max: int = BYTES_MAX_DEFAULT,
         timeout_ms: int = TIMEOUT_MS_DEFAULT,
         connect_timeout_ms: int = CONNECT_TIMEOUT_MS_DEFAULT,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -63,15 +63,7 @@ class IntakeFollower:
             there = locator_of(url, settings.stream.encode())
             self._reader = RespClient(there, timeout_ms=timeout_ms, connect_timeout_ms=connect_timeout_ms)
         self._functions = ShardFunctions(self._client, self._keys)
-        self._submitter = RedisSubmitterStore(
-            url,
-            pool,
-            shard,
-            length_max=length_max,
-            bytes_max=bytes_max,
-            timeout_ms=timeout_ms,
-            connect_timeout_ms=connect_timeout_ms,
-        )
+        self._submitter = submitter
         self._sleep = sleep
         self._margin_s = timeout_ms / MS_PER_S
         self._backoff_ms = BACKOFF_MS_MIN

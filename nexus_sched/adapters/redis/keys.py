@@ -10,6 +10,19 @@ from nexus_sched.model.ids import check_pool
 from nexus_sched.runtime.ports import INPUT_STREAMS
 
 SHARD_MAX = 65_535
+REPLICAS = b"{nx}:replicas"  # of all pools of a server
+
+
+class PoolKeys:
+    """The keys of a pool as a whole. `meta` is what the functions are called on, as with a shard."""
+
+    __slots__ = ("absent", "meta", "prefix", "workers")
+
+    def __init__(self, pool: str) -> None:
+        self.prefix = b"{nx:%s}" % check_pool(pool).encode()
+        self.meta = self.prefix + b":shards"
+        self.absent = self.prefix + b":absent"  # never exists
+        self.workers = self.prefix + b":workers"
 
 
 class ShardKeys:

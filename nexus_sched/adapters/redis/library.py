@@ -13,20 +13,22 @@ from collections.abc import Awaitable
 from importlib.resources import files
 from typing import cast
 
-from nexus_sched.adapters.redis.keys import ShardKeys
+from nexus_sched.adapters.redis.keys import PoolKeys, ShardKeys
 from nexus_sched.adapters.redis.replies import FunctionMissing, Reply
 from nexus_sched.adapters.redis.resp import Argument, RespClient, pack
 from nexus_sched.errors import StoreAuthRefused, StoreError
 
 LIBRARY = "nexus_v1"
 RESULT_TTL_S_DEFAULT = 3_600  # records and results of ended tasks stay this long
-LIBRARY_PARTS = (f"{LIBRARY}.lua", f"{LIBRARY}_letters.lua", f"{LIBRARY}_reports.lua")  # one text, in this order
+LIBRARY_PARTS = tuple(
+    f"{LIBRARY}{part}.lua" for part in ("", "_letters", "_reports", "_pool")
+)  # in this order
 LIBRARY_TEXT = b"\n".join(
     (files("nexus_sched.adapters.redis") / "functions" / part).read_bytes() for part in LIBRARY_PARTS
 )
 
 
-def declared(client: RespClient, keys: ShardKeys) -> tuple[Argument, ...]:
+def declared(client: RespClient, keys: ShardKeys | PoolKeys) -> tuple[Argument, ...]:
     """The keys of a call, counted, and its first argument.
 
     In a cluster a key that never exists is declared as well: while a slot is on its way to another node, a call with a
@@ -39,9 +41,9 @@ def declared(client: RespClient, keys: ShardKeys) -> tuple[Argument, ...]:
 
 
 class ShardFunctions:
-    """The functions of one shard, called over one connection."""
+    """The functions of one shard, or of a pool, called over one connection."""
 
-    def __init__(self, client: RespClient, keys: ShardKeys) -> None:
+    def __init__(self, client: RespClient, keys: ShardKeys | PoolKeys) -> None:
         self._client = client
         self._head = declared(client, keys)
         self._loading: asyncio.Task[None] | None = None

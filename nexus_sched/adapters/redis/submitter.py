@@ -74,6 +74,15 @@ class RedisSubmitterStore:
             await client.close()
         await self._client.close()
 
+    async def each_shard(self) -> list[RedisSubmitterStore]:
+        """Just this one."""
+        return [self]
+
+    async def of_task(self, task_id: str) -> RedisSubmitterStore:
+        """This one: a task is nowhere else."""
+        del task_id
+        return self
+
     async def submit(self, lines: Sequence[SubmitLine], reply: str) -> Answers:
         """Submit up to `SUBMIT_TASKS_MAX` tasks. `reply` names the channel for their ends, or is empty."""
         if len(lines) > SUBMIT_TASKS_MAX:

@@ -22,6 +22,7 @@ from nexus_sched.config.schema.process import (
     DispatchSection,
     LoggingSection,
     PoolSection,
+    PoolTable,
     QueueSection,
     RedisSection,
     WorkerSection,
@@ -37,6 +38,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
     redis: RedisSection = field(default_factory=RedisSection)
     pool: PoolSection = field(default_factory=PoolSection)
+    pools: dict[str, PoolTable] = field(default_factory=dict)
     scheduler: SchedulerSection = field(default_factory=SchedulerSection)
     weights: WeightsSection = field(name="scheduler.weights", default_factory=WeightsSection)
     reaction: ReactionSection = field(name="scheduler.reaction", default_factory=ReactionSection)
@@ -75,6 +77,7 @@ __all__ = [
     "LimitSection",
     "LoggingSection",
     "PoolSection",
+    "PoolTable",
     "PredictorSection",
     "PreemptionSection",
     "QueueSection",

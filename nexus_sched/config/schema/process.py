@@ -9,6 +9,9 @@ from msgspec import Meta, Struct, field
 from nexus_sched.config.schema.kinds import DAY_MS, DURATION, HOT, MINUTE_MS, SECRET, SIZE
 from nexus_sched.model.worker import SLOTS_MAX
 
+POOL_PATTERN = r"^[a-z0-9-]{1,64}$"
+SHARDS_MAX = 1_024
+
 
 class RedisSection(Struct, frozen=True, kw_only=True):
     """Where the queue lives."""
@@ -38,10 +41,28 @@ class RedisSection(Struct, frozen=True, kw_only=True):
 
 
 class PoolSection(Struct, frozen=True, kw_only=True):
-    """Which group of workers this process belongs to; all its keys share one hash tag."""
+    """Which group of workers this process belongs to."""
 
-    name: Annotated[str, Meta(description="Name of the pool.", pattern=r"^[a-z0-9-]{1,64}$")] = "default"
-    shard: Annotated[int, Meta(description="Number of the pool's shard.", ge=0, le=1023)] = 0
+    name: Annotated[str, Meta(description="Name of the pool.", pattern=POOL_PATTERN)] = "default"
+    shard: Annotated[
+        Annotated[int, Meta(ge=0, le=SHARDS_MAX - 1)] | None,
+        Meta(
+            description="Only this shard of the pool, instead of all of them: for a scheduler or worker that is placed "
+            "by hand, and for commands that look at one shard."
+        ),
+    ] = None
+
+
+class PoolTable(Struct, frozen=True, kw_only=True):
+    """One pool, by its name: a scheduler serves all that have a table here; without any, that of `[pool]`."""
+
+    shards: Annotated[
+        Annotated[int, Meta(ge=1, le=SHARDS_MAX)] | None,
+        Meta(
+            description="Into how many shards the pool is split, each with workers, a queue and a leader of its own. "
+            "Settled for ever when the pool is first served; as settled if unset, and 1 for a new pool."
+        ),
+    ] = None
 
 
 class DispatchSection(Struct, frozen=True, kw_only=True):

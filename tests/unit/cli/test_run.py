@@ -16,7 +16,7 @@ import pytest
 
 from nexus_sched.cli import exit_codes, main
 from nexus_sched.cli.run import open_within, predictors_and_settings, service_settings
-from nexus_sched.cli.stores import intake_followers, leader_store
+from nexus_sched.cli.stores import intake_follower, leader_store
 from nexus_sched.config.load import load
 from nexus_sched.config.schema import Config, PoolSection, PredictorSection, QueueSection, RedisSection
 from nexus_sched.core.predictors.ema import EmaPredictor
@@ -122,7 +122,7 @@ def test_stores_are_built_from_the_configuration():
         intake=[IntakeSettings(stream="jobs")],
     )
     assert b"{nx:blue:3}" in leader_store(config).keys.meta
-    assert [follower.settings.stream for follower in intake_followers(config)] == ["jobs"]
+    assert intake_follower(config, config.intake[0], "blue", 3).settings.stream == "jobs"
     settings = service_settings(config)
     assert (settings.pool, settings.shard, settings.dead_ms) == ("blue", 3, 5_000)
     assert settings.owner.endswith(f":{os.getpid()}")

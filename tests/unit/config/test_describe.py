@@ -16,7 +16,7 @@ from nexus_sched.config.schema import ALIASES, SchedulerSection
 from nexus_sched.config.values import mask_url, read_value
 from nexus_sched.model.settings import FALLBACKS, MODES, OBJECTIVES, ORDERS
 
-SCALARS = [key for key in keys().values() if "[]" not in key.path]
+SCALARS = [key for key in keys().values() if key.single]
 
 
 @pytest.mark.parametrize("key", keys().values(), ids=lambda key: key.path)
@@ -56,6 +56,7 @@ def test_json_schema_knows_every_key():
         outer, _, name = section.name.rpartition(".")
         table = (properties[outer]["properties"] if outer else properties)[name]
         table = table["items"] if section.repeated else table
+        table = table["additionalProperties"] if section.named else table
         inner = {each.name.rpartition(".")[2] for each in sections() if each.name.startswith(f"{section.name}.")}
         assert table["properties"].keys() == {key.name for key in section.keys} | inner
     assert properties["heartbeat_timeout_ms"]["type"] == "integer"

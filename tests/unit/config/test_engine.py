@@ -16,7 +16,7 @@ from nexus_sched.errors import ConfigInvalid
 from nexus_sched.model.settings import EngineSettings, Limit
 
 OF_THE_PROCESS = ("logging.", "http.")  # sections that take effect at once and decide nothing
-HOT = [key for key in keys().values() if key.hot and "[]" not in key.path and not key.path.startswith(OF_THE_PROCESS)]
+HOT = [key for key in keys().values() if key.hot and key.single and not key.path.startswith(OF_THE_PROCESS)]
 UNDER_CUSTOM = ("scheduler.weights.balance", "scheduler.weights.fit")
 COLD = {"predictor", "shadow_predictor"}  # chosen by a command: `nexus-sched predictor promote`
 

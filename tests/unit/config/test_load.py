@@ -35,7 +35,7 @@ def test_load_without_any_source_gives_the_defaults():
     loaded = load()
     assert loaded.config == Config()
     assert set(loaded.origins.values()) == {"default"}
-    assert loaded.origins.keys() == {path for path in keys() if "[]" not in path}
+    assert loaded.origins.keys() == {path for path, key in keys().items() if key.single}
 
 
 def test_load_defaults_are_those_of_the_engine():
