@@ -37,7 +37,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "client": ("runtime.ports",),
     "client.connect": ("client", *PORTS, "adapters.redis", "sharding"),
     "gateway": ("client", "config", *PORTS),
-    "gateway.connect": ("gateway", "config", *PORTS, "adapters.redis", "sharding"),
+    "gateway.connect": ("gateway", "config", *PORTS, "client.connect", "adapters.redis"),
     "checkup": (),
     "inspection": ("core", "runtime.ports", "runtime.recovery"),
     "accuracy": ("core", "traces", "plugins"),
