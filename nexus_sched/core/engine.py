@@ -5,7 +5,8 @@ Laws
 * One call is one turn is one journal sequence number; the inbox entry of the k-th dispatch of turn s is
   `<s>-<k>`, so nothing has to be read back from the store.
 * The state is `core.state`; what happens to tasks is in `core.task_events` (with the graph of a task's life), to
-  workers in `core.worker_events`, what people decide in `core.control_events`; at the end of a turn `core.placing`.
+  workers in `core.worker_events`, what people decide in `core.control_events` and `core.task_control`; at the end of
+  a turn `core.placing`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from nexus_sched.core.predictors.base import PredictorFactory
 from nexus_sched.core.preemption import Preemption
 from nexus_sched.core.reaction import Reactions
 from nexus_sched.core.state import EngineState
+from nexus_sched.core.task_control import TaskControl
 from nexus_sched.core.task_events import TaskEvents
 from nexus_sched.core.worker_events import WorkerEvents
 from nexus_sched.model.effects import AnyEffect
@@ -35,13 +37,19 @@ from nexus_sched.model.events import (
     PredictorChosen,
     PredictorOverran,
     QuestionAsked,
+    RetryRequested,
     SettingsChanged,
+    TaskBoosted,
     TaskFinished,
+    TaskReassigned,
     TaskReclaimed,
     TaskRefused,
+    TasksPaused,
+    TasksResumed,
     TaskSubmitted,
     TaskVanished,
     WorkerCordoned,
+    WorkerEvicted,
     WorkerJoined,
     WorkerLeft,
     WorkerReported,
@@ -65,6 +73,7 @@ class Engine(EngineState):
         self._reactions = Reactions(self)
         self._answers = Answers(self)
         self._workers = workers = WorkerEvents(self)
+        self._control = task_control = TaskControl(self, placing)
         tasks, control = TaskEvents(self, placing, self._reactions), ControlEvents(self)
         self._handlers: dict[type[Event], Callable[..., None]] = {
             EpochBegan: control.epoch_began,
@@ -82,6 +91,12 @@ class Engine(EngineState):
             WorkerCordoned: workers.cordoned,
             WorkerResumed: workers.resumed,
             WorkerTripped: workers.tripped,
+            WorkerEvicted: workers.evicted,
+            TasksPaused: task_control.paused,
+            TasksResumed: task_control.resumed,
+            TaskBoosted: task_control.boosted,
+            TaskReassigned: task_control.reassigned,
+            RetryRequested: task_control.retry_requested,
             QuestionAsked: self._answers.asked,
             ModeChanged: control.mode_changed,
             SettingsChanged: control.settings_changed,
@@ -99,6 +114,9 @@ class Engine(EngineState):
     @property
     def next_due_ms(self) -> int | None:
         """When the next turn is wanted even without new events, in milliseconds since the epoch; `None`: never."""
+        if self.paused:
+            sources: tuple[int | None, ...] = (self.backlog.next_due_ms, self.ejection.due_ms())
+            return min((due_ms for due_ms in sources if due_ms is not None), default=None)
         sources = (
             *(self.backlog.next_due_ms, self.ejection.due_ms(), self._reactions.due_ms()),
             *(self._copies.due_ms(), self.reservations.due_ms(), self._placing.due_ms()),
@@ -125,11 +143,16 @@ class Engine(EngineState):
             self._reactions.note(self.overdue.late)
         self._workers.settle()
         placing = self._placing
+        if self.wishes:
+            self._control.place_wished()
         placing.place_waiting()
-        placing.place_copies()
-        self.etas.end_turn()
-        self._preemption.consider()
-        self._reactions.look()
+        if self.paused:
+            self.etas.end_turn()
+        else:
+            placing.place_copies()
+            self.etas.end_turn()
+            self._preemption.consider()
+            self._reactions.look()
         placing.take_back()
         placing.send_stops()
         if self.questions:

@@ -124,6 +124,8 @@ def _placed(state: EngineState, record: TaskRecord) -> str:
 
 def _waiting(state: EngineState, record: TaskRecord, ahead: Ahead) -> Reason:
     """The first that holds, from what lasts to what passes."""
+    if record.past.held or state.paused:
+        return _held(state, record)
     if not state.roster.ring:
         return Reason(FOR_CAPACITY, "no worker is registered", "start one: `nexus-sched worker MODULE:APP`")
     failing = impossible(state, record.task.terms.needs)
@@ -134,6 +136,20 @@ def _waiting(state: EngineState, record: TaskRecord, ahead: Ahead) -> Reason:
     if record.ticket < 0:
         return _delayed(state, record)
     return _limited(state, record) or _crowded_out(state, record, ahead) or _in_line(state, record, ahead)
+
+
+def _held(state: EngineState, record: TaskRecord) -> Reason:
+    """What people decided keeps it."""
+    worker = state.wishes.get(record.task.id)
+    whose = record.task.type if record.task.type in state.pauses else ""
+    pause = state.pauses.get(whose)
+    if pause is None:
+        sentence = f"somebody wants it to run on {worker}, which does not take it yet"
+        return Reason(FOR_CAPACITY, sentence, "a free slot there", "`nexus-sched task reassign` to another one")
+    what = f"tasks of type {whose!r} are paused" if whose else "the pool is paused"
+    who = f" by {pause.actor}" if pause.actor else ""
+    resume = f"nexus-sched pool resume --type {whose}" if whose else "nexus-sched pool resume"
+    return Reason(FOR_CAPACITY, f"{what}{who}: {pause.reason}", f"`{resume}`")
 
 
 def _delayed(state: EngineState, record: TaskRecord) -> Reason:

@@ -26,7 +26,7 @@ from nexus_sched.fallback.candidate import FallbackPolicy
 from nexus_sched.fallback.least_outstanding import LeastOutstanding
 from nexus_sched.fallback.round_robin import RoundRobin
 from nexus_sched.model.prediction import TaskPrediction
-from nexus_sched.model.settings import LEAST_OUTSTANDING, PREDICTIVE, EngineSettings
+from nexus_sched.model.settings import DIRECTED, LEAST_OUTSTANDING, PREDICTIVE, EngineSettings
 from nexus_sched.model.task import Task
 
 
@@ -104,6 +104,11 @@ class Placement:
         mean_ms = means_ms if isinstance(means_ms, float) else means_ms[worker.class_index]
         return Choice(worker, PREDICTIVE, mean_ms, prediction, scoring.score_ms, scoring.explored)
 
+    def directed(self, task: Task, worker: WorkerRecord, now_ms: int) -> Choice:
+        """The worker that people chose; what is predicted there is booked all the same."""
+        prediction = self._forecasts.predict(task, now_ms)
+        return self._without_scores(worker, DIRECTED, task, prediction, now_ms)
+
     def could_run(self, task: Task, instead: TaskRecord) -> bool:
         """Whether a task might go where a placed one is, if that one gave way."""
         worker = self._roster.by_name.get(instead.worker)
@@ -136,13 +141,16 @@ class Placement:
         if self.settings.fallback == LEAST_OUTSTANDING and self.mode == PREDICTIVE:
             policy = self.least_outstanding
         worker = self._by_policy(policy, task, avoid)
-        if worker is None:
-            return None
+        return None if worker is None else self._without_scores(worker, policy.name, task, prediction, now_ms)
+
+    def _without_scores(
+        self, worker: WorkerRecord, policy: str, task: Task, prediction: TaskPrediction | None, now_ms: int
+    ) -> Choice:
         if prediction is None:
-            return Choice(worker, policy.name, -1.0, None, None)
+            return Choice(worker, policy, -1.0, None, None)
         alone = self._roster.classes.alone[worker.class_index]
         told = self._forecasts.class_means(task, alone, self._mean_ms, now_ms)
-        return Choice(worker, policy.name, self._mean_ms[0] if told else prediction.mean_ms, prediction, None)
+        return Choice(worker, policy, self._mean_ms[0] if told else prediction.mean_ms, prediction, None)
 
     def _by_policy(self, policy: FallbackPolicy, task: Task, avoid: str) -> WorkerRecord | None:
         """Whom a policy picks from the ring, or from those workers of it that the task may run on."""

@@ -7,9 +7,10 @@ from math import ceil, inf
 from nexus_sched.core.backlog.order import order_key, order_weight
 from nexus_sched.core.copies import Copies
 from nexus_sched.core.decide import decide
+from nexus_sched.core.pauses import held, hold
 from nexus_sched.core.placement import Choice
 from nexus_sched.core.preemption import Preemption
-from nexus_sched.core.records import History, TaskRecord
+from nexus_sched.core.records import History, TaskRecord, WorkerRecord
 from nexus_sched.core.state import EngineState
 from nexus_sched.model.effects import CancelRunning, Dispatch, Retract
 from nexus_sched.model.outcome import Reason
@@ -34,6 +35,9 @@ class Placing:
         backlog, table, placement = state.backlog, state.roster.table, state.placement
         self._keep_time()
         backlog.begin_turn(now_ms)
+        if state.paused:
+            state.more = False
+            return
         left = DECISIONS_MAX - self._place_reserving()
         while left > 0 and table.open_count and backlog.ready:
             record = backlog.first(now_ms)
@@ -55,7 +59,7 @@ class Placing:
         """When a busy worker comes within reach of what waits, in milliseconds since the epoch; `None`: of nothing."""
         state = self._state
         table = state.roster.table
-        if not (state.backlog.ready and table.open_count) or state.placement.mode != PREDICTIVE:
+        if state.paused or not (state.backlog.ready and table.open_count) or state.placement.mode != PREDICTIVE:
             return None
         after_ms = table.next_within_ms(state.placement.scoring.reach_ms)
         return None if after_ms < 0.0 else state.now_ms + max(1, ceil(after_ms))
@@ -110,6 +114,12 @@ class Placing:
             state.copies[record.task.id] = copy
             state.counters["copies"] += 1
 
+    def dispatch_to(self, record: TaskRecord, worker: WorkerRecord) -> None:
+        """Hand a task that stands in the order to a worker that people chose, which is open to it."""
+        state = self._state
+        state.backlog.pull(record, state.now_ms)
+        self._dispatch(record, state.placement.directed(record.task, worker, state.now_ms))
+
     def _dispatch(self, record: TaskRecord, choice: Choice) -> None:
         state = self._state
         wait_ms = self._hand_out(record, choice)
@@ -148,9 +158,15 @@ class Placing:
         """Let a task that is in a queue stream wait for its turn, or for the time from which it may have one."""
         state = self._state
         record.booking = None
-        if record.history is not None and record.history.not_before_ms > state.now_ms:
-            record.mean_ms = -1.0
-            state.backlog.delay(record)
+        history = record.history
+        if history is not None:
+            history.held = False
+            if history.not_before_ms > state.now_ms:
+                record.mean_ms = -1.0
+                state.backlog.delay(record)
+                return
+        if (state.pauses or state.wishes) and held(state, record):
+            hold(state, record)
             return
         prediction = state.forecasts.predict(record.task, state.now_ms)
         record.mean_ms = -1.0 if prediction is None else prediction.mean_ms

@@ -13,6 +13,7 @@ from nexus_sched.core.engine import Engine
 from nexus_sched.core.eta import EtaState
 from nexus_sched.core.forecasts import ForecastState
 from nexus_sched.core.pace import PaceDrift, SlowedPace
+from nexus_sched.core.pauses import Pause
 from nexus_sched.core.predictors.base import PredictorFactory
 from nexus_sched.core.records import DOUBT_AT_FIRST, Cordon, TaskRecord, WorkerRecord
 from nexus_sched.core.requests import Usage
@@ -86,6 +87,8 @@ class EngineSnapshot(Struct, array_like=True):
     affinity: list[tuple[str, list[tuple[str, int]]]] = []
     reservations: list[tuple[str, str]] = []
     typical: float = 1.0
+    pauses: dict[str, Pause] = {}
+    wishes: dict[str, str] = {}
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -121,6 +124,8 @@ def capture(engine: Engine) -> EngineSnapshot:
         placement.scoring.affinity.snapshot(),
         engine.reservations.snapshot(),
         engine.roster.typical,
+        engine.pauses,
+        engine.wishes,
     )
 
 
@@ -170,6 +175,7 @@ def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) ->
     engine.ejection.restore(state.ejection)
     engine.forgiving.restore(engine.roster.ring)
     engine.cordons = dict(state.cordons)
+    engine.pauses, engine.wishes = dict(state.pauses), dict(state.wishes)
     late, engine.next_look_ms, engine.look_wanted, engine.straggler_told_ms = state.reaction
     engine.late = dict.fromkeys(late)
     if state.etas is not None:

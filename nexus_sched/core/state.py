@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from nexus_sched.core.backlog.backlog import Backlog
 from nexus_sched.core.ejection import Ejection
@@ -26,6 +27,9 @@ from nexus_sched.model.events import QuestionAsked
 from nexus_sched.model.outcome import Reason
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.model.task import PRIORITY_MAX
+
+if TYPE_CHECKING:
+    from nexus_sched.core.pauses import Pause
 
 COUNTERS = (
     "submitted",
@@ -82,6 +86,8 @@ class EngineState:
         self.ejection = Ejection(self.roster, self.settings.worker_breaker)
         self.forgiving = Forgiving(self.roster)
         self.cordons: dict[str, Cordon] = {}  # by the name of a worker, live or not
+        self.pauses: dict[str, Pause] = {}  # by type of task; "" is the whole pool
+        self.wishes: dict[str, str] = {}  # task id -> the worker that people want it to run on
         self.late: dict[str, None] = {}  # workers with an overdue run and something behind it, the next one first
         self.next_look_ms = 0  # when tasks may be moved again
         self.look_wanted = False  # a turn has passed since the last look
@@ -105,6 +111,11 @@ class EngineState:
         """The worker of this name, if this is its newest incarnation."""
         worker = self.roster.by_name.get(name)
         return worker if worker is not None and worker.incarnation == incarnation else None
+
+    @property
+    def paused(self) -> bool:
+        """Whether the whole pool is."""
+        return "" in self.pauses
 
     def notice(self, kind: str, detail: str) -> None:
         """Something that people should hear of."""

@@ -1,4 +1,5 @@
-"""What happens to workers: joined, reported, left, suspected, trusted; cordoned, resumed and tripped by people.
+"""What happens to workers: joined, reported, left, suspected, trusted; cordoned, resumed, tripped and evicted
+by people.
 
 A worker is given tasks while nothing speaks against it: that it drains or is suspected, that an operator cordoned it,
 that its breaker is open. These compose in `Roster.refresh`; each is ended by what began it, and a cordon only by an
@@ -8,10 +9,13 @@ Whatever takes a worker out for longer (a drain, an open breaker, its end) recal
 
 from __future__ import annotations
 
+from itertools import islice
+
 from nexus_sched.core.records import Cordon
 from nexus_sched.core.state import EngineState
 from nexus_sched.model.events import (
     WorkerCordoned,
+    WorkerEvicted,
     WorkerJoined,
     WorkerLeft,
     WorkerReported,
@@ -21,6 +25,7 @@ from nexus_sched.model.events import (
     WorkerTrusted,
 )
 from nexus_sched.model.settings import PREDICTIVE
+from nexus_sched.model.task import Retry
 
 CORDONS_MAX = 10_000
 
@@ -120,6 +125,20 @@ class WorkerEvents:
             state.notice("refused", f"refused: no worker {event.worker!r} is registered")
         else:
             state.ejection.trip(worker, event.reason, state.now_ms)
+
+    def evicted(self, event: WorkerEvicted) -> None:
+        """An operator wants it empty: what it runs gives way as well, unless it may be started only once."""
+        state = self._state
+        self.cordoned(WorkerCordoned(event.worker, True, event.reason, event.actor))
+        worker = state.roster.by_name.get(event.worker)
+        for record in () if worker is None else tuple(islice(worker.placed.values(), worker.slots)):
+            if record.task.retry is Retry.NEVER or record.task.id in state.copies:
+                continue
+            booking = record.booked
+            if booking.gives_way < 0 and not booking.cancelled and not booking.stop_entry:
+                booking.gives_way = record.task.priority
+                state.asked[record.task.priority] += 1
+                state.stops.append(record)
 
     def settle(self) -> None:
         """Let what was found out of breakers take effect, once a turn, before anything is placed."""

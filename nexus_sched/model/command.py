@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from nexus_sched.model.question import Question
-from nexus_sched.model.task import DurationMs
+from nexus_sched.model.task import PRIORITY_MAX, PRIORITY_MIN, DurationMs
 
 PIN_MS_MAX = 90 * 86_400_000  # a pin that should last longer is a wrong model
 REPLY_LENGTH_MAX = 64
@@ -21,6 +21,48 @@ class CancelTask(Struct, frozen=True, tag="cancel", tag_field="kind"):
     """Do not run this task, or stop it."""
 
     task_id: str
+
+
+class BoostTask(Struct, frozen=True, tag="boost", tag_field="kind"):
+    """Give a waiting task another priority."""
+
+    task_id: str
+    priority: Annotated[int, Meta(ge=PRIORITY_MIN, le=PRIORITY_MAX)]
+    reason: Said
+    actor: Actor = ""
+
+
+class ReassignTask(Struct, frozen=True, tag="reassign", tag_field="kind"):
+    """Let a task that has not begun go to this worker; an empty one: to any but the one that has it."""
+
+    task_id: str
+    reason: Said
+    worker: str = ""
+    actor: Actor = ""
+
+
+class RetryTask(Struct, frozen=True, tag="retry", tag_field="kind"):
+    """Do not wait any longer before a task's retry, or for its delay."""
+
+    task_id: str
+    reason: Said
+    actor: Actor = ""
+
+
+class PauseTasks(Struct, frozen=True, tag="pause", tag_field="kind"):
+    """Hand out no tasks of a type; an empty one is the whole pool."""
+
+    reason: Said
+    task_type: str = ""
+    actor: Actor = ""
+
+
+class ResumeTasks(Struct, frozen=True, tag="unpause", tag_field="kind"):
+    """Hand them out again."""
+
+    reason: Said
+    task_type: str = ""
+    actor: Actor = ""
 
 
 class SetMode(Struct, frozen=True, tag="mode", tag_field="kind"):
@@ -83,6 +125,14 @@ class TripWorker(Struct, frozen=True, tag="trip", tag_field="kind"):
     actor: Actor = ""
 
 
+class EvictWorker(Struct, frozen=True, tag="evict", tag_field="kind"):
+    """Empty a worker: nothing new, what it has not started goes back, what it runs is stopped and runs elsewhere."""
+
+    worker: str
+    reason: Said
+    actor: Actor = ""
+
+
 class Ask(Struct, frozen=True, tag="ask", tag_field="kind"):
     """Answer a question on the list that `reply` names."""
 
@@ -100,6 +150,12 @@ Command = (
     | CordonWorker
     | ResumeWorker
     | TripWorker
+    | EvictWorker
+    | BoostTask
+    | ReassignTask
+    | RetryTask
+    | PauseTasks
+    | ResumeTasks
     | Ask
 )
 

@@ -157,6 +157,56 @@ class WorkerTripped(Event, frozen=True, tag="tripped"):
     actor: str
 
 
+class WorkerEvicted(Event, frozen=True, tag="evicted"):
+    """An operator wants a worker empty: nothing new, what it has not started goes back, what it runs gives way."""
+
+    worker: str
+    reason: str
+    actor: str
+
+
+class TasksPaused(Event, frozen=True, tag="paused"):
+    """An operator wants no tasks of a type handed out; an empty type is the whole pool."""
+
+    task_type: str
+    reason: str
+    actor: str
+
+
+class TasksResumed(Event, frozen=True, tag="unpaused"):
+    """They are handed out again."""
+
+    task_type: str
+    reason: str
+    actor: str
+
+
+class TaskBoosted(Event, frozen=True, tag="boosted"):
+    """Somebody gives a waiting task another priority."""
+
+    task_id: str
+    priority: int
+    reason: str
+    actor: str
+
+
+class TaskReassigned(Event, frozen=True, tag="reassigned"):
+    """Somebody wants a task on a certain worker; an empty one is any but the one that has it."""
+
+    task_id: str
+    worker: str
+    reason: str
+    actor: str
+
+
+class RetryRequested(Event, frozen=True, tag="retry"):
+    """Somebody does not want a task to wait for its retry, or its delay, any longer."""
+
+    task_id: str
+    reason: str
+    actor: str
+
+
 class QuestionAsked(Event, frozen=True, tag="asked"):
     """Somebody wants to know what only the engine knows; the answer is the effect `Answered` of the same turn."""
 
@@ -224,6 +274,12 @@ AnyEvent = (
     | WorkerCordoned
     | WorkerResumed
     | WorkerTripped
+    | WorkerEvicted
+    | TasksPaused
+    | TasksResumed
+    | TaskBoosted
+    | TaskReassigned
+    | RetryRequested
     | QuestionAsked
     | ModeChanged
     | SettingsChanged

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from nexus_sched.model.bill import FUNNEL, Bill, BillRow, bill_of
 from nexus_sched.model.decision import SchedulingDecision
-from nexus_sched.model.settings import PREDICTIVE
+from nexus_sched.model.settings import DIRECTED, PREDICTIVE
 from nexus_sched.units import span_text
 
 LACKS = {
@@ -122,6 +122,8 @@ def best_other(bill: Bill | None) -> BillRow | None:
 def sentence_of(story: DecisionStory) -> str:
     """Why it went there, in one sentence."""
     placed = f"placed on {story.worker}"
+    if story.policy == DIRECTED:
+        return f"{placed} because somebody decided so"
     if story.policy != PREDICTIVE:
         return f"{placed} by {story.policy}: {_without(story)}"
     if story.bill is None:

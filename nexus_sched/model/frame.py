@@ -45,6 +45,7 @@ class Frame(Struct, frozen=True, kw_only=True):
     shadow: str = ""  # the predictor that learns beside the active one
     scores: dict[str, tuple[int, int]] = {}  # predictor -> (runs it had predicted, of them within 25 %)
     pins: list[EstimatePinned] = []
+    paused: dict[str, str] = {}  # type of task ("" is the whole pool) -> why
     drain_tasks_s: float = 0.0  # tasks a second that are predicted to leave the queue; 0: nothing is known
 
 

@@ -8,6 +8,7 @@ PREDICTIVE = "predictive"
 ROUND_ROBIN = "round-robin"
 LEAST_OUTSTANDING = "least-outstanding"
 SHADOW = "shadow"  # round robin decides, the predictor learns and is scored
+DIRECTED = "directed"  # not a mode: people chose the worker of one task
 MODES = (PREDICTIVE, SHADOW, ROUND_ROBIN)
 FALLBACKS = (ROUND_ROBIN, LEAST_OUTSTANDING)
 

@@ -15,12 +15,18 @@ import msgspec
 from nexus_sched.errors import InvalidInput
 from nexus_sched.model.command import (
     Ask,
+    BoostTask,
     CancelTask,
     ChoosePredictor,
     Command,
     CordonWorker,
+    EvictWorker,
+    PauseTasks,
     PinEstimate,
+    ReassignTask,
+    ResumeTasks,
     ResumeWorker,
+    RetryTask,
     SetMode,
     ShadowPredictor,
     TripWorker,
@@ -35,12 +41,18 @@ from nexus_sched.model.events import (
     ModeChanged,
     PredictorChosen,
     QuestionAsked,
+    RetryRequested,
+    TaskBoosted,
     TaskFinished,
+    TaskReassigned,
     TaskReclaimed,
     TaskRefused,
+    TasksPaused,
+    TasksResumed,
     TaskSubmitted,
     TaskVanished,
     WorkerCordoned,
+    WorkerEvicted,
     WorkerJoined,
     WorkerLeft,
     WorkerReported,
@@ -310,6 +322,21 @@ def _decided(command: Command, at_ms: int) -> AnyEvent:
             return WorkerResumed(check_worker_id(command.worker), command.reason, command.actor)
         case TripWorker():
             return WorkerTripped(check_worker_id(command.worker), command.reason, command.actor)
+        case EvictWorker():
+            return WorkerEvicted(check_worker_id(command.worker), command.reason, command.actor)
+        case BoostTask():
+            return TaskBoosted(check_task_id(command.task_id), command.priority, command.reason, command.actor)
+        case ReassignTask():
+            worker = check_worker_id(command.worker) if command.worker else ""
+            return TaskReassigned(check_task_id(command.task_id), worker, command.reason, command.actor)
+        case RetryTask():
+            return RetryRequested(check_task_id(command.task_id), command.reason, command.actor)
+        case PauseTasks():
+            task_type = check_task_type(command.task_type) if command.task_type else ""
+            return TasksPaused(task_type, command.reason, command.actor)
+        case ResumeTasks():
+            task_type = check_task_type(command.task_type) if command.task_type else ""
+            return TasksResumed(task_type, command.reason, command.actor)
         case Ask():
             return QuestionAsked(check_task_id(command.reply), _checked(command.question))
 

@@ -50,6 +50,7 @@ def paint(pool: str, shard: int, lease: Lease, loop: TurnLoop, now_ms: int) -> F
         ],
         shadow="" if engine.forecasts.shadow is None else engine.forecasts.shadow.name,
         scores={name: (score.predictions, score.within) for name, score in engine.forecasts.scores.items()},
+        paused={task_type: pause.reason for task_type, pause in engine.pauses.items()},
         pins=[pin for pin in engine.forecasts.pins.values() if pin.until_ms > now_ms],
     )
 

@@ -80,7 +80,7 @@ def conserves_work(engine: Engine) -> list[str]:
 
     Limits must bound the number of tasks only.
     """
-    if engine.ready:
+    if engine.ready or engine.paused:
         return []
     held = Counter(name for record in engine.tasks.values() if not record.waiting for name in _limited(engine, record))
     limits = engine.settings.limits
@@ -90,7 +90,7 @@ def conserves_work(engine: Engine) -> list[str]:
     return [
         f"{record.task.id} waits and {worker.name} is open"
         for record in engine.tasks.values()
-        if record.waiting and record.past.not_before_ms <= engine.now_ms
+        if record.waiting and not record.past.held and record.past.not_before_ms <= engine.now_ms
         if all(held[rule, name] < limits[rule].concurrency for rule, name in _limited(engine, record))
         for worker in open_ones
         if feasible(worker, record.task.terms.needs)

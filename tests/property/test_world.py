@@ -15,11 +15,17 @@ from nexus_sched.core import snapshot
 from nexus_sched.core.engine import Engine
 from nexus_sched.model.command import (
     Ask,
+    BoostTask,
     ChoosePredictor,
     Command,
     CordonWorker,
+    EvictWorker,
+    PauseTasks,
     PinEstimate,
+    ReassignTask,
+    ResumeTasks,
     ResumeWorker,
+    RetryTask,
     SetMode,
     ShadowPredictor,
     TripWorker,
@@ -54,6 +60,7 @@ from nexus_sched.testing.checks import (
 from nexus_sched.testing.world import Actor, World
 
 ACTIONS = 120
+KINDS = tuple(f"kind-{number}" for number in range(3))
 SETTINGS = (
     EngineSettings(),
     EngineSettings(fallback=LEAST_OUTSTANDING, prefetch=0),
@@ -101,15 +108,18 @@ class Story:
             self.mode,
             self.operate,
             self.tend,
+            self.meddle,
         )
         for _ in range(ACTIONS):
             self.world.now_ms += self.random.choice((0, 1, 20, 400))
-            self.random.choices(acts, (6, 10, 12, 2, 2, 3, 1, 1, 2, 2))[0]()
+            self.random.choices(acts, (6, 10, 12, 2, 2, 3, 1, 1, 2, 2, 2))[0]()
             assert places_differ(self.world.shard, self.world.idempotent) == []
         if self.random.random() < 0.5:
             self.world.fail_over()
         for actor in self.world.actors:
             self.world.command(ResumeWorker(actor.name, "the end"))
+        for kind in ("", *KINDS):
+            self.world.command(ResumeTasks("the end", kind))
         self.world.quiesce()
 
     def extra_starts(self, task_id: str) -> int:
@@ -259,7 +269,25 @@ class Story:
             ResumeWorker(name, "why not"),
             ResumeWorker(name, "why not"),
             TripWorker(name, "why not"),
+            EvictWorker(name, "why not"),
             Ask("me", AskWorker(name)),
+        )
+        self.world.command(pick.choice(commands))
+
+    def meddle(self) -> None:
+        """Somebody pauses a type or the pool, or decides about a task; it need not be one that can be decided about."""
+        pick = self.random
+        task_id = pick.choice(self.tasks[-12:] or ["nobody"])
+        worker = pick.choice([actor.name for actor in self.world.actors] + ["nobody", ""])
+        kind = pick.choice(("", *KINDS))
+        commands: tuple[Command, ...] = (
+            PauseTasks("why not", kind),
+            *(ResumeTasks("why not", each) for each in ("", *KINDS)),
+            BoostTask(task_id, pick.randrange(10), "why not"),
+            BoostTask(task_id, 9, "why not"),
+            ReassignTask(task_id, "why not", worker),
+            ReassignTask(task_id, "why not", worker),
+            RetryTask(task_id, "why not"),
         )
         self.world.command(pick.choice(commands))
 
@@ -307,14 +335,15 @@ def test_recorded_history_comes_out_again_to_the_bit(told: Story):
 
 def test_stories_have_swaps_pins_and_refusals_in_them():
     seen: set[str] = set()
-    for seed in range(8):
+    for seed in range(16):
         story = Story(seed)
         story.tell()
         for turn in map(decode_turn, story.world.turns):
             seen |= {event.name for event in turn.events if isinstance(event, PredictorChosen)}
             seen |= {effect.decision.basis for effect in turn.effects if isinstance(effect, Dispatch)}
+            seen |= {effect.decision.policy for effect in turn.effects if isinstance(effect, Dispatch)}
             seen |= {effect.kind for effect in turn.effects if isinstance(effect, Noticed)}
-    assert seen >= {"ema", "learned", "pinned", "refused", "type", "hint", "breaker", "pace", "straggler"}
+    assert seen >= {"ema", "learned", "pinned", "refused", "type", "hint", "breaker", "pace", "straggler", "directed"}
 
 
 REPLAY = """

@@ -113,7 +113,7 @@ class Backlog:
         self._enter(record)
 
     def delay(self, record: TaskRecord) -> None:
-        """Let a task wait until `not_before_ms`; it has no prediction and no place in the order until then."""
+        """Let a task wait until `not_before_ms`, or while it is held; it has no prediction and is in no order."""
         self._tickets += 1
         record.ticket = -self._tickets
         self._set_aside(record)
@@ -139,7 +139,8 @@ class Backlog:
 
     def _set_aside(self, record: TaskRecord) -> None:
         self._delayed += 1
-        self._delays.add(record, record.past.not_before_ms)
+        if not record.past.held:
+            self._delays.add(record, record.past.not_before_ms)
         terms = record.task.terms
         if terms.deadline_strict and terms.deadline_at_ms:
             self._deadlines.add(record, terms.deadline_at_ms)
