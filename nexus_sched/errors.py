@@ -118,6 +118,10 @@ class Fenced(StoreError):
     exit_code = 6
 
 
+# States that pass by themselves, as a rule within seconds: whoever can wait repeats what may be repeated.
+PASSING = (StoreUnreachable, StoreLoading, StoreReadOnly, StoreClusterDown, StoreMoved, StoreNotReplicated)
+
+
 class QueueFull(NexusError):
     """The bound on queued tasks or bytes is reached. `retry_after_ms` says when to try again."""
 

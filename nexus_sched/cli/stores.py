@@ -12,6 +12,7 @@ from nexus_sched.adapters.redis import (
 from nexus_sched.client.connect import connect
 from nexus_sched.config.schema import Config, PoolTable
 from nexus_sched.errors import InvalidInput
+from nexus_sched.model.durability import Durability
 from nexus_sched.model.intake import IntakeSettings
 from nexus_sched.runtime.ports import SubmitterStore
 from nexus_sched.units import MS_PER_S
@@ -24,6 +25,7 @@ def leader_store(config: Config, shard: int | None = None, pool: str | None = No
         pool or config.pool.name,
         shard if shard is not None else config.pool.shard or 0,
         publish=config.dispatch.publish,
+        durability=Durability(config.redis.durability, config.redis.replica_timeout_ms),
         result_ttl_s=max(1, config.queue.result_ttl_ms // MS_PER_S),
     )
 

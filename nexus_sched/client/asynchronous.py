@@ -28,7 +28,14 @@ from nexus_sched.client.estimate import Estimate, estimate_of
 from nexus_sched.client.explain import explain
 from nexus_sched.client.letters import check_reason, find_letters, pages
 from nexus_sched.client.submission import Submission, submission
-from nexus_sched.errors import AnswerMissing, QueueFull, ResultPending, StoreLoading, StoreUnreachable, TaskUnknown
+from nexus_sched.errors import (
+    PASSING,
+    AnswerMissing,
+    QueueFull,
+    ResultPending,
+    StoreError,
+    TaskUnknown,
+)
 from nexus_sched.model.answer import Answer
 from nexus_sched.model.choices import span_ms
 from nexus_sched.model.command import Ask, CancelTask, encode_command
@@ -145,9 +152,9 @@ class AsyncClient:
         nothing within `eta_timeout`: the task is in the queue all the same, ask again with `handle.ask_eta()`.
 
         Raises `QueueFull` if a bound of the queue is reached (`retry_after_ms` is when there will be room, predicted),
-        `InvalidInput` for bad values, and `StoreUnreachable` after `patience_s`, when it is not known whether the task
-        is in the queue:
-        submit it again with the same `task_id` to be sure.
+        `InvalidInput` for bad values, and one of `errors.PASSING` after `patience_s`, such as `StoreUnreachable` or
+        `StoreNotReplicated`, when it is not known whether the task is in the queue: submit it again with the
+        same `task_id` to be sure.
         """
         if eta:
             return await self._submit_and_hear(submission(task_type, *args, eta=True, **options), span_ms(eta_timeout))
@@ -179,7 +186,7 @@ class AsyncClient:
         sent: list[tuple[list[Submission], Answers]] = []
         waiting = chunks(submissions)
         flying: deque[tuple[list[Submission], asyncio.Task[Answers]]] = deque()
-        lost: StoreUnreachable | None = None
+        lost: StoreError | None = None
         uncertain: list[Submission] = []
         full = False
         while True:
@@ -190,7 +197,7 @@ class AsyncClient:
             chunk, sending = flying.popleft()
             try:
                 answers = await sending
-            except StoreUnreachable as error:
+            except PASSING as error:
                 lost = error
                 uncertain += chunk
             except BaseException:
@@ -207,7 +214,7 @@ class AsyncClient:
         sent: Sequence[tuple[list[Submission], Answers]],
         uncertain: list[Submission],
         unsent: list[Submission],
-        lost: StoreUnreachable | None,
+        lost: StoreError | None,
     ) -> list[AsyncTaskHandle]:
         accepted: list[str] = []
         refused: list[Submission] = []
@@ -363,7 +370,7 @@ class AsyncClient:
             try:
                 await self.open()
                 return await call()
-            except (StoreUnreachable, StoreLoading):
+            except PASSING:
                 if loop.time() + RETRY_S > give_up_at_s:
                     raise
             await asyncio.sleep(RETRY_S)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from nexus_sched.client.submission import Submission
-from nexus_sched.errors import QueueFull, StoreUnreachable
+from nexus_sched.errors import QueueFull, StoreError, StoreUnreachable
 from nexus_sched.runtime.ports import SUBMIT_TASKS_MAX
 
 CHUNK_BYTES_MAX = 8 * 2**20
@@ -35,7 +35,7 @@ class BatchInterrupted(StoreUnreachable):
     again when the store is back: they keep their ids, so none is queued twice.
     """
 
-    def __init__(self, accepted: Sequence[str], uncertain: Sequence[Submission], error: StoreUnreachable) -> None:
+    def __init__(self, accepted: Sequence[str], uncertain: Sequence[Submission], error: StoreError) -> None:
         super().__init__(f"{error} ({len(accepted)} tasks accepted, {len(uncertain)} uncertain)")
         self.accepted = list(accepted)
         self.uncertain = list(uncertain)

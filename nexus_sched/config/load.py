@@ -18,6 +18,7 @@ from nexus_sched.config.schema.shares import limit_problems, tenant_problems
 from nexus_sched.config.sources import Given, Layer, empty_layer, read_environment, read_file, read_flags
 from nexus_sched.config.values import read_plain_ms, read_url, read_value
 from nexus_sched.errors import ConfigInvalid, InvalidInput
+from nexus_sched.model.durability import REPLICATED
 from nexus_sched.model.intake import IntakeSettings, intake_problems
 
 DEFAULT_FILE = Path("nexus.toml")
@@ -76,6 +77,8 @@ class _Reader:
         self._read_url_file()
         for check in _CHECKS:
             self._check(check)
+        if self._values["redis.durability"] == REPLICATED:
+            self._check(_CHECK_REPLICATED)
         self._check_objective()
         self._check_pool()
         build: Callable[..., Config] = Config
@@ -221,6 +224,14 @@ _CHECKS = (
     ("worker.heartbeat", "scheduler.suspect", 2.0, "one late sign of life must not be enough to suspect a worker"),
     ("scheduler.backoff", "scheduler.backoff_max", 1.0, "the first pause cannot be longer than the longest"),
     ("worker_breaker.open", "worker_breaker.open_max", 1.0, "the first time cannot be longer than the longest"),
+)
+
+
+_CHECK_REPLICATED = (
+    "redis.replica_timeout",
+    "scheduler.lease",
+    2.0,
+    "a leader that waits for a replica must still renew its lease",
 )
 
 

@@ -92,9 +92,11 @@ class SentinelSet(_Servers):
 
     def __init__(self, kind: str = VALKEY, password: str = "", **options: str) -> None:
         super().__init__()
-        secret = {"requirepass": password, "masterauth": password} if password else {}
+        settings = {"repl-diskless-sync-delay": "0"}
+        if password:
+            settings |= {"requirepass": password, "masterauth": password}
         self.password = password
-        self.data = [TestServer(kind, append_only=True, tcp=True, options=secret | options) for _ in range(2)]
+        self.data = [TestServer(kind, append_only=True, tcp=True, options=settings | options) for _ in range(2)]
         self.sentinels = [TestServer(kind, tcp=True, sentinel=True) for _ in range(SENTINELS)]
         self.servers = [*self.data, *self.sentinels]
 

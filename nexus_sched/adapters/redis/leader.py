@@ -22,6 +22,7 @@ from nexus_sched.adapters.redis.resp import (
 )
 from nexus_sched.adapters.redis.suitability import check_suitable
 from nexus_sched.errors import Fenced
+from nexus_sched.model.durability import Durability
 from nexus_sched.runtime.ports import (
     INPUT_STREAMS,
     CommitPlan,
@@ -34,6 +35,8 @@ from nexus_sched.runtime.ports import (
 )
 from nexus_sched.units import MS_PER_S
 
+_STRICT = Durability()
+
 
 class RedisLeaderStore:
     """`LeaderStore` on Redis or Valkey. `publish`: also PUBLISH every dispatch on `nexus:dispatch:<worker>`."""
@@ -45,6 +48,7 @@ class RedisLeaderStore:
         shard: int = 0,
         *,
         publish: bool = False,
+        durability: Durability = _STRICT,
         result_ttl_s: int = RESULT_TTL_S_DEFAULT,
         timeout_ms: int = TIMEOUT_MS_DEFAULT,
         connect_timeout_ms: int = CONNECT_TIMEOUT_MS_DEFAULT,
@@ -54,6 +58,8 @@ class RedisLeaderStore:
         self._writer = RespClient(place, timeout_ms=timeout_ms, connect_timeout_ms=connect_timeout_ms)
         self._reader = RespClient(place, timeout_ms=timeout_ms, connect_timeout_ms=connect_timeout_ms)
         self._functions = ShardFunctions(self._writer, self.keys)
+        self._durability = durability
+        self._wait_ms = durability.wait_ms
         self._publish = b"1" if publish else b"0"
         self._result_ttl_s = result_ttl_s
         self._margin_s = timeout_ms / MS_PER_S
@@ -73,9 +79,15 @@ class RedisLeaderStore:
     # -- the lease
 
     async def acquire(self, owner: str, nonce: str, seen: LeaseSeen | None) -> Lease | LeaseSeen:
-        """Take the lease if it is free, one's own, or still exactly as `seen`."""
+        """Take the lease if it is free, one's own, or still exactly as `seen`. The level becomes the shard's.
+
+        Raises `StoreNotReplicated` if it promises replicas and there is none: nobody can lead then.
+        """
         epoch, counter = (seen.epoch, seen.counter) if seen else ("", "")
-        taken, first, second, *holder = await self._functions.call(b"nx_acquire", owner, nonce, epoch, counter)
+        level = self._durability.level, self._durability.replica_timeout_ms
+        taken, first, second, *holder = await self._functions.call_replicated(
+            self._wait_ms, b"nx_acquire", owner, nonce, epoch, counter, *level
+        )
         if taken:
             return Lease(epoch=int(first), owner=owner, nonce=nonce, seq=int(second))
         return LeaseSeen(epoch=first.decode(), counter=second.decode(), owner=b"".join(holder).decode())
@@ -125,7 +137,8 @@ class RedisLeaderStore:
                 told += (reply, blob)
         return self._committed(
             lease,
-            self._functions.call(
+            self._functions.call_replicated(
+                self._wait_ms,
                 b"nx_commit",
                 lease.epoch,
                 lease.nonce,

@@ -14,9 +14,9 @@ from importlib.resources import files
 from typing import cast
 
 from nexus_sched.adapters.redis.keys import PoolKeys, ShardKeys
-from nexus_sched.adapters.redis.replies import FunctionMissing, Reply
-from nexus_sched.adapters.redis.resp import Argument, RespClient, pack
-from nexus_sched.errors import StoreAuthRefused, StoreError
+from nexus_sched.adapters.redis.replies import FunctionMissing, Redirection, Reply
+from nexus_sched.adapters.redis.resp import REDIRECTIONS_MAX, Argument, RespClient, pack
+from nexus_sched.errors import StoreAuthRefused, StoreError, StoreNotReplicated
 
 LIBRARY = "nexus_v1"
 RESULT_TTL_S_DEFAULT = 3_600  # records and results of ended tasks stay this long
@@ -44,6 +44,7 @@ class ShardFunctions:
     def __init__(self, client: RespClient, keys: ShardKeys | PoolKeys) -> None:
         self._client = client
         self._head = declared(client, keys)
+        self._meta = keys.meta
         self._loading: asyncio.Task[None] | None = None
 
     async def install(self, *, replace: bool) -> None:
@@ -61,10 +62,45 @@ class ShardFunctions:
         packed = pack(cast("tuple[Argument, ...]", (b"FCALL", function, *self._head, *arguments)))
         return self._answer(packed, self._client.send(packed))
 
-    async def call_in_turn(self, function: bytes, *arguments: object) -> Reply:
-        """As `call`, but waits first while the server is behind: for calls that carry payloads or results."""
+    def call_replicated(self, wait_ms: int, function: bytes, *arguments: object) -> Awaitable[Reply]:
+        """As `call`, and with a `wait_ms` above 0 only an answer once a replica has what was written.
+
+        Raises `StoreNotReplicated` if none has it within `wait_ms`: it is written all the same.
+        """
+        if wait_ms <= 0:
+            return self.call(function, *arguments)
+        packed = pack(cast("tuple[Argument, ...]", (b"FCALL", function, *self._head, *arguments)))
+        return self._answer_replicated(packed, wait_ms, self._client.send_both(packed, _wait(wait_ms)))
+
+    async def replicate(self, wait_ms: int) -> None:
+        """Returns once a replica has all that was written until now, by whomever. Raises `StoreNotReplicated`.
+
+        A connection that has written nothing is told by some servers that everything is replicated; so this writes.
+        """
+        mark = pack((b"HINCRBY", self._meta, b"confirmed", 1))
+        await self._answer_replicated(mark, wait_ms, self._client.send_both(mark, _wait(wait_ms)))
+
+    async def _answer_replicated(self, packed: bytes, wait_ms: int, sent: Awaitable[tuple[Reply, Reply]]) -> Reply:
+        for _ in range(REDIRECTIONS_MAX):
+            reply, replicas = await sent
+            if isinstance(reply, FunctionMissing):
+                await self._load_once()
+            elif not isinstance(reply, Redirection) or reply.once or not self._client.locator.clustered:
+                break
+            sent = self._client.send_both(packed, _wait(wait_ms))
+        for each in (reply, replicas):
+            if isinstance(each, StoreError):
+                raise each
+        if replicas < 1:
+            raise StoreNotReplicated(
+                f"{self._client.locator}: no replica has it within {wait_ms} ms; it is written here"
+            )
+        return reply
+
+    async def call_in_turn(self, function: bytes, *arguments: object, wait_ms: int = 0) -> Reply:
+        """As `call_replicated`, but waits first while the server is behind: for calls with payloads or results."""
         await self._client.writable()
-        return await self.call(function, *arguments)
+        return await self.call_replicated(wait_ms, function, *arguments)
 
     async def _answer(self, packed: bytes, sent: asyncio.Future[Reply]) -> Reply:
         reply = await self._client.follow(packed, await sent)
@@ -89,6 +125,10 @@ class ShardFunctions:
 
     async def _load(self) -> None:
         await self._client.call("FUNCTION", "LOAD", "REPLACE", LIBRARY_TEXT)
+
+
+def _wait(wait_ms: int) -> bytes:
+    return pack((b"WAIT", 1, wait_ms))
 
 
 def _code_of(listed: list[bytes]) -> bytes:

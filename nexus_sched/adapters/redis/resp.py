@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable
 
 from nexus_sched.adapters.redis.address import Address
 from nexus_sched.adapters.redis.connection import CONNECT_TIMEOUT_MS_DEFAULT, Argument, Connection, dial, pack
@@ -83,6 +84,21 @@ class RespClient:
         if connection is not None and not connection.lost:
             return connection.send(packed, timeout_s)
         return asyncio.ensure_future(self._send_connected(packed, timeout_s))
+
+    def send_both(self, first: bytes, second: bytes, timeout_s: float | None = None) -> Awaitable[tuple[Reply, Reply]]:
+        """As `send`, two commands on the very same connection: neither is ever sent without the other before it."""
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        connection = self._connection
+        if connection is not None and not connection.lost:
+            return asyncio.gather(connection.send(first, timeout_s), connection.send(second, timeout_s))
+        return asyncio.ensure_future(self._both_connected(first, second, timeout_s))
+
+    async def _both_connected(self, first: bytes, second: bytes, timeout_s: float) -> tuple[Reply, Reply]:
+        try:
+            connection = await self._connected()
+        except StoreError as error:
+            return error, error
+        return await asyncio.gather(connection.send(first, timeout_s), connection.send(second, timeout_s))
 
     async def follow(self, packed: bytes, reply: Reply, timeout_s: float | None = None) -> Reply:
         """The reply to a command, from wherever it was told to go; as it is if it was told nothing."""

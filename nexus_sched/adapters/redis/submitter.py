@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from itertools import chain
 
+from nexus_sched.adapters.redis.confirmation import ShardLevel
 from nexus_sched.adapters.redis.keys import ShardKeys
 from nexus_sched.adapters.redis.library import ShardFunctions
 from nexus_sched.adapters.redis.locator import locator_of
@@ -51,6 +52,7 @@ class RedisSubmitterStore:
         self._place = locator_of(url, self.keys.meta)
         self._client = RespClient(self._place, timeout_ms=timeout_ms, connect_timeout_ms=connect_timeout_ms)
         self._functions = ShardFunctions(self._client, self.keys)
+        self._level = ShardLevel(self._client, self.keys)
         self._length_max = length_max
         self._bytes_max = bytes_max
         self._timeout_ms = timeout_ms
@@ -72,6 +74,7 @@ class RedisSubmitterStore:
         idle, self._idle = self._idle, []
         for client in idle:
             await client.close()
+        await self._level.close()
         await self._client.close()
 
     async def each_shard(self) -> list[RedisSubmitterStore]:
@@ -84,12 +87,24 @@ class RedisSubmitterStore:
         return self
 
     async def submit(self, lines: Sequence[SubmitLine], reply: str) -> Answers:
-        """Submit up to `SUBMIT_TASKS_MAX` tasks. `reply` names the channel for their ends, or is empty."""
+        """Submit up to `SUBMIT_TASKS_MAX` tasks. `reply` names the channel for their ends, or is empty.
+
+        Raises `StoreNotReplicated` if the shard promises replicas and none has them: they may be queued all the same.
+        """
         if len(lines) > SUBMIT_TASKS_MAX:
             raise InvalidInput(f"{len(lines)} tasks in one submission; at most {SUBMIT_TASKS_MAX} are possible")
+        wait_ms = await self._level.wait_ms()
         codes = await self._functions.call_in_turn(
-            b"nx_submit", self._length_max, self._bytes_max, reply, len(lines), *chain.from_iterable(lines)
+            b"nx_submit",
+            self._length_max,
+            self._bytes_max,
+            reply,
+            len(lines),
+            *chain.from_iterable(lines),
+            wait_ms=wait_ms,
         )
+        if wait_ms and 0 in codes and 1 not in codes:  # nothing was written now, and perhaps in vain before
+            await self._functions.replicate(wait_ms)
         last_ms = -min(codes, default=0)
         return Answers(
             [_ACCEPTANCES.get(code, Acceptance.BUSY) for code in codes], last_ms if last_ms > _UNKNOWN_MS else None

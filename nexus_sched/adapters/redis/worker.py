@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
+from nexus_sched.adapters.redis.confirmation import ShardLevel
 from nexus_sched.adapters.redis.keys import ShardKeys
 from nexus_sched.adapters.redis.library import RESULT_TTL_S_DEFAULT, ShardFunctions
 from nexus_sched.adapters.redis.locator import locator_of
@@ -40,6 +41,7 @@ class RedisWorkerStore:
         self._writer = RespClient(place, timeout_ms=timeout_ms, connect_timeout_ms=connect_timeout_ms)
         self._reader = RespClient(place, timeout_ms=timeout_ms, connect_timeout_ms=connect_timeout_ms)
         self._functions = ShardFunctions(self._writer, self.keys)
+        self._level = ShardLevel(self._writer, self.keys)
         self._result_ttl_s = result_ttl_s
         self._margin_s = timeout_ms / MS_PER_S
 
@@ -51,6 +53,7 @@ class RedisWorkerStore:
 
     async def close(self) -> None:
         """Close all connections. Never raises."""
+        await self._level.close()
         await self._reader.close()
         await self._writer.close()
 
@@ -66,7 +69,11 @@ class RedisWorkerStore:
         completions: Sequence[CompletionLine],
         starts: Sequence[StartLine],
     ) -> StepReply:
-        """Results, next starts and heartbeat in one call. Raises `Fenced`: register again."""
+        """Results, next starts and heartbeat in one call. Raises `Fenced`: register again.
+
+        Results that have to be replicated are told again after `StoreNotReplicated`: a repeat is recognised.
+        """
+        wait_ms = await self._level.wait_ms() if completions else 0
         reply = await self._functions.call_in_turn(
             b"nx_step",
             worker,
@@ -79,6 +86,7 @@ class RedisWorkerStore:
                 for task_id, attempt, entry, final, outcome, fact, result in completions
             ),
             *chain.from_iterable(starts),
+            wait_ms=wait_ms,
         )
         if reply[0] != b"OK":
             raise Fenced(f"worker {worker}: incarnation {incarnation} is not the live one")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from nexus_sched.config.schema.kinds import DAY_MS, DURATION, HOT, MINUTE_MS, SECRET, SIZE
+from nexus_sched.model.durability import REPLICA_TIMEOUT_MS_DEFAULT
 from nexus_sched.model.worker import SLOTS_MAX
 
 POOL_PATTERN = r"^[a-z0-9-]{1,64}$"
@@ -38,6 +39,24 @@ class RedisSection(Struct, frozen=True, kw_only=True):
             extra=DURATION,
         ),
     ] = field(name="connect_timeout", default=10_000)
+
+    durability: Annotated[
+        Literal["strict", "replicated", "relaxed"],
+        Meta(
+            description="What an acknowledgement is worth: `strict` (the server syncs its file first), `replicated` (a "
+            "replica has it, too) or `relaxed` (the file follows within a second). Counts for all who use the shard.",
+        ),
+    ] = "strict"
+    replica_timeout_ms: Annotated[
+        int,
+        Meta(
+            description="How long a write of level `replicated` waits for a replica. Keep it below half of "
+            "`scheduler.lease`.",
+            ge=10,
+            le=MINUTE_MS,
+            extra=DURATION,
+        ),
+    ] = field(name="replica_timeout", default=REPLICA_TIMEOUT_MS_DEFAULT)
 
 
 class PoolSection(Struct, frozen=True, kw_only=True):

@@ -21,11 +21,13 @@ from nexus_sched.client import (
 )
 from nexus_sched.client.connect import default_pool, default_url
 from nexus_sched.errors import (
+    PASSING,
     InvalidInput,
     QueueFull,
     ResultPending,
+    StoreError,
     StoreLoading,
-    StoreReadOnly,
+    StoreOutOfMemory,
     StoreUnreachable,
     TaskFailed,
     TaskUnknown,
@@ -207,10 +209,18 @@ async def test_submission_gives_up_after_its_patience(store):
     assert 2 <= len(store.calls) <= 4
 
 
-async def test_what_waiting_cannot_cure_is_raised_at_once(store):
-    store.before_submit = [StoreReadOnly("READONLY")]
+@pytest.mark.parametrize("state", PASSING)
+async def test_state_of_the_store_that_passes_is_waited_for(store, state: type[StoreError]):
+    store.before_submit = [state("for a while")]
     async with AsyncClient(store=store) as client:
-        with pytest.raises(StoreReadOnly):
+        await client.submit("add")
+    assert len(store.calls) == 2
+
+
+async def test_what_waiting_cannot_cure_is_raised_at_once(store):
+    store.before_submit = [StoreOutOfMemory("OOM")]
+    async with AsyncClient(store=store) as client:
+        with pytest.raises(StoreOutOfMemory):
             await client.submit("add")
     assert len(store.calls) == 1
 

@@ -241,6 +241,13 @@ def test_load_url_of_several_servers_that_cannot_be_read_is_a_problem(url: str, 
     assert "canary" not in problem
 
 
+def test_load_replica_timeout_must_fit_into_the_lease_if_replicas_are_waited_for():
+    written = '[redis]\ndurability = "{}"\nreplica_timeout = "600ms"\n'
+    (problem,) = problems_of(written.format("replicated"))
+    assert '`redis.replica_timeout` is "600ms" and `scheduler.lease` is "1s"' in problem
+    assert load(write(written.format("strict"))).config.redis.replica_timeout_ms == 600
+
+
 def test_load_arrays_of_tables_cannot_come_from_the_environment():
     (problem,) = problems_of("", {"NEXUS__INTAKE__STREAM": "x"})
     assert "environment NEXUS__INTAKE__STREAM: no such key" in problem

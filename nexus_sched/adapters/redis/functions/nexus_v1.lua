@@ -123,7 +123,7 @@ local function submit(keys, a)
   return answers
 end
 
--- acquire: P, owner, nonce, epoch seen, counter seen -> {1, epoch, seq} | {0, epoch, counter, owner}
+-- acquire: P, owner, nonce, epoch seen, counter seen[, durability level, ms a replica may take] -> {1, epoch, seq} | {0, epoch, counter, owner}
 -- A lease is taken if it is free, mine, or has stood still since it was seen (the caller's own clock).
 local function acquire(keys, a)
   local meta = keys[1]
@@ -133,6 +133,7 @@ local function acquire(keys, a)
   local epoch = tonumber(m[1] or '0') + 1
   redis.call('HSET', meta, 'epoch', epoch, 'owner', a[2], 'nonce', a[3], 'rc', 0, 'format', 1)
   redis.call('HSETNX', meta, 'seq', 0)
+  if a[7] then redis.call('HSET', meta, 'durability', a[6], 'replica_ms', a[7]) end
   return {1, tostring(epoch), m[4] or '0'}
 end
 
