@@ -63,7 +63,7 @@ _FACT = msgspec.msgpack.encode(Completion(run_ms=20.0))
 class Site:
     """One server, its workers and tasks, and the schedulers of one way to fail."""
 
-    def __init__(self, server: TestServer, children: Children) -> None:
+    def __init__(self, server: TestServer, children: Children, byte_code: Path) -> None:
         self.server = server
         self.children = children
         self.leader = RedisLeaderStore(server.url, POOL)
@@ -71,6 +71,7 @@ class Site:
         self.submitter = RedisSubmitterStore(server.url, POOL)
         self.submitted = 0
         self._started = 0
+        self._environment = {"PYTHONPATH": str(ROOT), **byte_code_in(byte_code)}
 
     def start(self, named: bool) -> Child:
         """One more scheduler. A name of its own hides which process it is."""
@@ -79,7 +80,7 @@ class Site:
         command += ["--set", f"pool.name={POOL}"]
         if named:
             command += ["--set", f"scheduler.owner=replica-{self._started}"]
-        return self.children.start(f"scheduler-{self._started}", command, {"PYTHONPATH": str(ROOT)})
+        return self.children.start(f"scheduler-{self._started}", command, self._environment)
 
     async def submit(self, count: int) -> None:
         """Queue tasks, spread over some classes: one stream admits 100,000."""
@@ -127,6 +128,11 @@ class Site:
                     return
             await asyncio.sleep(WATCH_S)
         raise RuntimeError("nobody dispatches any more")
+
+
+def byte_code_in(folder: Path) -> dict[str, str]:
+    """The environment in which modules are compiled once, into `folder`: as installed packages are, wherever we run."""
+    return {"PYTHONPYCACHEPREFIX": str(folder / "byte-code"), "PYTHONDONTWRITEBYTECODE": ""}
 
 
 async def gap_s(site: Site, child: Child, number: signal.Signals, then: Callable[[], object]) -> float:
@@ -192,7 +198,7 @@ async def measured(workers: int, tasks: int, kills: int, ways: list[str]) -> dic
     figures: dict[str, object] = {}
     with tempfile.TemporaryDirectory(prefix="nexus-recovery-") as name, TestServer(append_only=True) as server:
         children = Children(Path(name))
-        site = Site(server, children)
+        site = Site(server, children, Path(name))
         background: list[asyncio.Future[None]] = []
         try:
             for store in (site.leader, site.worker, site.submitter):

@@ -111,7 +111,7 @@ class Preemption:
         self._runs = [[] for _ in range(PRIORITY_MAX + 1)]
         self._state.asked = [0] * (PRIORITY_MAX + 1)
         self._watching = self._state.settings.preemption.enabled
-        placed = [record for record in self._state.tasks.values() if not record.waiting]
+        placed = [record for record in self._state.tasks.values() if record.booking is not None]
         for record in sorted(placed, key=_dispatch_order):
             booking = record.booked
             if self._watching and not booking.copied:

@@ -103,5 +103,6 @@ class Reservations:
             worker = self._held[task_id] = self._roster.by_name[name]
             worker.accepting = False  # the table knows
         for record in records:
-            if record.ticket > 0 and record.past.reserve_at_ms > now_ms:
-                self._timers.add(record, record.past.reserve_at_ms)
+            history = record.history
+            if history is not None and record.ticket > 0 and history.reserve_at_ms > now_ms:
+                self._timers.add(record, history.reserve_at_ms)

@@ -183,7 +183,8 @@ class Service:
         turns = asyncio.ensure_future(loop.run(self._engine_settings))
         roster, tasks = loop.engine.roster, loop.engine.tasks
         suspects = [worker.name for worker in roster.ring if worker.suspect]
-        orphaned = [record.worker for record in tasks.values() if record.worker and record.worker not in roster.by_name]
+        holders = [record.worker for record in tasks.values() if record.booking is not None]
+        orphaned = [name for name in holders if name not in roster.by_name]
         heartbeats = Heartbeats(settings.suspect_ms / 1_000, settings.dead_ms / 1_000, suspects, roster.silence_s)
         beside = [
             asyncio.ensure_future(inputs.read()),

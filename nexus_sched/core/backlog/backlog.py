@@ -408,12 +408,37 @@ class Backlog:
         self._tickets, self.predicted_ms = state.tickets, state.predicted_ms
 
     def _enter_all(self, records: Iterable[TaskRecord]) -> None:
-        """Put every waiting task where it belongs, and count what is handed out."""
+        """Put every waiting task where it belongs, those that ask for nothing together; count what is handed out."""
+        limited = bool(self.limits.rules)
+        plain: list[list[TaskRecord]] = [[] for _ in self._plain]
         for record in records:
-            if record.ticket > 0:
-                self._enter(record)
-            elif record.ticket < 0:
+            ticket = record.ticket
+            if ticket > 0:
+                task = record.task
+                if limited or task.asks is not None:
+                    self._enter(record)
+                else:
+                    plain[task.priority].append(record)
+            elif ticket < 0:
                 self._set_aside(record)
             elif record.counted:
                 for gate in self.limits.gates_of(record.task):
                     gate.held += 1
+        for together in plain:
+            if together:
+                self._enter_plain(together)
+
+    def _enter_plain(self, records: list[TaskRecord]) -> None:
+        """`_enter` for tasks of one level that ask for nothing, where there are no limits: they share a lane."""
+        lane = self._lane_of(records[0].task)
+        self.ready += len(records)
+        self._levels[records[0].task.priority] += len(records)
+        if self.listener is not None:
+            for record in records:
+                self.listener.entered(record)
+        was_empty = not lane.count
+        lane.extend(records)
+        if was_empty:
+            self._fill(lane)
+        else:
+            lane.party.queue.changed(lane)
