@@ -46,8 +46,8 @@ def own_server(kind: str, **settings: object) -> TestServer:
 class ReplicatedFactory(RedisFactory):
     """A shard whose leader promises replicas; workers and submitters are told nothing."""
 
-    def leader(self) -> RedisLeaderStore:
-        return RedisLeaderStore(self.url, self.pool, 0, durability=Durability(REPLICATED, WAIT_MS))
+    def leader(self, shard: int = 0) -> RedisLeaderStore:
+        return RedisLeaderStore(self.url, self.name, shard, durability=Durability(REPLICATED, WAIT_MS))
 
 
 @contextlib.asynccontextmanager

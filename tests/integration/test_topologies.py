@@ -172,7 +172,7 @@ async def test_call_while_a_slot_moves_is_refused_whole_and_reads_follow() -> No
         assert (await inspector.meta()).renewals == 1
         assert await inspector.mend("stray", "7") == 0
         assert await inspector.client.call("EXISTS", absent) == 0
-        await _takes_in_a_stream_of_another_node(cluster, store, lease)
+        await _takes_in_a_stream_of_another_node(cluster, store, lease, submitter)
         for opened in (inspector, submitter, store):
             await opened.close()
         alone = RedisLeaderStore(origin.tcp_url, "p")
@@ -181,14 +181,16 @@ async def test_call_while_a_slot_moves_is_refused_whole_and_reads_follow() -> No
         await alone.close()
 
 
-async def _takes_in_a_stream_of_another_node(cluster: Cluster, store: RedisLeaderStore, lease: Lease) -> None:
+async def _takes_in_a_stream_of_another_node(
+    cluster: Cluster, store: RedisLeaderStore, lease: Lease, submitter: RedisSubmitterStore
+) -> None:
     here = await cluster.owner(slot_of(store.keys.meta), cluster.primaries[0])
     nodes = {
         name: await cluster.owner(slot_of(name.encode()), here) for name in ("jobs-0", "jobs-1", "jobs-2", "jobs-3")
     }
     stream, there = next((name, node) for name, node in nodes.items() if node is not here)
     await ask(there, "XADD", stream, "*", "type", "where", "payload", "[]")
-    follower = IntakeFollower(cluster.url, "p", 0, IntakeSettings(stream=stream))
+    follower = IntakeFollower(cluster.url, "p", 0, IntakeSettings(stream=stream), submitter)
     await follower.open()
     assert await follower.pump_once(lease) == 1
     assert follower.accepted == 1

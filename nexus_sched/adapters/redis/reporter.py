@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
-from nexus_sched.adapters.redis.address import parse_address
 from nexus_sched.adapters.redis.keys import ShardKeys
 from nexus_sched.adapters.redis.library import ShardFunctions
+from nexus_sched.adapters.redis.locator import locator_of
 from nexus_sched.adapters.redis.resp import RespClient
 
 
@@ -15,8 +15,9 @@ class RedisReporterStore:
     """`ReporterStore` on Redis or Valkey."""
 
     def __init__(self, url: str, pool: str = "default", shard: int = 0) -> None:
-        self._client = RespClient(parse_address(url))
-        self._functions = ShardFunctions(self._client, ShardKeys(pool, shard))
+        keys = ShardKeys(pool, shard)
+        self._client = RespClient(locator_of(url, keys.meta))
+        self._functions = ShardFunctions(self._client, keys)
 
     async def open(self) -> None:
         """Connect, and load the function library if the server has none."""
