@@ -16,7 +16,7 @@ from nexus_sched.core.predictors.base import CompletedRun
 from nexus_sched.core.predictors.ema import EmaPredictor
 from nexus_sched.core.records import Booking, TaskRecord
 from nexus_sched.model.effects import Dispatch
-from nexus_sched.model.events import AnyEvent, TaskSubmitted, WorkerJoined
+from nexus_sched.model.events import AnyEvent, TaskFinished, TaskSubmitted, WorkerJoined
 from nexus_sched.model.settings import CUSTOM, EngineSettings
 from nexus_sched.model.task import TaskSpec
 from nexus_sched.model.terms import Condition, Needs, Operator, Terms
@@ -173,6 +173,28 @@ def test_handle_256_tasks_a_turn(benchmark):
 
     benchmark(turn)
     assert len(ready) == BATCH
+
+
+def test_256_completions(benchmark):
+    """What 256 runs that end well cost in one turn in which nothing is placed: told, learned from, and let go."""
+    engine = led()
+    numbers, turns = count(), count(1)
+
+    def placed() -> tuple[tuple[list[TaskFinished], int], dict[str, object]]:
+        at_ns = AT_NS + next(turns) * 50 * NS_PER_MS
+        names = [next(numbers) for _ in range(BATCH)]
+        effects = engine.handle([submitted(task(f"t{name}", f"kind-{name % TYPES}")) for name in names], at_ns)
+        told = [each.decision for each in effects if type(each) is Dispatch]
+        run_ms = 20 * NS_PER_MS
+        ends = [
+            finished(each.task_id, each.worker, run_ms=(each.p50_ms or 20.0) * (0.8 + 0.4 * (index % 101) / 100.0))
+            for index, each in enumerate(told)
+        ]
+        engine.handle([], at_ns + run_ms)
+        return (ends, at_ns + run_ms), {}
+
+    benchmark.pedantic(engine.handle, setup=placed, rounds=200, warmup_rounds=10)
+    assert engine.counters["finished"] >= 210 * BATCH
 
 
 def entries_of(spec: TaskSpec) -> list[RawEntry]:

@@ -22,6 +22,9 @@ USUAL: int  # what other workers say of a run, see `HistoryTable.testimony`
 DOUBTFUL: int
 NEWS: int
 UNTOLD: int
+NOT_TAKEN: int  # what `HistoryTable.take` answers; the next two add up
+DRIFTED: int
+YOUNG: int
 EXPERT_NAMES: tuple[str, ...]
 
 def log2(value: float) -> float:
@@ -85,6 +88,25 @@ class HistoryTable:
 
         `low_ms`..`high_ms` is the 80 % interval that had been predicted for it (0 if none), `p50_ms` its p50 (else
         the middle), `seen` the `samples` of that prediction (-1: as of now).
+        """
+    def take(
+        self,
+        task_type: str,
+        payload_bytes: float,
+        worker_class: str,
+        worker: str,
+        run_ms: float,
+        proportion: float,
+        young_max: int,
+        low_ms: float = 0.0,
+        high_ms: float = 0.0,
+        seen: int = -1,
+        p50_ms: float = 0.0,
+    ) -> int:
+        """`testimony`, and unless that is `DOUBTFUL` `learn`: what most runs need, in one step.
+
+        `NOT_TAKEN`, or a sum: `DRIFTED` if the drift alarm went off, `YOUNG` if the type now has at most `young_max`
+        samples.
         """
     def testimony(
         self,

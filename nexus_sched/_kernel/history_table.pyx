@@ -33,7 +33,14 @@ cdef double PROPORTION_MAX = 1e9
 cdef enum: HELD_MAX = 32  # runs that wait and are heard
 cdef double BYTES_MAX = 1e15
 
+cdef enum:
+    DOUBTED = 1  # DOUBTFUL, for C
+    TAKEN_NOT = -1
+    TAKEN_DRIFTED = 1
+    TAKEN_YOUNG = 2
+
 USUAL, DOUBTFUL, NEWS, UNTOLD = range(4)  # what other workers say of a run; as in csrc/nexus_witness.h
+NOT_TAKEN, DRIFTED, YOUNG = TAKEN_NOT, TAKEN_DRIFTED, TAKEN_YOUNG  # what `take` answers
 EXPERT_NAMES = ("near", "cell", "late", "wide", "local", "power", "newest", "affine", "log-ema")
 
 HistoryEstimate = namedtuple(
@@ -185,16 +192,38 @@ cdef class HistoryTable:
         check_run(run_ms)
         cdef Query query = self.query_of(payload_bytes, worker_class, worker)
         cdef History *history = self.touch(task_type)
-        cdef Forecast forecast = Forecast(low=1.0, p50=0.0, high=0.0, seen=seen)
-        if 0.0 < low_ms <= high_ms <= MS_MAX:
-            forecast.low = <float>nexus_log2(max(low_ms, MS_MIN))
-            forecast.high = <float>nexus_log2(max(high_ms, MS_MIN))
-            forecast.p50 = <float>0.5 * (forecast.low + forecast.high)
-            if low_ms <= p50_ms <= high_ms:
-                forecast.p50 = <float>nexus_log2(max(p50_ms, MS_MIN))
-        if not 0 <= seen <= history.samples:
-            forecast.seen = history.samples
-        return nexus_learn(history, self.space, query, run_ms, forecast) == 1
+        return nexus_learn(
+            history, self.space, query, run_ms, forecast_of(low_ms, high_ms, seen, p50_ms, history.samples)
+        ) == 1
+
+    def take(
+        self,
+        str task_type not None,
+        double payload_bytes,
+        str worker_class not None,
+        str worker not None,
+        double run_ms,
+        double proportion,
+        int64_t young_max,
+        double low_ms=0.0,
+        double high_ms=0.0,
+        int64_t seen=-1,
+        double p50_ms=0.0,
+    ):
+        """`testimony` and, unless that is DOUBTFUL, `learn`; NOT_TAKEN, or what of DRIFTED and YOUNG is so."""
+        check_run(run_ms)
+        check_proportion(proportion)
+        cdef Query query = self.query_of(payload_bytes, worker_class, worker)
+        cdef History *history = self.find(task_type)
+        cdef float octaves
+        if history != NULL:
+            octaves = <float>nexus_log2(proportion)
+            if nexus_testimony(history, self.space, query, run_ms, octaves, NULL, 0) == DOUBTED:
+                return TAKEN_NOT
+        history = self.touch(task_type)
+        cdef Forecast forecast = forecast_of(low_ms, high_ms, seen, p50_ms, history.samples)
+        cdef int found = TAKEN_DRIFTED if nexus_learn(history, self.space, query, run_ms, forecast) == 1 else 0
+        return found | TAKEN_YOUNG if history.samples <= young_max else found
 
     def testimony(
         self,
@@ -400,6 +429,18 @@ cdef class HistoryTable:
             query.hint = <float>nexus_log2(max(hint_ms, 1e-6))
             query.hint_weight = <float>hint_weight
         return 0
+
+
+cdef Forecast forecast_of(double low_ms, double high_ms, int64_t seen, double p50_ms, int64_t samples) noexcept:
+    """What had been predicted, in octaves; low > high if nothing was, or nothing that can be."""
+    cdef Forecast forecast = Forecast(low=1.0, p50=0.0, high=0.0, seen=seen if 0 <= seen <= samples else samples)
+    if 0.0 < low_ms <= high_ms <= MS_MAX:
+        forecast.low = <float>nexus_log2(max(low_ms, MS_MIN))
+        forecast.high = <float>nexus_log2(max(high_ms, MS_MIN))
+        forecast.p50 = <float>0.5 * (forecast.low + forecast.high)
+        if low_ms <= p50_ms <= high_ms:
+            forecast.p50 = <float>nexus_log2(max(p50_ms, MS_MIN))
+    return forecast
 
 
 cdef int check_run(double run_ms) except -1:

@@ -45,7 +45,7 @@ def digest_of(engine: EngineState) -> int:
             (worker.name, worker.factor, worker.doubt, worker.pace, worker.used, worker.drift, worker.slowed)
             for worker in engine.roster.ring
         ],
-        engine.roster.typical,
+        engine.roster.paces.typical,
         placement.scoring.affinity.snapshot(),
     )
     seed = digest64(_encode(scalars), forecasts.digest())

@@ -50,13 +50,6 @@ class Score(Struct, array_like=True):
     predictions: int = 0
     within: int = 0
 
-    def count(self, p50_ms: float, run_ms: float) -> bool:
-        """Count one run; whether the prediction was right."""
-        self.predictions += 1
-        right = abs(p50_ms - run_ms) <= TOLERANCE * run_ms
-        self.within += right
-        return right
-
 
 class ForecastState(Struct, array_like=True):
     """What a snapshot keeps. Predictors as `(name, blob)`; an empty name is none."""
@@ -207,16 +200,30 @@ class Forecasts:
 
     # -- learning ----------------------------------------------------------------------------------
 
-    def learn(self, run: CompletedRun, booking: Booking | None, now_ms: int) -> list[str]:
+    def count(self, booking: Booking, prediction: TaskPrediction, run_ms: float) -> bool:
+        """Count a run for whoever had predicted it; whether the prediction was right."""
+        score = self.scores.get(prediction.predictor) or self._new_score(prediction.predictor)
+        if booking.shadow:
+            shadow = self.scores.get(booking.shadow) or self._new_score(booking.shadow)
+            shadow.predictions += 1
+            shadow.within += is_right(booking.shadow_p50_ms, run_ms)
+        score.predictions += 1
+        most_ms = TOLERANCE * run_ms  # as `is_right`, which would double the cost of this
+        if -most_ms <= prediction.p50_ms - run_ms <= most_ms:
+            score.within += 1
+            return True
+        return False
+
+    def _new_score(self, name: str) -> Score:
+        score = self.scores[name] = Score()
+        return score
+
+    def learn(self, run: CompletedRun, now_ms: int) -> str | None:
         """Let all predictors take in a run. What people should hear of it is the answer."""
-        notices: list[str] = []
-        if run.prediction is not None:
-            self.scores.setdefault(run.prediction.predictor, Score()).count(run.prediction.p50_ms, run.run_ms)
-            if booking is not None and booking.shadow:
-                self.scores.setdefault(booking.shadow, Score()).count(booking.shadow_p50_ms, run.run_ms)
+        notice = None
         try:
-            if notice := self.active.learn(run):
-                notices.append(str(notice))
+            if said := self.active.learn(run):
+                notice = str(said)
         except Exception:
             # Anybody's code: a predictor that cannot learn is failing, the task has finished all the same.
             self.failed(now_ms)
@@ -228,7 +235,7 @@ class Forecasts:
             except Exception:
                 # See `ask_shadow`: nothing depends on a candidate, and it may come back at the next run.
                 self.scores.setdefault(self.shadow.name, Score())
-        return notices
+        return notice
 
     def accuse(self, worker: str) -> list[str]:
         """A worker has reported what cannot be a time. What people should hear of it is the answer.
@@ -417,6 +424,11 @@ class Forecasts:
             if predictor is not None:
                 total = (total * 3 + _digest_of(predictor)) % 2**64
         return total
+
+
+def is_right(p50_ms: float, run_ms: float) -> bool:
+    """Whether a run took at most `TOLERANCE` of itself more or less than was predicted."""
+    return abs(p50_ms - run_ms) <= TOLERANCE * run_ms
 
 
 def _name_of(predictor: Predictor | None) -> str:

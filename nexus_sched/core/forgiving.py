@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from heapq import heappop, heappush
 from math import sqrt
 
+from nexus_sched._kernel.pace import DEAD_BAND
 from nexus_sched.core.pace import SlowedPace
 from nexus_sched.core.records import WorkerRecord
-from nexus_sched.core.roster import FACTOR_DEAD_BAND, Roster
+from nexus_sched.core.roster import Roster
 
 EVERY_MS = 5_000
 EVERY_MS_MAX = 300_000
@@ -40,11 +41,11 @@ class Forgiving:
         """A run of a slowed worker ended, that took `ratio` times what it takes on an average worker."""
         if ratio < sqrt(slowed.factor * slowed.former):
             worker.slowed = None
-            self._roster.restart_factor(worker, slowed.former, 1)
+            self._roster.paces.restart(worker, worker.row, slowed.former, 1)
             return
         if worker.factor < sqrt(slowed.factor * slowed.former):  # it had been forgiven, and should not have been
             slowed.every_ms, slowed.due_ms = min(2 * slowed.every_ms, EVERY_MS_MAX), 0
-            self._roster.set_factor(worker, slowed.factor)
+            self._roster.paces.set_factor(worker, worker.row, slowed.factor)
         self._watch(worker, slowed, now_ms)
 
     def tend(self, now_ms: int) -> None:
@@ -56,9 +57,10 @@ class Forgiving:
             slowed = None if worker is None else worker.slowed
             if worker is None or slowed is None or slowed.due_ms != due_ms:
                 continue
-            self._roster.set_factor(worker, worker.factor + STEP * (slowed.former - worker.factor))
+            forgiven = worker.factor + STEP * (slowed.former - worker.factor)
+            self._roster.paces.set_factor(worker, worker.row, forgiven)
             slowed.due_ms = 0
-            if worker.factor > slowed.former * (1.0 + FACTOR_DEAD_BAND):
+            if worker.factor > slowed.former * (1.0 + DEAD_BAND):
                 self._watch(worker, slowed, now_ms)
 
     def due_ms(self) -> int | None:

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from itertools import islice
 
 from nexus_sched.core.freeing import expected_left_ms
-from nexus_sched.core.pace import NEAR_MAX, NEAR_MIN, SLACK, PaceDrift, deviation
-from nexus_sched.core.records import TaskRecord, WorkerRecord
+from nexus_sched.core.pace import PaceDrift
+from nexus_sched.core.records import Booking, TaskRecord, WorkerRecord
 from nexus_sched.core.state import EngineState
 from nexus_sched.model.prediction import TaskPrediction
 from nexus_sched.model.settings import PREDICTIVE
@@ -37,6 +37,7 @@ class Reactions:
 
     def __init__(self, state: EngineState) -> None:
         self._state = state
+        self._paces = state.roster.paces
 
     # -- what has been noticed -------------------------------------------------------------------------
 
@@ -71,42 +72,64 @@ class Reactions:
             )
         self._weigh(worker, passed_ms, record.mean_ms, prediction)
 
-    def observe(self, worker: WorkerRecord, record: TaskRecord, run_ms: float) -> None:
-        """A run ended well that had been predicted for this worker."""
-        booking = record.booked
-        prediction = booking.prediction
-        if worker.slowed is not None and run_ms > 0.0 and record.mean_ms > 0.0:
-            self._state.forgiving.judge(worker, worker.slowed, run_ms / record.mean_ms, self._state.now_ms)
-        if prediction is None:
-            return
-        if booking.straggled_ms:  # it counts once: what was said of it is only made good
-            if worker.drift is not None and worker.drift.runs:
-                worker.drift.run_ms += max(0.0, run_ms - booking.straggled_ms)
-            return
-        p50_ms = prediction.p50_ms
-        if worker.drift is not None or not NEAR_MIN * p50_ms <= run_ms <= NEAR_MAX * p50_ms:
-            self._weigh(worker, run_ms, record.mean_ms, prediction)
+    def learn(
+        self, worker: WorkerRecord, mean_ms: float, booking: Booking, told: TaskPrediction, run_ms: float
+    ) -> None:
+        """A run ended well that was booked on this worker: what it says of the worker's pace.
 
-    def _weigh(self, worker: WorkerRecord, run_ms: float, expected_ms: float, prediction: TaskPrediction) -> None:
-        if run_ms <= 0.0 or expected_ms <= 0.0 or prediction.p50_ms <= 0.0:
+        `mean_ms` is what its type takes on the worker's class, `told` what had been predicted for this worker.
+        """
+        if worker.slowed is not None or booking.straggled_ms:
+            self._learn_anyway(worker, mean_ms, booking, told, run_ms)
             return
-        away = deviation(run_ms, prediction)
-        drift = worker.drift
-        if drift is None:
-            if abs(away) <= SLACK:
-                return
-            drift = worker.drift = PaceDrift(former=worker.factor)
-        factor = drift.observe(away, run_ms, expected_ms)
-        if factor:
-            self._change_pace(worker, factor, drift)
-        elif drift.settled:
-            worker.drift = None
+        changed = self._paces.take(
+            worker,
+            worker.row,
+            run_ms,
+            mean_ms,
+            booking.pace,
+            told.p50_ms,
+            told.mean_ms,
+            told.p95_ms,
+            told.p10_ms,
+            told.p90_ms,
+        )
+        if changed:
+            self._change_pace(worker, changed)
+            self._learn(worker, mean_ms, booking, told, run_ms)
 
-    def _change_pace(self, worker: WorkerRecord, factor: float, drift: PaceDrift) -> None:
+    def _learn_anyway(
+        self, worker: WorkerRecord, mean_ms: float, booking: Booking, told: TaskPrediction, run_ms: float
+    ) -> None:
+        """The same of a slowed worker, or of a straggler: that counts once, what was said of it is only made good."""
         state = self._state
+        if worker.slowed is not None and run_ms > 0.0 and mean_ms > 0.0:
+            state.forgiving.judge(worker, worker.slowed, run_ms / mean_ms, state.now_ms)
+        if booking.straggled_ms:
+            worker.make_good(run_ms - booking.straggled_ms)
+        else:
+            self._weigh(worker, run_ms, mean_ms, told)
+        self._learn(worker, mean_ms, booking, told, run_ms)
+
+    def _weigh(self, worker: WorkerRecord, run_ms: float, mean_ms: float, told: TaskPrediction) -> None:
+        """Whether a run says that the worker's pace has changed."""
+        changed = self._paces.observe(worker, run_ms, mean_ms, told.p50_ms, told.p95_ms)
+        if changed:
+            self._change_pace(worker, changed)
+
+    def _learn(
+        self, worker: WorkerRecord, mean_ms: float, booking: Booking, told: TaskPrediction, run_ms: float
+    ) -> None:
+        """Move the worker's factor and pace by a run that has been weighed."""
+        quantiles_ms = told.p50_ms, told.mean_ms, told.p95_ms, told.p10_ms, told.p90_ms
+        self._paces.learn(worker, worker.row, run_ms, mean_ms, booking.pace, *quantiles_ms)
+
+    def _change_pace(self, worker: WorkerRecord, factor: float) -> None:
+        state = self._state
+        drift = worker.drift or PaceDrift()
         former, slower = drift.former, drift.slower > 0.0
         worker.drift = None
-        state.roster.restart_factor(worker, factor, drift.runs)
+        self._paces.restart(worker, worker.row, factor, drift.runs)
         if slower:
             state.forgiving.begin(worker, former, state.now_ms)
             if worker.in_flight > worker.slots:

@@ -10,14 +10,13 @@ its `History`. Both are made when there is something to keep (decision 0043).
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from nexus_sched._kernel.pace import WorkerPace
 from nexus_sched.core.pace import PaceDrift, SlowedPace
 from nexus_sched.core.worker_breaker import WorkerBreaker
 from nexus_sched.model.prediction import TaskPrediction
 from nexus_sched.model.task import Task
-
-DOUBT_AT_FIRST = 0.09  # the factors of workers of a class lie within some 0.3 of each other
 
 
 class Booking(Struct, array_like=True, gc=False, eq=False):
@@ -116,8 +115,8 @@ class Cordon(Struct, array_like=True):
     at_ms: int
 
 
-class WorkerRecord:
-    """A live worker, in plain Python: what the fallback policies see (`fallback.candidate`)."""
+class WorkerRecord(WorkerPace):
+    """A live worker: what the fallback policies see (`fallback.candidate`); its pace is learned by the kernel."""
 
     __slots__ = (
         "accepting",
@@ -127,18 +126,13 @@ class WorkerRecord:
         "class_index",
         "cordoned",
         "credit",
-        "doubt",
         "draining",
-        "drift",
-        "factor",
         "heard_at_ms",
         "in_flight",
         "incarnation",
         "labels",
         "load_at_ms",
         "name",
-        "pace",
-        "pace_samples",
         "placed",
         "ramp",
         "ramp_from_ms",
@@ -146,7 +140,6 @@ class WorkerRecord:
         "row",
         "runs",
         "runs_before",
-        "samples",
         "silence_ms",
         "slots",
         "slowed",
@@ -176,7 +169,6 @@ class WorkerRecord:
         self.runs_before = 0  # in the half before that
         self.bucket_until_ms = 0  # when the current half ends
         self.breaker: WorkerBreaker | None = None  # since its first failure, until that is long past
-        self.drift: PaceDrift | None = None  # since a run that was far from its prediction
         self.slowed: SlowedPace | None = None  # while it is taken to have become slow
         self.in_flight = 0
         self.heard_at_ms = 0
@@ -187,9 +179,14 @@ class WorkerRecord:
         self.load_at_ms = 0  # when its processors were reported last
         self.silence_ms = 0  # how long it may be silent, 0: as others
         self.class_index = 0  # dense, see `core.worker_classes`
-        self.factor = 1.0  # learned slowness: measured / predicted for its class, 1 = average
-        self.doubt = DOUBT_AT_FIRST  # relative variance of `factor`
-        self.samples = 0  # completions behind `factor`
-        self.pace = 1.0  # learned: measured / predicted for this very worker
-        self.pace_samples = 0  # completions behind `pace`
         self.placed: dict[str, TaskRecord] = {}  # by task id, oldest dispatch first
+
+    @property
+    def drift(self) -> PaceDrift | None:
+        """Of a pace that may be changing: since a run that was far from its prediction."""
+        sums = self.sums
+        return None if sums is None else PaceDrift(*sums)
+
+    @drift.setter
+    def drift(self, value: PaceDrift | None) -> None:
+        self.sums = None if value is None else structs.astuple(value)

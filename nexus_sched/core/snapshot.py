@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
+from nexus_sched._kernel.pace import DOUBT_AT_FIRST
 from nexus_sched.core.backlog.backlog import BacklogState
 from nexus_sched.core.ejection import EjectionState
 from nexus_sched.core.engine import Engine
@@ -15,7 +16,7 @@ from nexus_sched.core.forecasts import ForecastState
 from nexus_sched.core.pace import PaceDrift, SlowedPace
 from nexus_sched.core.pauses import Pause
 from nexus_sched.core.predictors.base import PredictorFactory
-from nexus_sched.core.records import DOUBT_AT_FIRST, Cordon, TaskRecord, WorkerRecord
+from nexus_sched.core.records import Cordon, TaskRecord, WorkerRecord
 from nexus_sched.core.requests import Usage
 from nexus_sched.core.state import COUNTERS
 from nexus_sched.errors import SnapshotUnreadable
@@ -123,7 +124,7 @@ def capture(engine: Engine) -> EngineSnapshot:
         engine.requests.usages,
         placement.scoring.affinity.snapshot(),
         engine.reservations.snapshot(),
-        engine.roster.typical,
+        engine.roster.paces.typical,
         engine.pauses,
         engine.wishes,
     )
@@ -162,7 +163,7 @@ def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) ->
     placement.round_robin.position, placement.least_outstanding.position = state.positions
     engine.roster.table.restore(state.table)
     engine.roster.begin_turn(engine.now_ms)
-    engine.roster.typical = state.typical
+    engine.roster.paces.typical = state.typical
     try:
         engine.roster.restore(
             _worker_record(worker, engine, cordoned=worker.name in state.cordons) for worker in state.workers

@@ -18,7 +18,7 @@ from nexus_sched.core.forgiving import Forgiving
 from nexus_sched.core.overdue import Overdue
 from nexus_sched.core.placement import Placement
 from nexus_sched.core.predictors.base import PredictorFactory
-from nexus_sched.core.records import Cordon, TaskRecord, WorkerRecord
+from nexus_sched.core.records import Booking, Cordon, TaskRecord, WorkerRecord
 from nexus_sched.core.requests import Requests
 from nexus_sched.core.reservations import Reservations
 from nexus_sched.core.roster import Roster
@@ -161,7 +161,7 @@ class EngineState:
 
     def forget(self, record: TaskRecord, used_ms: float = 0.0) -> None:
         """A task has ended elsewhere, after `used_ms` of a worker's time."""
-        if record.waiting:
+        if record.place[0] == "q":
             self.backlog.remove(record)
         else:
             self.unplace(record, used_ms)
@@ -192,6 +192,16 @@ class EngineState:
     def unplace(self, record: TaskRecord, used_ms: float = 0.0) -> None:
         """A placed task is no longer with its worker, whose time it has used for `used_ms`."""
         booking = record.booked
+        if booking.spare or booking.stop_entry or booking.gives_way >= 0:
+            self._tidy(record.place, booking)
+        started = self.roster.settle(record)
+        if started is not None:
+            self.overdue.begin(started, self.now_ms)
+        if booking.charged_ms >= 0.0 or record.counted:
+            self.backlog.settle(record, used_ms)
+
+    def _tidy(self, inbox: str, booking: Booking) -> None:
+        """What else there is in the store of a placed task goes as well."""
         if booking.spare:
             self.effects.append(Discard("q:r", booking.spare))
             booking.spare = ""
@@ -199,9 +209,5 @@ class EngineState:
             self.asked[booking.gives_way] -= 1
             booking.gives_way = -1
         if booking.stop_entry:
-            self.effects.append(Discard(record.place, booking.stop_entry))
+            self.effects.append(Discard(inbox, booking.stop_entry))
             booking.stop_entry = ""
-        started = self.roster.settle(record)
-        if started is not None:
-            self.overdue.begin(started, self.now_ms)
-        self.backlog.settle(record, used_ms)

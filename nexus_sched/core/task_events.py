@@ -14,12 +14,12 @@ Facts that do not fit (a repeat, a late completion) are expected: they are count
 from __future__ import annotations
 
 from nexus_sched.core.delays import backoff_ms
-from nexus_sched.core.forecasts import PINNED, TOLERANCE
+from nexus_sched.core.forecasts import PINNED
 from nexus_sched.core.lifecycle import why_not_again
 from nexus_sched.core.placing import Placing
 from nexus_sched.core.predictors.base import CompletedRun
 from nexus_sched.core.reaction import Reactions
-from nexus_sched.core.records import TaskRecord, WorkerRecord
+from nexus_sched.core.records import Booking, TaskRecord, WorkerRecord
 from nexus_sched.core.state import EngineState
 from nexus_sched.core.worker_breaker import bad_case_ms
 from nexus_sched.model.effects import Discard
@@ -34,6 +34,7 @@ from nexus_sched.model.events import (
 from nexus_sched.model.outcome import Outcome, Reason
 from nexus_sched.model.task import DURATION_MS_MAX, PRIORITY_MAX
 
+SUCCEEDED = Outcome.SUCCEEDED  # looked up once: it is asked for with every run
 QUEUE_STREAMS = tuple(f"q:{priority}" for priority in range(PRIORITY_MAX + 1))
 
 
@@ -128,41 +129,62 @@ class TaskEvents:
             return
         if state.copies:
             record = self._winner(record, event.attempt)
-        on_time = record.place == "i:" + event.worker and record.attempt == event.attempt
+        run_ms, name = event.run_ms, event.worker
+        worker = state.roster.by_name.get(name)
+        on_time = record.attempt == event.attempt and record.place == "i:" + name
         if not on_time:
             state.counters["late"] += 1
             state.effects.append(Discard(record.place, record.entry))
-        worker = state.roster.by_name.get(event.worker)
         if worker is not None:
-            state.roster.heard(worker, state.now_ms)
-        if event.run_ms < 0.0:  # the border could make nothing of what the worker had measured
-            self._hear(state.forecasts.accuse(event.worker))
-        if event.outcome is Outcome.SUCCEEDED:
-            state.counters["finished"] += 1
-            other_at_ms = record.booked.other_at_ms if on_time else 0
-            if other_at_ms:
-                self._regret(state.now_ms - other_at_ms)
-            if worker is not None:
-                state.ejection.succeeded(worker, record.task.type, state.now_ms)
-            if state.etas.told:
-                state.etas.finished(record, event.run_ms)
-            self._learn(record, event, worker, on_time=on_time)
-            state.requests.learn(record.task.type, event)
+            worker.heard_at_ms = state.now_ms
+            state.roster.table.heard(worker.row, state.now_ms)
+        if run_ms < 0.0:  # the border could make nothing of what the worker had measured
+            self._hear(state.forecasts.accuse(name))
+        if event.outcome is SUCCEEDED:
+            self._succeeded(record, event, worker, record.booking if on_time else None)
         elif event.outcome is Outcome.CANCELLED:
             state.counters["cancelled"] += 1
         else:
             state.counters["failed"] += 1
             cost_ms = bad_case_ms(None if record.booking is None else record.booking.prediction)
-            state.ejection.failed(event.worker, record.task.type, cost_ms, f"a run {event.outcome.value}", state.now_ms)
-        state.forget(record, event.run_ms if 0.0 <= event.run_ms <= DURATION_MS_MAX else 0.0)
+            state.ejection.failed(name, record.task.type, cost_ms, f"a run {event.outcome.value}", state.now_ms)
+        state.forget(record, run_ms if 0.0 <= run_ms <= DURATION_MS_MAX else 0.0)
 
-    def _regret(self, late_ms: int) -> None:
-        """A run has ended so much later than the best of the other workers had promised."""
-        counters = self._state.counters
-        counters["compared"] += 1
-        if late_ms > 0:
-            counters["regretted"] += 1
-            counters["regret_ms"] += late_ms
+    def _succeeded(
+        self, record: TaskRecord, event: TaskFinished, worker: WorkerRecord | None, booking: Booking | None
+    ) -> None:
+        """A run ended well: whoever learns from runs learns from it. `booking` unless the run was not the newest.
+
+        Of all events the most frequent one, so what most runs need is spelled out here (decision 0046).
+        """
+        state, task, run_ms = self._state, record.task, event.run_ms
+        counters, now_ms = state.counters, state.now_ms
+        counters["finished"] += 1
+        if booking is not None and booking.other_at_ms:  # the best of the other workers had promised an end
+            counters["compared"] += 1
+            if now_ms > booking.other_at_ms:
+                counters["regretted"] += 1
+                counters["regret_ms"] += now_ms - booking.other_at_ms
+        if worker is not None:
+            state.ejection.succeeded(worker, task.type, now_ms)
+        if state.etas.told:
+            state.etas.finished(record, run_ms)
+        if event.cpu_ms or event.memory_bytes:
+            state.requests.learn(task.type, event)
+        if not 0.0 <= run_ms <= DURATION_MS_MAX:
+            return
+        told = None
+        if booking is not None and (told := booking.prediction) is not None:
+            counters["predictions"] += 1
+            if state.forecasts.count(booking, told, run_ms):
+                counters["predictions_within"] += 1
+            if worker is not None and told.basis != PINNED:  # a pin says nothing of the worker
+                self._reactions.learn(worker, record.mean_ms, booking, told, run_ms)
+        worker_class = "" if worker is None else worker.worker_class
+        run = CompletedRun(task, event.worker, worker_class, run_ms, now_ms, told)
+        notice = state.forecasts.learn(run, now_ms)
+        if notice is not None:
+            self._hear([notice])
 
     def _blame(self, record: TaskRecord, event: TaskReclaimed) -> None:
         """A run came back that had been started: whether its worker failed, or died of it.
@@ -176,25 +198,6 @@ class TaskEvents:
             record.remembered().deaths += not ejection.many_die(state.now_ms)
         elif event.reason is Reason.RUN_FAILED:
             ejection.failed(event.worker, task_type, cost_ms, "a run failed", state.now_ms)
-
-    def _learn(self, record: TaskRecord, event: TaskFinished, worker: WorkerRecord | None, *, on_time: bool) -> None:
-        state = self._state
-        run_ms = event.run_ms
-        if not 0.0 <= run_ms <= DURATION_MS_MAX:
-            return
-        booking = record.booking if on_time else None
-        prediction = None if booking is None else booking.prediction
-        if prediction is not None:
-            state.counters["predictions"] += 1
-            if abs(prediction.p50_ms - run_ms) <= TOLERANCE * run_ms:
-                state.counters["predictions_within"] += 1
-            if worker is not None and prediction.basis != PINNED:  # a pin says nothing of the worker
-                self._reactions.observe(worker, record, run_ms)
-                state.roster.learn_factor(worker, run_ms, record.mean_ms, prediction)
-                state.roster.learn_pace(worker, run_ms, record)
-        worker_class = "" if worker is None else worker.worker_class
-        run = CompletedRun(record.task, event.worker, worker_class, run_ms, state.now_ms, prediction)
-        self._hear(state.forecasts.learn(run, record.booking, state.now_ms))
 
     def _hear(self, notices: list[str]) -> None:
         """Count and pass on what predictors have noticed."""

@@ -13,7 +13,16 @@ import msgspec
 from msgspec import Struct
 
 from nexus_sched._kernel.digest import digest64
-from nexus_sched._kernel.history_table import DOUBTFUL, EXPERT_NAMES, NEWS, UNTOLD, HistoryTable
+from nexus_sched._kernel.history_table import (
+    DOUBTFUL,
+    DRIFTED,
+    EXPERT_NAMES,
+    NEWS,
+    NOT_TAKEN,
+    UNTOLD,
+    YOUNG,
+    HistoryTable,
+)
 from nexus_sched._kernel.history_teller import HistoryTeller
 from nexus_sched.core.predictors.base import CompletedRun
 from nexus_sched.core.predictors.quarantine import HeldRun, Quarantine, check_held
@@ -31,7 +40,9 @@ FAMILIES_MAX = 256
 EVERYTHING = ""  # the family of all types
 FAMILY, ALL_TYPES = STRANGE = ("family", "all types")  # bases of answers from the runs of other types
 ALIKE_HALF = 2.0  # effective runs at which confidence is half of the hit rate
+EXPERTS = frozenset(EXPERT_NAMES)
 NO_FORECAST = (0.0, 0.0, -1, 0.0)  # low, high, samples, p50
+NOTHING_TOLD = TaskPrediction(0.0, 0.0, 0.0, 0.0, 0.0, "", -1, "", 0)  # the same
 FAMILY_CONFIDENCE = 0.25  # what an answer from the family keeps of its confidence
 EVERYTHING_CONFIDENCE = 0.05
 
@@ -60,6 +71,10 @@ def family_of(task_type: str) -> str:
         if letter in ".:":
             return task_type[:index]
     return task_type
+
+
+def _drift_of(task_type: str) -> str:
+    return f"drift: {task_type} no longer runs as predicted"
 
 
 class LearnedPredictor:
@@ -116,18 +131,46 @@ class LearnedPredictor:
 
     def learn(self, run: CompletedRun) -> str | None:
         """Take in one run, unless others contradict it. Says so when its worker loses the belief, or of a drift."""
+        if self._quarantine.held or self._trust.strikes:
+            return self._learn_in_doubt(run)
+        told = run.prediction
+        if told is None or told.predictor != "learned" or told.basis not in EXPERTS:
+            told = NOTHING_TOLD
+        taken = self._types.take(
+            run.task.type,
+            run.task.payload_bytes,
+            run.worker_class,
+            run.worker,
+            run.run_ms,
+            PROPORTION,
+            FAMILY_SAMPLES_MAX,
+            told.p10_ms,
+            told.p90_ms,
+            told.samples,
+            told.p50_ms,
+        )
+        return self._after(run, taken) if taken else None
+
+    def _after(self, run: CompletedRun, taken: int) -> str | None:
+        """What is to be done with a run that was not simply learned."""
+        task_type = run.task.type
+        like = (run.task.payload_bytes, run.worker_class, run.worker, run.run_ms)
+        if taken == NOT_TAKEN:
+            return self._doubt(task_type, *like)
+        if taken & YOUNG:
+            self._teach_family(task_type, like)
+        return _drift_of(task_type) if taken & DRIFTED else None
+
+    def _learn_in_doubt(self, run: CompletedRun) -> str | None:
+        """The same while runs wait or workers are not believed."""
         task = run.task
         task_type = task.type
         like = (task.payload_bytes, run.worker_class, run.worker, run.run_ms)
-        types, trust = self._types, self._trust
-        held, waiting = self._quarantine.held, None
-        if held or trust.strikes:
-            if task_type in self._stained:
-                self._cleanse(task_type)
-            waiting = held.get(task_type)
-            said = types.testimony(task_type, *like, trust.proportion_for(run.worker), self._heard(waiting))
-        else:
-            said = types.testimony(task_type, *like, PROPORTION)
+        trust = self._trust
+        if task_type in self._stained:
+            self._cleanse(task_type)
+        waiting = self._quarantine.held.get(task_type)
+        said = self._types.testimony(task_type, *like, trust.proportion_for(run.worker), self._heard(waiting))
         if said == DOUBTFUL:
             return self._doubt(task_type, *like)
         if trust.strikes:
@@ -145,9 +188,12 @@ class LearnedPredictor:
         """The type, and while it is new its family; says so when its alarm of drift goes off."""
         drifted = self._types.learn(task_type, *like, *forecast)
         if self._types.samples(task_type) <= FAMILY_SAMPLES_MAX:
-            self._families.push(family_of(task_type), *like)
-            self._families.push(EVERYTHING, 0.0, *like[1:])
-        return f"drift: {task_type} no longer runs as predicted" if drifted else None
+            self._teach_family(task_type, like)
+        return _drift_of(task_type) if drifted else None
+
+    def _teach_family(self, task_type: str, like: tuple[int, str, str, float]) -> None:
+        self._families.push(family_of(task_type), *like)
+        self._families.push(EVERYTHING, 0.0, *like[1:])
 
     # -- trust -------------------------------------------------------------------------------------
 
@@ -213,7 +259,7 @@ class LearnedPredictor:
 
     def _forecast(self, prediction: TaskPrediction | None) -> tuple[float, float, int, float]:
         """low, high, samples and p50 of what this predictor had said from the type's own runs."""
-        if prediction is None or prediction.predictor != self.name or prediction.basis not in EXPERT_NAMES:
+        if prediction is None or prediction.predictor != self.name or prediction.basis not in EXPERTS:
             return NO_FORECAST
         return prediction.p10_ms, prediction.p90_ms, prediction.samples, prediction.p50_ms
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from nexus_sched._kernel.pace import DEAD_BAND
 from nexus_sched.core.forgiving import EVERY_MS, EVERY_MS_MAX, Forgiving
 from nexus_sched.core.records import WorkerRecord
-from nexus_sched.core.roster import FACTOR_DEAD_BAND, Roster
+from nexus_sched.core.roster import Roster
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.testing.builders import joined
 
@@ -22,7 +23,7 @@ class Case:
 
     def slow(self, now_ms: int) -> None:
         former = self.worker.factor
-        self.roster.restart_factor(self.worker, 5.0, 2)
+        self.roster.paces.restart(self.worker, self.worker.row, 5.0, 2)
         self.forgiving.begin(self.worker, former, now_ms)
 
     def tend(self) -> int:
@@ -47,7 +48,7 @@ def test_steps_end_where_it_was():
     case = Case()
     while case.forgiving.due_ms() is not None:
         case.tend()
-    assert case.worker.factor == pytest.approx(1.0, abs=FACTOR_DEAD_BAND)
+    assert case.worker.factor == pytest.approx(1.0, abs=DEAD_BAND)
     assert case.worker.slowed is not None  # the next run decides
 
 

@@ -182,7 +182,8 @@ def test_failing_score_falls_back_and_opens_the_breaker():
 def test_free_worker_is_preferred_to_a_faster_one_that_is_busy():
     bench = Bench(settings(), ToldPredictor(lambda _: prediction(100.0)))
     bench.turn(joined("fast"), submitted("t1"))
-    bench.engine.roster.learn_factor(bench.engine.roster.by_name["fast"], 50.0, 100.0)
+    fast = bench.engine.roster.by_name["fast"]
+    bench.engine.roster.paces.restart(fast, fast.row, 0.5, 100)
     assert bench.dispatched(joined("slow"), submitted("t2")) == [("t2", "slow")]
 
 

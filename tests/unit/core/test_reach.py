@@ -91,7 +91,8 @@ def test_idle_worker_takes_a_task_at_once_and_so_does_a_faster_one_that_is_worth
     assert here.dispatched(joined("w2"), submitted("t2")) == [("t2", "w2")]
     here = busy(wait_weight=1.0)
     here.turn(joined("slow"))
-    here.engine.roster.set_factor(here.engine.roster.by_name["slow"], 10.0)
+    slow = here.engine.roster.by_name["slow"]
+    here.engine.roster.paces.restart(slow, slow.row, 10.0, 1_000)
     assert here.dispatched(submitted("t2")) == [("t2", "w1")], "200 ms against 1000 ms"
 
 

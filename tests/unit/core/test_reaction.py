@@ -77,7 +77,8 @@ def test_nobody_is_free_nothing_moves():
 
 def test_free_worker_that_is_much_slower_is_no_gain():
     here = crowded()
-    here.engine.roster.restart_factor(here.engine.roster.by_name["w2"], 20.0, 100)
+    roster = here.engine.roster
+    roster.paces.restart(roster.by_name["w2"], roster.by_name["w2"].row, 20.0, 100)
     assert retracted(wait(here, 2_000)) == []
 
 

@@ -110,7 +110,8 @@ def test_bill_has_the_chosen_worker_first_and_then_the_best():
     here = bench(explain_top=3)
     here.turn(*(joined(f"w{number}") for number in range(6)))
     for number, factor in enumerate((3.0, 1.5, 2.0, 1.0, 5.0, 4.0)):
-        here.engine.roster.restart_factor(here.engine.roster.by_name[f"w{number}"], factor, 100)
+        worker = here.engine.roster.by_name[f"w{number}"]
+        here.engine.roster.paces.restart(worker, worker.row, factor, 100)
     decision, why = decided(here, submitted("t1"))
     bill = read(why)
     assert [row.worker for row in bill.rows] == ["w3", "w1", "w2", "w0"]

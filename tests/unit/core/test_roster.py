@@ -8,9 +8,10 @@ import random
 import pytest
 from msgspec import structs
 
+from nexus_sched._kernel.pace import DOUBT_AT_FIRST, FACTOR_MAX, FACTOR_MIN, PACE_MAX, PACE_MIN
 from nexus_sched.core import snapshot
-from nexus_sched.core.records import DOUBT_AT_FIRST, Booking, TaskRecord
-from nexus_sched.core.roster import FACTOR_MAX, FACTOR_MIN, PACE_MAX, PACE_MIN, Roster, banded
+from nexus_sched.core.records import Booking, TaskRecord, WorkerRecord
+from nexus_sched.core.roster import Roster, banded
 from nexus_sched.model.events import WorkerJoined, WorkerReported
 from nexus_sched.model.prediction import TaskPrediction
 from nexus_sched.model.settings import PREDICTIVE, ROUND_ROBIN, SHADOW, EngineSettings
@@ -78,7 +79,7 @@ def test_factor_follows_a_slow_worker():
     roster = Roster()
     worker = member(roster)
     for _ in range(200):
-        roster.learn_factor(worker, run_ms=300.0, class_ms=100.0)
+        learn_factor(roster, worker, run_ms=300.0, class_ms=100.0)
     assert worker.factor == pytest.approx(3.0, rel=0.02)
     assert roster.table.column("factor")[worker.row] == pytest.approx(worker.factor, rel=1e-6)
 
@@ -86,10 +87,10 @@ def test_factor_follows_a_slow_worker():
 def test_one_wild_run_moves_the_factor_by_a_bounded_step():
     roster = Roster()
     worker = member(roster)
-    roster.learn_factor(worker, run_ms=1e9, class_ms=1.0)
+    learn_factor(roster, worker, run_ms=1e9, class_ms=1.0)
     assert 1.05 < worker.factor <= 1.35
     fast = member(roster, "w2")
-    roster.learn_factor(fast, run_ms=1e-9, class_ms=1e6)
+    learn_factor(roster, fast, run_ms=1e-9, class_ms=1e6)
     assert 0.65 <= fast.factor < 0.95
 
 
@@ -97,8 +98,8 @@ def test_factor_stays_within_its_bounds():
     roster = Roster()
     slow, fast = member(roster, "slow"), member(roster, "fast")
     for _ in range(2_000):
-        roster.learn_factor(slow, run_ms=1e9, class_ms=1.0)
-        roster.learn_factor(fast, run_ms=1e-6, class_ms=1e6)
+        learn_factor(roster, slow, run_ms=1e9, class_ms=1.0)
+        learn_factor(roster, fast, run_ms=1e-6, class_ms=1e6)
     assert (slow.factor, fast.factor) == (FACTOR_MAX, FACTOR_MIN)
 
 
@@ -106,7 +107,7 @@ def test_small_differences_are_ignored_by_the_choice_and_remembered_by_the_recor
     roster = Roster()
     worker = member(roster)
     for _ in range(300):
-        roster.learn_factor(worker, run_ms=108.0, class_ms=100.0)
+        learn_factor(roster, worker, run_ms=108.0, class_ms=100.0)
     assert worker.factor == pytest.approx(1.08, rel=0.01)
     assert roster.table.column("factor")[worker.row] == 1.0
 
@@ -115,7 +116,7 @@ def test_small_differences_are_ignored_by_the_choice_and_remembered_by_the_recor
 def test_runs_without_a_ratio_teach_nothing(run_ms: float, class_ms: float):
     roster = Roster()
     worker = member(roster)
-    roster.learn_factor(worker, run_ms, class_ms)
+    learn_factor(roster, worker, run_ms, class_ms)
     assert (worker.factor, worker.samples) == (1.0, 0)
 
 
@@ -130,6 +131,27 @@ def predicted(p50_ms: float, spread: float = 0.2, pace: float = 1.0) -> TaskReco
     return record
 
 
+def learn_factor(
+    roster: Roster, worker: WorkerRecord, run_ms: float, class_ms: float, told: TaskPrediction | None = None
+) -> None:
+    """By a run of which the median and nothing of the spread had been predicted, unless it is told."""
+    if told is None:
+        told = TaskPrediction(class_ms, class_ms, class_ms, class_ms, 1.0, "told", 1, "told", 1)
+    quantiles = told.p50_ms, told.mean_ms, told.p95_ms, told.p10_ms, told.p90_ms
+    typical = roster.paces.typical
+    roster.paces.learn(worker, worker.row, run_ms, class_ms, 1.0, *quantiles)
+    if told.p90_ms == 0.0:
+        roster.paces.typical = typical
+
+
+def learn_pace(roster: Roster, worker: WorkerRecord, run_ms: float, record: TaskRecord) -> None:
+    """By a run of a type that is taken to say nothing of the class."""
+    told = record.booked.prediction
+    assert told is not None
+    quantiles = told.p50_ms, told.mean_ms, told.p95_ms, told.p10_ms, told.p90_ms
+    roster.paces.learn(worker, worker.row, run_ms, 0.0, record.booked.pace, *quantiles)
+
+
 def runs(median_ms: float, sigma: float, count: int) -> list[float]:
     dice = random.Random(count)
     return [median_ms * math.exp(dice.gauss(0.0, sigma)) for _ in range(count)]
@@ -140,7 +162,7 @@ def test_pace_of_a_worker_that_the_predictor_does_not_know_reaches_its_slowness(
     roster = Roster()
     worker = member(roster)
     for run_ms in runs(100.0 * slowness, 0.15, 100):
-        roster.learn_pace(worker, run_ms, predicted(100.0 * banded(worker.pace), 0.15, banded(worker.pace)))
+        learn_pace(roster, worker, run_ms, predicted(100.0 * banded(worker.pace), 0.15, banded(worker.pace)))
     assert low < worker.pace < high
 
 
@@ -148,10 +170,10 @@ def test_pace_returns_to_one_when_the_predictor_gets_to_know_the_worker():
     roster = Roster()
     worker = member(roster)
     for _ in range(40):
-        roster.learn_pace(worker, 200.0, predicted(100.0))
+        learn_pace(roster, worker, 200.0, predicted(100.0))
     assert worker.pace > 1.6
     for _ in range(20):
-        roster.learn_pace(worker, 200.0, predicted(200.0 * worker.pace, pace=worker.pace))
+        learn_pace(roster, worker, 200.0, predicted(200.0 * worker.pace, pace=worker.pace))
     assert banded(worker.pace) == 1.0
 
 
@@ -161,7 +183,7 @@ def test_right_predictions_leave_the_pace_within_its_dead_band(sigma: float):
     worker = member(roster)
     outside = 0
     for run_ms in runs(100.0, sigma, 2_000):
-        roster.learn_pace(worker, run_ms, predicted(100.0, sigma))
+        learn_pace(roster, worker, run_ms, predicted(100.0, sigma))
         outside += banded(worker.pace) != 1.0
     assert outside <= 60  # 3 %
 
@@ -169,23 +191,22 @@ def test_right_predictions_leave_the_pace_within_its_dead_band(sigma: float):
 def test_one_wild_run_hardly_moves_the_pace():
     roster = Roster()
     worker = member(roster)
-    roster.learn_pace(worker, 1e9, predicted(100.0))
+    learn_pace(roster, worker, 1e9, predicted(100.0))
     assert worker.pace < 1.2
     for _ in range(500):
-        roster.learn_pace(worker, 1e9, predicted(1e-3))
+        learn_pace(roster, worker, 1e9, predicted(1e-3))
     assert worker.pace == PACE_MAX
     other = member(roster, "w2")
     for _ in range(500):
-        roster.learn_pace(other, 1e-6, predicted(1e6))
+        learn_pace(roster, other, 1e-6, predicted(1e6))
     assert other.pace == PACE_MIN
 
 
-def test_run_without_a_prediction_says_nothing_of_the_pace():
+def test_run_that_was_predicted_to_take_no_time_says_nothing_of_the_pace():
     roster = Roster()
     worker = member(roster)
-    for record in (placed("a"), predicted(0.0)):
-        roster.learn_pace(worker, 100.0, record)
-    roster.learn_pace(worker, 0.0, predicted(100.0))
+    learn_pace(roster, worker, 100.0, predicted(0.0))
+    learn_pace(roster, worker, 0.0, predicted(100.0))
     assert (worker.pace, worker.pace_samples) == (1.0, 0)
 
 
@@ -255,8 +276,8 @@ def test_what_predictions_miss_everywhere_is_no_worker_s_own():
         for number, worker in enumerate(workers):
             slowness = 1.6 if number == 0 else 1.0
             run_ms = 115.0 * slowness * math.exp(dice.gauss(0.0, 0.2))
-            roster.learn_factor(worker, run_ms, 100.0, predicted(100.0).booked.prediction)
-    assert roster.typical == pytest.approx(1.15, abs=0.05)
+            learn_factor(roster, worker, run_ms, 100.0, predicted(100.0).booked.prediction)
+    assert roster.paces.typical == pytest.approx(1.15, abs=0.05)
     assert workers[0].factor == pytest.approx(1.6, abs=0.15)
     assert all(banded(worker.factor) == 1.0 for worker in workers[1:])
 
@@ -267,7 +288,7 @@ def test_slow_and_fast_workers_are_told_apart_in_a_few_runs(slowness: float, run
         roster, dice = Roster(), random.Random(seed)
         worker, told = member(roster), predicted(100.0, 0.35).booked.prediction
         for _ in range(runs_max):
-            roster.learn_factor(worker, 100.0 * slowness * math.exp(dice.gauss(0.0, 0.35)), 100.0, told)
+            learn_factor(roster, worker, 100.0 * slowness * math.exp(dice.gauss(0.0, 0.35)), 100.0, told)
         assert roster.table.factor(worker.row) == pytest.approx(worker.factor, rel=1e-6), f"seed {seed}"
         assert worker.factor == pytest.approx(slowness, rel=0.35), f"seed {seed}"
 
@@ -276,7 +297,7 @@ def test_narrow_prediction_says_more_of_a_worker_than_a_wide_one():
     roster = Roster()
     narrow, wide = member(roster, "narrow"), member(roster, "wide")
     for worker, spread in ((narrow, 0.1), (wide, 1.0)):
-        roster.learn_factor(worker, 130.0, 100.0, predicted(100.0, spread).booked.prediction)
+        learn_factor(roster, worker, 130.0, 100.0, predicted(100.0, spread).booked.prediction)
     assert narrow.factor > 1.15 > 1.06 > wide.factor > 1.0
     assert narrow.doubt < 0.04 < wide.doubt < DOUBT_AT_FIRST
 
@@ -284,7 +305,7 @@ def test_narrow_prediction_says_more_of_a_worker_than_a_wide_one():
 def test_factor_of_one_run_is_for_estimates_and_not_yet_for_the_choice():
     roster = Roster()
     worker = member(roster)
-    roster.learn_factor(worker, 150.0, 100.0, predicted(100.0, 0.35).booked.prediction)
+    learn_factor(roster, worker, 150.0, 100.0, predicted(100.0, 0.35).booked.prediction)
     assert worker.factor > 1.1
     assert roster.table.factor(worker.row) == 1.0
 
@@ -293,13 +314,13 @@ def test_changed_pace_is_doubted_anew():
     roster = Roster()
     worker = member(roster)
     for _ in range(50):
-        roster.learn_factor(worker, 100.0, 100.0, predicted(100.0, 0.2).booked.prediction)
+        learn_factor(roster, worker, 100.0, 100.0, predicted(100.0, 0.2).booked.prediction)
     sure = worker.doubt
-    roster.restart_factor(worker, 3.0, 2)
+    roster.paces.restart(worker, worker.row, 3.0, 2)
     assert worker.doubt > 5.0 * sure
     assert roster.table.factor(worker.row) == 3.0
     for _ in range(4):
-        roster.learn_factor(worker, 200.0, 100.0, predicted(100.0, 0.2).booked.prediction)
+        learn_factor(roster, worker, 200.0, 100.0, predicted(100.0, 0.2).booked.prediction)
     assert worker.factor == pytest.approx(2.0, rel=0.15)
 
 
@@ -313,7 +334,7 @@ def test_identical_workers_stay_within_the_dead_band_though_means_lie_above_medi
     outside = 0
     for _ in range(300):
         for worker in workers:
-            roster.learn_factor(worker, 100.0 * math.exp(dice.gauss(0.0, sigma)), mean_ms, told)
+            learn_factor(roster, worker, 100.0 * math.exp(dice.gauss(0.0, sigma)), mean_ms, told)
             outside += roster.table.factor(worker.row) != 1.0
     assert outside <= 0.06 * 300 * len(workers)
 
@@ -322,9 +343,9 @@ def test_what_is_typical_survives_a_snapshot():
     bench = Bench(EngineSettings())
     bench.turn(joined(), submitted(task("t1", hint_ms=10.0)))
     bench.turn(finished("t1", run_ms=300.0))
-    assert bench.engine.roster.typical > 1.0
+    assert bench.engine.roster.paces.typical > 1.0
     engine = snapshot.restore(snapshot.take(bench.engine), PREDICTORS)
-    assert engine.roster.typical == bench.engine.roster.typical
+    assert engine.roster.paces.typical == bench.engine.roster.paces.typical
     assert engine.digest() == bench.engine.digest()
-    engine.roster.typical = 1.0
+    engine.roster.paces.typical = 1.0
     assert engine.digest() != bench.engine.digest()

@@ -9,7 +9,15 @@ from itertools import pairwise
 
 import pytest
 
-from nexus_sched._kernel.history_table import EXPERT_NAMES, HistoryEstimate, HistoryTable
+from nexus_sched._kernel.history_table import (
+    DOUBTFUL,
+    DRIFTED,
+    EXPERT_NAMES,
+    NOT_TAKEN,
+    YOUNG,
+    HistoryEstimate,
+    HistoryTable,
+)
 from nexus_sched.errors import KernelError, SnapshotUnreadable
 from nexus_sched.testing.oracle import digest64
 
@@ -223,6 +231,25 @@ def learned(table: HistoryTable, dice: random.Random, events: int) -> None:
         told = table.predict(*like)
         forecast = () if told is None else (told.p10_ms, told.p90_ms, max(told.samples - 3, 0), told.p50_ms)
         table.learn(*like, dice.lognormvariate(5, 1), *forecast)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_run_that_is_taken_is_one_that_was_heard_and_then_learned(seed: int):
+    dice, table, plain, answers = random.Random(seed), HistoryTable(), HistoryTable(), set()
+    for number in range(1_500):
+        worker, kind = f"w{dice.randrange(6)}", f"k{dice.randrange(2)}"
+        regime = 1.0 if number < 900 else 8.0
+        run_ms = regime * dice.lognormvariate(3, 0.2) * (1e4 if worker == "w0" and dice.random() < 0.3 else 1.0)
+        like = kind, float(dice.choice((0, 500))), "class", worker, run_ms
+        told = (regime * 15.0, regime * 30.0, plain.samples(kind), regime * 20.0) if number < 1_000 else (9.0, 30.0)
+        if plain.testimony(*like, 30.0) == DOUBTFUL:
+            expected = NOT_TAKEN
+        else:
+            expected = (DRIFTED if plain.learn(*like, *told) else 0) + (YOUNG if plain.samples(kind) <= 256 else 0)
+        answers.add(expected)
+        assert table.take(*like, 30.0, 256, *told) == expected, f"seed {seed}"
+    assert table.digest() == plain.digest()
+    assert {NOT_TAKEN, YOUNG, 0} <= answers
 
 
 def test_table_restored_at_every_thousandth_event_goes_on_bit_for_bit():
