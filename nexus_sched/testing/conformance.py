@@ -250,10 +250,11 @@ def all_cases() -> list[Case]:
         cases_life,
         cases_pool,
         cases_reporter,
+        cases_rollback,
         cases_submitter,
         cases_worker,
     )
 
     assert cases_leader and cases_letters and cases_life and cases_reporter and cases_submitter and cases_worker
-    assert cases_pool
+    assert cases_pool and cases_rollback
     return CASES

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from nexus_sched.adapters.memory.bus import Bus
-from nexus_sched.adapters.memory.stream import EntryId, EntryStream, parse_entry_id
+from nexus_sched.adapters.memory.stream import EntryId, EntryStream, format_entry_id, parse_entry_id
 from nexus_sched.errors import Fenced, StoreError
 from nexus_sched.model.outcome import Acceptance, Outcome, Receipt
 from nexus_sched.runtime.ports import (
@@ -294,10 +294,11 @@ class MemoryShard:
         started = task is not None and (task.state, task.worker, task.attempt) == (RUNNING, worker, attempt)
         if started and not started_too:
             return False
-        there = self.drop(worker, entry)
-        if there and (task is None or (task.state == RUNNING and not started)):
+        there = self._remove(worker, entry)
+        if not there:
+            return False
+        if task is None or not (task.state == QUEUED or started):
             self._vanish(worker, task_id, attempt)
-        if not there or task is None or not (task.state == QUEUED or started):
             return False
         self._return(task, task_id, attempt, worker, why, started=started)
         return True
@@ -319,7 +320,7 @@ class MemoryShard:
             entry = f"{entry_id[0]}-{entry_id[1]}"
             if fields[0] == b"c":
                 if everything:
-                    self.drop(worker, entry)
+                    self._remove(worker, entry)
                 continue
             task_id, attempt = fields[1].decode(), int(fields[3])
             task = self.tasks.get(task_id)
@@ -328,12 +329,28 @@ class MemoryShard:
                 moved += self._reclaim(worker, entry, task_id, attempt, why, started_too=True)
         return moved
 
-    def drop(self, worker: str, entry: str) -> bool:
-        """Remove an inbox entry; `False` if it is not there, or no entry id at all."""
+    def _remove(self, worker: str, entry: str) -> bool:
+        """Remove an inbox entry; `False` if it is not there."""
+        return self.streams[f"i:{worker}"].remove(parse_entry_id(entry))
+
+    def _lies(self, worker: str, entry: str, task_id: str, attempt: int) -> str:
+        """Twin of `lies`: `i` if an entry is the pointer of this attempt, `c` if a message about it, else empty."""
         try:
-            return self.streams[f"i:{worker}"].remove(parse_entry_id(entry))
+            entry_id = parse_entry_id(entry)
         except ValueError:
-            return False
+            return ""
+        fields = self.streams[f"i:{worker}"].get(entry_id) if format_entry_id(entry_id) == entry else None
+        if fields is None:
+            return ""
+        about = [b"i", task_id.encode(), b"a", b"%d" % attempt]
+        return fields[0].decode() if fields[-len(about) :] == about else ""
+
+    def drop(self, worker: str, entry: str, task_id: str, attempt: int) -> bool:
+        """Twin of `drop`: remove an entry that is this attempt's; `True` if it was its pointer."""
+        what = self._lies(worker, entry, task_id, attempt)
+        if what:
+            self._remove(worker, entry)
+        return what == "i"
 
     # -- workers
 
@@ -414,24 +431,25 @@ class MemoryShard:
         task = self.tasks.get(line.task_id)
         if task is not None:
             copied = task.state == RUNNING and line.attempt > task.attempt
-            if copied or (task.state == QUEUED and line.attempt >= task.attempt_min):
+            fresh = copied or (task.state == QUEUED and line.attempt >= task.attempt_min)
+            if fresh and self._lies(worker, line.inbox_entry, line.task_id, line.attempt) == "i":
                 task.state, task.worker, task.attempt = RUNNING, worker, line.attempt
                 task.decision = line.inbox_entry
                 return task.envelope
             if (task.state, task.worker, task.attempt) == (RUNNING, worker, line.attempt):
                 return task.envelope
-        self.drop(worker, line.inbox_entry)
-        if task is None or task.state in (QUEUED, RUNNING):
+        if self.drop(worker, line.inbox_entry, line.task_id, line.attempt):
             self._vanish(worker, line.task_id, line.attempt)
         return None
 
     def _complete(self, worker: str, line: CompletionLine) -> Receipt:
         task = self.tasks.get(line.task_id)
-        if task is not None and (task.state, task.worker, task.attempt) == (FINISHED, worker, line.attempt):
-            return Receipt.REPEATED
-        there = self.drop(worker, line.inbox_entry)
+        there = self.drop(worker, line.inbox_entry, line.task_id, line.attempt)
         if task is None or task.state not in (QUEUED, RUNNING):
-            return Receipt.STALE
+            if there:
+                self._vanish(worker, line.task_id, line.attempt)
+            told = task is not None and (task.state, task.worker, task.attempt) == (FINISHED, worker, line.attempt)
+            return Receipt.REPEATED if told else Receipt.STALE
         mine = (task.state, task.worker, task.attempt) == (RUNNING, worker, line.attempt)
         if not line.final:
             if not (mine or (task.state == QUEUED and there)):

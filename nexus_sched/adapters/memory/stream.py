@@ -57,6 +57,10 @@ class EntryStream:
             self._ids = list(self._entries)
         return True
 
+    def get(self, entry_id: EntryId) -> RawFields | None:
+        """The fields of an entry, `None` if it is not there."""
+        return self._entries.get(entry_id)
+
     def trim(self, lowest: EntryId) -> None:
         """Remove all entries below `lowest`."""
         end = bisect_left(self._ids, lowest)

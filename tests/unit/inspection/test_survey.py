@@ -89,7 +89,7 @@ async def test_each_loss_is_found(scene: Scene):
     shard.results["nobody"] = b"x"
     assert await scene.codes() == ["bytes-wrong", "payload-lost", "result-orphan"]
     del shard.workers["w"]
-    shard.drop("w", "1-1")
+    shard.streams["i:w"].remove((1, 1))
     shard.append("q:7", b"i", b"ghost", b"m", b"s", b"b", b"0")
     expected = [
         "bytes-wrong",

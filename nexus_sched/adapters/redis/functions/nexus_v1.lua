@@ -29,7 +29,9 @@ local function announce(reply, id, outcome, result)
   redis.call('PUBLISH', 'nexus:done:' .. reply, message)
 end
 
--- Tells the leader that only the pointer of a task was left: a fact without measurements.
+-- Tells the leader that only the pointer of a task was left, and is gone now: a fact without measurements. Whoever takes
+-- a pointer away without ending or returning its task says so, for the leader counts on it: a store that went back in
+-- time may hold an end that its leader has forgotten, or hand out what has ended.
 local function vanish(P, worker, id, attempt)
   redis.call('XADD', P .. ':res', '*', 'i', id, 'w', worker, 'a', attempt, 'f', '')
 end
@@ -48,8 +50,11 @@ local function reclaim(P, worker, entry, id, attempt, why, started_too)
   local started = t[1] == RUNNING and t[2] == worker and t[3] == attempt
   if started and not started_too then return 0 end
   local there = redis.call('XDEL', P .. ':i:' .. worker, entry)
-  if there == 1 and (not t[1] or (t[1] == RUNNING and not started)) then vanish(P, worker, id, attempt) end
-  if there == 0 or not (t[1] == QUEUED or started) then return 0 end
+  if there == 0 then return 0 end
+  if not (t[1] == QUEUED or started) then
+    vanish(P, worker, id, attempt)
+    return 0
+  end
   redis.call('HSET', task, 's', QUEUED, 'm', next_attempt(attempt, t[4]))
   redis.call('XADD', P .. ':q:r', '*', 'i', id, 'a', attempt, 'w', worker, 'y', why, 'n', started and '1' or '0')
   return 1
@@ -324,24 +329,40 @@ local function reap(keys, a)
   return {'OK', moved, redis.call('XLEN', P .. ':i:' .. worker)}
 end
 
--- `drop` tolerates what is no entry id: a worker's mistake must not stop the results behind it.
-local function drop(P, worker, entry)
-  local gone = redis.pcall('XDEL', P .. ':i:' .. worker, entry)
-  return type(gone) == 'number' and gone or 0
+-- What an inbox entry is to this attempt: its pointer ('i'), a control message about it ('c'), or nothing. A store that
+-- went back in time gives ids anew, so a worker may name an entry under which another task lies by now. What is no
+-- entry id is nothing as well: a worker's mistake must not stop the results behind it.
+local function lies(P, worker, entry, id, attempt)
+  local item = redis.pcall('XRANGE', P .. ':i:' .. worker, entry, entry)[1]
+  if not item or item[1] ~= entry then return nil end
+  local f = item[2]
+  if f[1] == 'i' then return f[2] == id and f[4] == attempt and 'i' end
+  return f[4] == id and f[6] == attempt and 'c'
+end
+
+-- Removes an entry that is this attempt's; 1 if it was its pointer.
+local function drop(P, worker, entry, id, attempt)
+  local what = lies(P, worker, entry, id, attempt)
+  if what then redis.call('XDEL', P .. ':i:' .. worker, entry) end
+  return what == 'i' and 1 or 0
 end
 
 -- One completion of a live worker -> the code of `model.outcome.Receipt`, payload bytes set free.
 local function complete(P, worker, ttl, id, attempt, entry, final, outcome, fact, result)
   local task = P .. ':t:' .. id
-  local t = redis.call('HMGET', task, 's', 'w', 'a', 'y', 'b', 'm')
+  local t = redis.call('HMGET', task, 's', 'w', 'a', 'y', 'b', 'm', 'd')
   local state = t[1]
-  if state == FINISHED and t[2] == worker and t[3] == attempt then return 2, 0 end
-  if not (state == QUEUED or state == RUNNING) then
-    drop(P, worker, entry)
-    return 0, 0
+  local mine = t[2] == worker and t[3] == attempt and (state == RUNNING or state == FINISHED)
+  local there
+  if mine and state == RUNNING and t[7] == entry then
+    there = redis.call('XDEL', P .. ':i:' .. worker, entry) -- it was started from there
+  else
+    there = drop(P, worker, entry, id, attempt)
   end
-  local mine = state == RUNNING and t[2] == worker and t[3] == attempt
-  local there = drop(P, worker, entry)
+  if not (state == QUEUED or state == RUNNING) then
+    if there == 1 then vanish(P, worker, id, attempt) end
+    return mine and 2 or 0, 0
+  end
   if final == '0' then
     -- another attempt is wanted; only the run that owns the task may send it back
     if not (mine or (state == QUEUED and there == 1)) then
@@ -399,15 +420,16 @@ local function step(keys, a)
     local again = t[1] == RUNNING and t[2] == worker and t[3] == attempt
     -- a higher attempt of a running task is a copy of it, and the first completion wins
     fresh = fresh or (t[1] == RUNNING and tonumber(attempt) > tonumber(t[3]))
+    fresh = fresh and lies(P, worker, a[at + 2], id, attempt) == 'i'
     local envelope = (fresh or again) and redis.call('GET', P .. ':p:' .. id)
     if envelope then
       if fresh then redis.call('HSET', task, 's', RUNNING, 'w', worker, 'a', attempt, 'd', a[at + 2]) end
     else
-      drop(P, worker, a[at + 2])
+      local there = drop(P, worker, a[at + 2], id, attempt)
       if (fresh or again) and end_task(P, id, DEAD, 'payload-lost', '0') then
         bury(P, id, attempt, 'payload-lost', worker, '')
       end
-      if fresh or again or not t[1] or t[1] == RUNNING or t[1] == QUEUED then vanish(P, worker, id, attempt) end
+      if fresh or again or there == 1 then vanish(P, worker, id, attempt) end
     end
     starts[#starts + 1] = envelope
     at = at + 3
