@@ -25,7 +25,7 @@ endef
 .PHONY: help
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo '  ARGS="..." is passed on by demo, test, chaos, bench, quality and accuracy.'
+	@echo '  ARGS="..." is passed on by demo, test, chaos, sim, bench, quality and accuracy.'
 
 .PHONY: demo
 demo: $(VENV)/.installed ## run the same arrivals round robin and predictive, 30 s each, and compare
@@ -54,6 +54,10 @@ bench: $(VENV)/.tools ## run the benchmarks and hold them against their budgets
 .PHONY: chaos
 chaos: $(VENV)/.tools ## every fault on real processes, and a table of what came of it; ARGS="--faults 20" for more
 	@$(BIN)/python -m tests.chaos --scenario all $(ARGS)
+
+.PHONY: sim
+sim: $(VENV)/.tools ## schedulers, workers and clients in virtual time, by seeds; SEEDS=1000, ARGS="--seed 7" for one
+	@$(BIN)/python -m tests.shell $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 .PHONY: quality
 quality: $(VENV)/.installed ## hold placement to its goals, in simulation; ARGS=--short for less

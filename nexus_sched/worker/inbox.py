@@ -8,7 +8,6 @@ ids start again lower, are seen too.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
 from nexus_sched.errors import StoreError
@@ -19,8 +18,6 @@ BLOCK_MS_MAX = 1_000
 BACKOFF_S_MIN = 0.05
 BACKOFF_S_MAX = 2.0
 START = "0-0"
-
-_clock_s = time.monotonic
 
 
 class InboxReader:
@@ -33,12 +30,14 @@ class InboxReader:
         reconcile_s: float,
         observe: Callable[[list[InboxItem]], None],
         scanned: Callable[[set[str]], None],
+        clock_s: Callable[[], float],
     ) -> None:
         self._store = store
         self._worker_id = worker_id
         self._reconcile_s = reconcile_s
         self._observe = observe
         self._scanned = scanned
+        self._clock_s = clock_s
         self._is_due = True
 
     def reconcile_soon(self) -> None:
@@ -51,9 +50,9 @@ class InboxReader:
         block_ms = max(1, min(BLOCK_MS_MAX, int(self._reconcile_s * 1e3)))
         while True:
             try:
-                if self._is_due or _clock_s() - scanned_at_s >= self._reconcile_s:
+                if self._is_due or self._clock_s() - scanned_at_s >= self._reconcile_s:
                     self._is_due = False
-                    cursor, scanned_at_s = await self._scan(), _clock_s()
+                    cursor, scanned_at_s = await self._scan(), self._clock_s()
                 items = await self._store.read_inbox(self._worker_id, cursor, READ_COUNT, block_ms)
             except StoreError:
                 self._is_due = True

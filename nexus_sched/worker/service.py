@@ -28,6 +28,7 @@ from nexus_sched.runtime.ports import InboxItem, StartLine, StepReply, WorkerSto
 from nexus_sched.worker.app import App
 from nexus_sched.worker.calls import Ending, rejected
 from nexus_sched.worker.completions import CANCELLED_UNSTARTED, PREEMPTED_UNSTARTED, completion, is_final
+from nexus_sched.worker.execution import MakeExecutors
 from nexus_sched.worker.executors import Executors, Run
 from nexus_sched.worker.inbox import BACKOFF_S_MAX, BACKOFF_S_MIN, InboxReader
 from nexus_sched.worker.ledger import PREEMPT, STOP, Key, Ledger
@@ -42,15 +43,27 @@ FAILURES_PER_LINE = 30  # of a store that refuses again and again, one line in s
 LEAVE_TIMEOUT_S = 2.0
 
 _encode = msgspec.msgpack.Encoder().encode
-_clock_s = time.monotonic
 # Waiting would not help: somebody has to change something first.
 _HOPELESS = (StoreAuthRefused, StoreUnsuitable, StateLost)
 
 
 class Worker:
-    """One worker of one shard. Make it inside a running loop and `run` it once."""
+    """One worker of one shard. Make it inside a running loop and `run` it once.
 
-    def __init__(self, app: App, store: WorkerStore, settings: WorkerSettings, log: Log) -> None:
+    `clock_s` is a clock that never jumps, and `executors` makes what runs the tasks.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        store: WorkerStore,
+        settings: WorkerSettings,
+        log: Log,
+        *,
+        clock_s: Callable[[], float] = time.monotonic,
+        executors: MakeExecutors = Executors,
+    ) -> None:
+        self._clock_s = clock_s
         self._functions = app.resolve()
         self._store = store
         self._settings = settings
@@ -69,9 +82,9 @@ class Worker:
         self._failures_in_a_row = 0
         self._fenced_at_s: deque[float] = deque(maxlen=FENCED_COUNT_MAX)
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._executors = Executors(settings.slots, self._functions.values(), self._settled, self._wake.set)
+        self._executors = executors(settings.slots, self._functions.values(), self._settled, self._wake.set)
         self._inbox = InboxReader(
-            store, settings.worker_id, settings.reconcile_s, self._observe, self._ledger.keep_only
+            store, settings.worker_id, settings.reconcile_s, self._observe, self._ledger.keep_only, clock_s
         )
         self.ready = asyncio.Event()  # registered for the first time
 
@@ -147,7 +160,7 @@ class Worker:
             async with asyncio.timeout(LEAVE_TIMEOUT_S):
                 while lines := ledger.next_completions():
                     reply = await self._store.step(self._settings.worker_id, self._incarnation, b"", lines, [])
-                    ledger.receipted(lines, reply.receipts, _clock_s())
+                    ledger.receipted(lines, reply.receipts, self._clock_s())
                 if self._incarnation:
                     await self._store.leave(self._settings.worker_id, self._incarnation)
         except (StoreError, TimeoutError) as error:
@@ -158,7 +171,7 @@ class Worker:
 
     def _tick(self) -> None:
         """Twice per heartbeat: make a step due if there was none."""
-        if _clock_s() - self._stepped_at_s >= 0.75 * self._settings.heartbeat_s:
+        if self._clock_s() - self._stepped_at_s >= 0.75 * self._settings.heartbeat_s:
             self._beat_is_due = True
             self._wake.set()
         self._timers["tick"] = asyncio.get_running_loop().call_later(self._settings.heartbeat_s / 2, self._tick)
@@ -189,7 +202,7 @@ class Worker:
             await self._recover(error)
         else:
             self._failures_in_a_row = 0
-            now_s = self._stepped_at_s = _clock_s()
+            now_s = self._stepped_at_s = self._clock_s()
             ledger.receipted(lines, reply.receipts, now_s)
             ledger.expire(now_s - self._settings.remember_s)
             self._take_up(starts, controls, reply, now_s)
@@ -199,7 +212,7 @@ class Worker:
 
     def _report(self) -> bytes:
         """A capacity report if it is time for one, else nothing."""
-        now_s = _clock_s()
+        now_s = self._clock_s()
         told_of_drain = self._reported is not None and self._reported.draining
         if now_s - self._reported_at_s < self._settings.report_s and self._draining == told_of_drain:
             return b""
@@ -265,7 +278,7 @@ class Worker:
             self._end(line, CANCELLED_UNSTARTED, queue_ms)
 
     def _observe(self, items: list[InboxItem]) -> None:
-        for key, control in self._ledger.observe(items, _clock_s()):
+        for key, control in self._ledger.observe(items, self._clock_s()):
             run = self._runs.get(key)
             if run is not None:
                 self._executors.stop(run, Outcome.PREEMPTED if control == PREEMPT else Outcome.CANCELLED)
@@ -297,7 +310,7 @@ class Worker:
 
     async def _fenced(self) -> None:
         """Register again; raises `Fenced` if that is needed again and again."""
-        now_s = _clock_s()
+        now_s = self._clock_s()
         self._fenced_at_s.append(now_s)
         window_s = FENCED_WINDOW_BEATS * self._settings.heartbeat_s
         if len(self._fenced_at_s) == FENCED_COUNT_MAX and now_s - self._fenced_at_s[0] < window_s:

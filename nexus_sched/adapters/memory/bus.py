@@ -13,27 +13,38 @@ class Bus:
     """Wakes readers when a stream has grown, and hands published messages to listeners."""
 
     def __init__(self) -> None:
-        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        # in the order in which they began to wait, so that a seeded run repeats
+        self._waiting: defaultdict[str, dict[object, Callable[[], None]]] = defaultdict(dict)
         self._listeners: defaultdict[str, list[Callable[[bytes], None]]] = defaultdict(list)
 
     def wake(self, stream: str) -> None:
         """Tell whoever waits for the stream that it has grown."""
-        for event in self._waiting.get(stream, ()):
-            event.set()
+        for told in tuple(self._waiting.get(stream, {}).values()):
+            told()
+
+    def watch(self, streams: Sequence[str], told: Callable[[], None]) -> Callable[[], None]:
+        """Call `told` whenever one of the streams has grown; gives what ends that."""
+        token = object()
+        for stream in streams:
+            self._waiting[stream][token] = told
+
+        def end() -> None:
+            for stream in streams:
+                self._waiting[stream].pop(token, None)
+
+        return end
 
     async def wait(self, streams: Sequence[str], timeout_ms: int) -> None:
         """Returns when one of the streams has grown, or after `timeout_ms`."""
         event = asyncio.Event()
-        for stream in streams:
-            self._waiting[stream].add(event)
+        end = self.watch(streams, event.set)
         try:
             async with asyncio.timeout(timeout_ms / MS_PER_S):
                 await event.wait()
         except TimeoutError:
             pass
         finally:
-            for stream in streams:
-                self._waiting[stream].discard(event)
+            end()
 
     def subscribe(self, channel: str, listener: Callable[[bytes], None]) -> None:
         """Call `listener` with every message published on `channel` from now on."""

@@ -1,0 +1,119 @@
+"""What must be true after every step of the store. Broken laws are collected in words; the first one ends a run.
+
+Steps that change nothing but a heartbeat are passed over.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nexus_sched.adapters.memory.shard import QUEUED, RUNNING
+from nexus_sched.errors import NexusError
+from nexus_sched.model.events import EpochBegan
+from nexus_sched.model.journal import Turn, decode_turn
+from nexus_sched.model.outcome import Receipt
+from nexus_sched.runtime.ports import CommitPlan, CompletionLine, Lease, StartLine, StepReply
+from nexus_sched.testing.checks import pointers
+from tests.shell.history import Execution, History
+from tests.shell.plan import TaskPlan
+from tests.shell.server import Server
+
+MOVING = frozenset(("commit", "submit", "reap", "register", "leave", "redrive", "purge"))
+ACCEPTING = (Receipt.ACCEPTED, Receipt.LATE)
+
+
+class Laws:
+    """Watches a server and the workers, and says what is wrong."""
+
+    def __init__(self, server: Server, history: History, tasks: dict[str, TaskPlan]) -> None:
+        self.broken: list[str] = []
+        self.flushed = False  # everything was lost
+        self.steps = 0  # of the store that were looked at
+        self._server = server
+        self._history = history
+        self._tasks = tasks
+
+    def _break(self, law: str) -> None:
+        self.broken.append(law)
+
+    # -- the store's steps
+
+    def look(self, party: str, operation: str, args: tuple[Any, ...], answer: object) -> None:
+        """A watcher of the server."""
+        refused = isinstance(answer, NexusError)
+        if operation == "commit" and not refused:
+            self._committed(*args)
+        elif operation == "step" and isinstance(answer, StepReply):
+            self._stepped(party, args[3], args[4], answer)
+        if (self._server.shard.seq or 0) != len(self._history.turns):
+            self._break(f"{operation} of {party} moved the journal to turn {self._server.shard.seq}")
+        if not refused and (operation in MOVING or (operation == "step" and (args[3] or args[4]))):
+            self.steps += 1
+            self._places(f"{operation} of {party}")
+
+    def _committed(self, lease: Lease, seq: int, plan: CommitPlan) -> None:
+        turn = decode_turn(plan.turn)
+        turns, shard = self._history.turns, self._server.shard
+        if (turn.seq, seq) != (len(turns) + 1, len(turns)):
+            self._break(f"turn {turn.seq} was written behind turn {len(turns)}")
+        if not (turn.epoch == lease.epoch == shard.epoch) or lease.nonce != shard.nonce:
+            self._break(f"turn {turn.seq} of epoch {turn.epoch} was written in epoch {shard.epoch}")
+        if turns and turn.epoch < turns[-1].epoch:
+            self._break(f"turn {turn.seq} is of epoch {turn.epoch}, the one before of {turns[-1].epoch}")
+        if (not turns or turn.epoch != turns[-1].epoch) and not _begins_epoch(turn):
+            self._break(f"turn {turn.seq} is the first of epoch {turn.epoch} and does not say so")
+        turns.append(turn)
+        if self.flushed and lease.owner in self._history.led:
+            self._break(f"{lease.owner} goes on with turn {turn.seq} as if nothing had been lost")
+        elif not self.flushed:
+            self._history.led.add(lease.owner)
+
+    def _stepped(self, party: str, lines: list[CompletionLine], starts: list[StartLine], reply: StepReply) -> None:
+        for start, envelope in zip(starts, reply.envelopes, strict=True):
+            if envelope is not None:
+                self._history.claims.setdefault(start.task_id, set()).add(party.removesuffix(" (late)"))
+        accepted = self._history.accepted
+        for line, receipt in zip(lines, reply.receipts, strict=True):
+            if receipt in ACCEPTING:
+                accepted[line.task_id] += 1
+                if accepted[line.task_id] > 1:
+                    self._break(f"a result of {line.task_id} was accepted twice, now from {party}")
+                if (
+                    not any(
+                        run.worker == party.removesuffix(" (late)").partition("#")[0] and run.attempt == line.attempt
+                        for run in self._history.ran(line.task_id)
+                    )
+                    and line.outcome.value != "cancelled"
+                ):
+                    self._break(f"a result of {line.task_id}/{line.attempt} was accepted that nobody had produced")
+
+    def _places(self, what: str) -> None:
+        shard = self._server.shard
+        count = pointers(shard)
+        for task_id, task in shard.tasks.items():
+            if task.state not in (QUEUED, RUNNING):
+                continue
+            allowed = 2 if self._tasks[task_id].idempotent else 1
+            if not 1 <= count[task_id] <= allowed:
+                self._break(f"{what}: {task_id} is {task.state} and has {count[task_id]} pointers")
+        for task_id in self._history.acknowledged.keys() - shard.tasks.keys() - self._history.forgiven:
+            self._break(f"{what}: {task_id} was acknowledged and is gone")
+
+    # -- the workers' steps
+
+    def began(self, run: Execution) -> None:
+        """A function was entered."""
+        history, plan = self._history, self._tasks[run.task_id]
+        runs = history.executions.setdefault(run.task_id, [])
+        runs.append(run)
+        free = run.task_id in history.forgiven or run.task_id in history.redriven
+        if plan.retry.value == "never" and len(runs) > 1 and not free:
+            self._break(f"{run.task_id} may never be repeated and was started {len(runs)} times")
+        bound = plan.attempts_max + (1 if plan.idempotent else 0)
+        counted = sum(each.outcome != "preempted" for each in runs)
+        if counted > bound and not free:
+            self._break(f"{run.task_id} was started {counted} times, at most {plan.attempts_max} are allowed")
+
+
+def _begins_epoch(turn: Turn) -> bool:
+    return bool(turn.events) and isinstance(turn.events[0], EpochBegan)
