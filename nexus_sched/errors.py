@@ -196,6 +196,27 @@ class Conflict(NexusError):
     exit_code = 6
 
 
+class WorkerUnknown(NexusError):
+    """No worker of this name is registered in the pool."""
+
+    code = "WORKER_UNKNOWN"
+    exit_code = 5
+
+
+class PoolUnknown(NexusError):
+    """No scheduler has ever served this pool here."""
+
+    code = "POOL_UNKNOWN"
+    exit_code = 5
+
+
+class OverrideUnknown(NexusError):
+    """No override is in force for this."""
+
+    code = "OVERRIDE_UNKNOWN"
+    exit_code = 5
+
+
 class ListenRefused(NexusError):
     """An address cannot be listened on: somebody else does, or it is not this machine's."""
 

@@ -26,6 +26,10 @@ COMMANDS = {
 TASK_COMMANDS = {
     "get": ("nexus_sched.cli.task:get", "Show where a task stands."),
     "eta": ("nexus_sched.cli.task:eta", "Say when a task will start and finish."),
+    "cancel": ("nexus_sched.cli.task_change:cancel", "Take a task out of the queue, or stop it."),
+    "boost": ("nexus_sched.cli.task_change:boost", "Give a waiting task another priority."),
+    "reassign": ("nexus_sched.cli.task_change:reassign", "Let a task that has not begun run elsewhere."),
+    "retry": ("nexus_sched.cli.task_change:retry", "Send a dead task again, or end its back-off."),
 }
 CONFIG_COMMANDS = {
     "check": ("nexus_sched.cli.config:check", "Check the configuration and report everything that is wrong."),
@@ -60,6 +64,7 @@ WORKERS_COMMANDS = {
     "get": ("nexus_sched.cli.workers:get", "Show one worker, and when it will be free."),
     "cordon": ("nexus_sched.cli.workers_change:cordon", "Give a worker nothing new."),
     "drain": ("nexus_sched.cli.workers_change:drain", "Give a worker nothing new and take back what it can spare."),
+    "evict": ("nexus_sched.cli.workers_change:evict", "Empty a worker, also of what it runs."),
     "resume": ("nexus_sched.cli.workers_change:resume", "Let a worker take tasks again."),
     "breaker": ("nexus_sched.cli.workers_change:breaker", "Open a worker's breaker."),
 }
@@ -70,11 +75,30 @@ DEAD_COMMANDS = {
     "purge": ("nexus_sched.cli.dead_change:purge", "Remove dead letters for good."),
     "log": ("nexus_sched.cli.dead_change:log", "Show what was done to dead letters, by whom and why."),
 }
+POOL_COMMANDS = {
+    "pause": ("nexus_sched.cli.pool:pause", "Hand out no more tasks, of a type or at all."),
+    "resume": ("nexus_sched.cli.pool:resume", "Hand tasks out again."),
+    "mode": ("nexus_sched.cli.pool:mode", "Choose how workers are picked."),
+}
+AUDIT_COMMANDS = {
+    "tail": ("nexus_sched.cli.audit:tail", "Show the newest changes."),
+    "search": ("nexus_sched.cli.audit:search", "Show the changes that are about something."),
+    "export": ("nexus_sched.cli.audit:export", "Write the trail to a file."),
+    "verify": ("nexus_sched.cli.audit:verify", "Prove that the trail is as it was written."),
+}
+TOKEN_COMMANDS = {
+    "create": ("nexus_sched.cli.token:create", "Make a token, and print it once."),
+    "list": ("nexus_sched.cli.token:list_tokens", "List the tokens."),
+    "revoke": ("nexus_sched.cli.token:revoke", "Make tokens worthless."),
+}
 # name -> (its commands, one line)
 GROUPS = {
     "workers": (WORKERS_COMMANDS, "See workers, and decide who is given tasks."),
     "dead": (DEAD_COMMANDS, "See tasks that ended as dead letters, and decide what becomes of them."),
-    "task": (TASK_COMMANDS, "Look at one task."),
+    "task": (TASK_COMMANDS, "Look at one task, and decide about it."),
+    "pool": (POOL_COMMANDS, "Decide about the whole pool."),
+    "audit": (AUDIT_COMMANDS, "See who changed what and why, and prove it."),
+    "token": (TOKEN_COMMANDS, "Decide who may use the gateway."),
     "config": (CONFIG_COMMANDS, "Check, show and explain the configuration."),
     "predictor": (PREDICTOR_COMMANDS, "Choose, train and compare what predicts."),
     "override": (OVERRIDE_COMMANDS, "Pin estimates where predictions are wrong."),

@@ -10,7 +10,8 @@ from cyclopts import Parameter
 
 from nexus_sched.cli import exit_codes
 from nexus_sched.cli.dead import SEARCH_MAX, OfType, described, find, with_client
-from nexus_sched.cli.options import NO_FLAGS, ConfigFlags, operator_name
+from nexus_sched.cli.desk import Actor, DryRun, Reason, acting, at_desk
+from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import note, print_json
 from nexus_sched.client.letters import check_reason
 from nexus_sched.errors import InvalidInput
@@ -18,13 +19,10 @@ from nexus_sched.runtime.ports import DeadLetter, Redrive
 
 if TYPE_CHECKING:
     from nexus_sched.client import AsyncClient
+    from nexus_sched.control.desk import Desk
 
-Reason = Annotated[str, Parameter(help="Why; it is remembered with the shard.")]
 All = Annotated[bool, Parameter(name="--all", help="All that match, instead of names.", show_default=False)]
 Died = Annotated[str | None, Parameter(name="--died-of", help="Only those that died of this.", show_default=False)]
-DryRun = Annotated[bool, Parameter(name="--dry-run", help="Only say what it would do.", show_default=False)]
-Actor = Annotated[str | None, Parameter(help="Who decides it; your user name if not given.", show_default=False)]
-
 WORDS = {
     Redrive.QUEUED: "queued again",
     Redrive.REPEATED: "queued again (the first reply was lost)",
@@ -57,11 +55,16 @@ def redrive(
     check_reason(reason)
     _check_choice(names, every=all_, narrowed=died_of is not None or type_ is not None)
 
-    async def act(client: AsyncClient) -> tuple[list[DeadLetter], list[Redrive]]:
-        letters = await _chosen(client, names, died_of, type_)
-        return letters, [] if dry_run else await client.redrive(letters, reason, operator_name(actor))
+    who = acting(actor)
 
-    letters, answers = asyncio.run(with_client(flags.read(), act))
+    async def act(desk: Desk) -> tuple[list[DeadLetter], list[Redrive]]:
+        letters = await _chosen(desk.client, names, died_of, type_)
+        if dry_run or not letters:
+            return letters, []
+        await desk.record(who, "dead.redrive", "", reason, None, {"letters": [letter.key for letter in letters]})
+        return letters, await desk.client.redrive(letters, reason, who.name)
+
+    letters, answers = at_desk(flags.read(), act)
     if flags.json:
         told = [
             letter | {"answer": answer.name.lower().replace("_", "-")} for letter, answer in _rows(letters, answers)
@@ -98,11 +101,16 @@ def purge(
     check_reason(reason)
     _check_choice(names, every=all_, narrowed=died_of is not None or type_ is not None)
 
-    async def act(client: AsyncClient) -> tuple[list[DeadLetter], list[bool]]:
-        letters = await _chosen(client, names, died_of, type_)
-        return letters, [] if dry_run else await client.purge(letters, reason, operator_name(actor))
+    who = acting(actor)
 
-    letters, answers = asyncio.run(with_client(flags.read(), act))
+    async def act(desk: Desk) -> tuple[list[DeadLetter], list[bool]]:
+        letters = await _chosen(desk.client, names, died_of, type_)
+        if dry_run or not letters:
+            return letters, []
+        await desk.record(who, "dead.purge", "", reason, None, {"letters": [letter.key for letter in letters]})
+        return letters, await desk.client.purge(letters, reason, who.name)
+
+    letters, answers = at_desk(flags.read(), act)
     if flags.json:
         print_json({"dry_run": dry_run, "letters": [described(each) for each in letters], "removed": sum(answers)})
     if dry_run:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from nexus_sched.cli import exit_codes
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import console, note, print_json
-from nexus_sched.cli.status import PoolUnknown
+from nexus_sched.errors import PoolUnknown
 
 if TYPE_CHECKING:
     from nexus_sched.config.schema import Config

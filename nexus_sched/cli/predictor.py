@@ -6,33 +6,25 @@ command waits for that picture to show the change, and never claims more than it
 
 from __future__ import annotations
 
-import asyncio
 import sys
-import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from nexus_sched.cli import exit_codes
+from nexus_sched.cli.desk import NO_REASON, acting, at_desk
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import console, note, print_json
 from nexus_sched.cli.predictor_train import described
-from nexus_sched.cli.status import PoolUnknown
-from nexus_sched.cli.stores import submitter_store
+from nexus_sched.control.pool import decide
 from nexus_sched.errors import InvalidInput, NexusError
-from nexus_sched.model.command import ChoosePredictor, Command, ShadowPredictor, encode_command
-from nexus_sched.model.frame import Frame, decode_frame
+from nexus_sched.model.command import ChoosePredictor, ShadowPredictor
 from nexus_sched.model.ids import check_worker_id
 from nexus_sched.plugins import model_file
 from nexus_sched.plugins.catalogue import BUILT_IN, Catalogue
 
-if TYPE_CHECKING:
-    from nexus_sched.config.schema import Config
-
-SHOWN_WITHIN_S = 5.0
-POLL_S = 0.1
-
-Shows = Callable[[Frame], bool]
+Why = Annotated[str, Parameter(help="Why; it is kept in the audit trail.")]
 
 
 class NoFormerPredictor(NexusError):
@@ -68,7 +60,7 @@ def show(model: Path | None = None, /, *, flags: ConfigFlags = NO_FLAGS) -> int:
     if model is not None:
         facts = described(model_file.unpack(model_file.read(model), str(model)))
     else:
-        frame = asyncio.run(_ask(flags.read(), None, lambda _: True))[0]
+        frame = at_desk(flags.read(), lambda desk: desk.frame())
         facts = {
             "predictor": frame.predictor,
             "shadow": frame.shadow,
@@ -88,7 +80,7 @@ def show(model: Path | None = None, /, *, flags: ConfigFlags = NO_FLAGS) -> int:
     return exit_codes.OK
 
 
-def load(model: Path, /, *, flags: ConfigFlags = NO_FLAGS) -> int:
+def load(model: Path, /, *, reason: Why = NO_REASON, flags: ConfigFlags = NO_FLAGS) -> int:
     """Let the predictor with this model learn and be scored in the shadow.
 
     The scheduler finds it by its digest beside the file that `predictor.model` names.
@@ -102,10 +94,10 @@ def load(model: Path, /, *, flags: ConfigFlags = NO_FLAGS) -> int:
     file = model_file.unpack(blob, str(model))
     if not model_file.kept_path(model, file.digest).is_file():
         model_file.write(model, blob)
-    return _change(flags, ShadowPredictor(file.called), file.called, "is in the shadow")
+    return _change(flags, ShadowPredictor(file.called), file.called, "is in the shadow", reason)
 
 
-def shadow(name: str = "", /, *, flags: ConfigFlags = NO_FLAGS) -> int:
+def shadow(name: str = "", /, *, reason: Why = NO_REASON, flags: ConfigFlags = NO_FLAGS) -> int:
     """Let a predictor learn and be scored beside the active one.
 
     Parameters
@@ -114,11 +106,11 @@ def shadow(name: str = "", /, *, flags: ConfigFlags = NO_FLAGS) -> int:
         The predictor; without it the one in the shadow is dismissed.
     """
     if not name:
-        return _change(flags, ShadowPredictor(""), "nobody", "is in the shadow")
-    return _change(flags, ShadowPredictor(_checked(name)), name, "is in the shadow")
+        return _change(flags, ShadowPredictor(""), "nobody", "is in the shadow", reason)
+    return _change(flags, ShadowPredictor(_checked(name)), name, "is in the shadow", reason)
 
 
-def promote(name: str, /, *, flags: ConfigFlags = NO_FLAGS) -> int:
+def promote(name: str, /, *, reason: Why = NO_REASON, flags: ConfigFlags = NO_FLAGS) -> int:
     """Let a predictor speak; the former one goes into the shadow.
 
     Parameters
@@ -126,15 +118,15 @@ def promote(name: str, /, *, flags: ConfigFlags = NO_FLAGS) -> int:
     name
         The predictor; one that is in the shadow keeps all it has learned.
     """
-    return _change(flags, ChoosePredictor(_checked(name)), name, "predicts")
+    return _change(flags, ChoosePredictor(_checked(name)), name, "predicts", reason)
 
 
-def rollback(*, flags: ConfigFlags = NO_FLAGS) -> int:
+def rollback(*, reason: Why = NO_REASON, flags: ConfigFlags = NO_FLAGS) -> int:
     """Let the former predictor speak again: the one in the shadow."""
-    frame = asyncio.run(_ask(flags.read(), None, lambda _: True))[0]
+    frame = at_desk(flags.read(), lambda desk: desk.frame())
     if not frame.shadow:
         raise NoFormerPredictor("nobody is in the shadow, so there is nothing to go back to; see `predictor show`")
-    return _change(flags, ChoosePredictor(frame.shadow), frame.shadow, "predicts")
+    return _change(flags, ChoosePredictor(frame.shadow), frame.shadow, "predicts", reason)
 
 
 def _checked(name: str) -> str:
@@ -144,16 +136,14 @@ def _checked(name: str) -> str:
         raise InvalidInput(f"{name[:80]!r} is no name of a predictor; see `nexus-sched predictor list`") from None
 
 
-def _change(flags: ConfigFlags, command: ChoosePredictor | ShadowPredictor, name: str, does: str) -> int:
+def _change(flags: ConfigFlags, command: ChoosePredictor | ShadowPredictor, name: str, does: str, reason: str) -> int:
     """Send the command and wait until it shows."""
-
-    def shown(frame: Frame) -> bool:
-        return (frame.predictor if isinstance(command, ChoosePredictor) else frame.shadow) == command.name
-
-    frame, in_force = asyncio.run(_ask(flags.read(), command, shown))
+    who = acting(None)
+    change = at_desk(flags.read(), lambda desk: decide(desk, who, command, reason, dry_run=False))
+    after = change.after or change.before
     if flags.json:
-        print_json({"in_force": in_force, "predictor": frame.predictor, "shadow": frame.shadow})
-    if in_force:
+        print_json({"in_force": change.in_force, "predictor": after.predictor, "shadow": after.shadow})
+    if change.in_force:
         note(f"In force: {name} {does}.")
         return exit_codes.OK
     note(
@@ -161,31 +151,3 @@ def _change(flags: ConfigFlags, command: ChoosePredictor | ShadowPredictor, name
         " Its log says which; see also `nexus-sched status`."
     )
     return exit_codes.DEGRADED
-
-
-async def _ask(config: Config, command: Command | None, shown: Shows) -> tuple[Frame, bool]:
-    """Send a command, if there is one; the newest picture, and whether it shows what is wanted."""
-    store = submitter_store(config)
-    try:
-        await store.open()
-        if command is None:
-            return await _frame(store.frame, config), True
-        await _frame(store.frame, config)  # nobody would read the command of a pool that was never served
-        await store.command(encode_command(command))
-        give_up_at_s = time.monotonic() + SHOWN_WITHIN_S
-        while not shown(frame := await _frame(store.frame, config)):
-            if time.monotonic() >= give_up_at_s:
-                return frame, False
-            await asyncio.sleep(POLL_S)
-        return frame, True
-    finally:
-        await store.close()
-
-
-async def _frame(read: Callable[[], Awaitable[bytes | None]], config: Config) -> Frame:
-    blob = await read()
-    if blob is None:
-        raise PoolUnknown(
-            f"no scheduler has ever served pool {config.pool.name!r} on this server; start one with `nexus-sched run`"
-        )
-    return decode_frame(blob)

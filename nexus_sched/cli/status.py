@@ -10,7 +10,7 @@ from nexus_sched.cli import exit_codes
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import console, note, print_json
 from nexus_sched.cli.stores import submitter_store
-from nexus_sched.errors import NexusError
+from nexus_sched.errors import PoolUnknown
 from nexus_sched.model.frame import Frame, decode_frame
 
 if TYPE_CHECKING:
@@ -18,13 +18,6 @@ if TYPE_CHECKING:
 
 STALE_AFTER_MS = 5_000  # a leader writes one twice a second; clocks of machines differ by less
 WORKERS_SHOWN = 40
-
-
-class PoolUnknown(NexusError):
-    """No scheduler has ever served this pool here."""
-
-    code = "POOL_UNKNOWN"
-    exit_code = exit_codes.NOT_FOUND
 
 
 def status(*, flags: ConfigFlags = NO_FLAGS) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nexus_sched.adapters.redis import (
     IntakeFollower,
+    RedisAuditStore,
     RedisInspectorStore,
     RedisLeaderStore,
     RedisPoolStore,
@@ -41,6 +42,11 @@ def submitter_store(config: Config, pool: str | None = None) -> SubmitterStore:
         length_max=config.queue.length_max,
         bytes_max=config.queue.bytes_max,
     )
+
+
+def audit_store(config: Config) -> RedisAuditStore:
+    """Where the trail of what people change is kept, not opened yet: with the pool's first shard."""
+    return RedisAuditStore(config.redis.url, config.pool.name, config.pool.shard or 0)
 
 
 def inspector_store(config: Config, shard: int | None = None) -> RedisInspectorStore:

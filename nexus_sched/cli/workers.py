@@ -6,33 +6,22 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from nexus_sched.cli import exit_codes
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import console, note, print_json
-from nexus_sched.cli.status import STALE_AFTER_MS, PoolUnknown
-from nexus_sched.errors import NexusError
+from nexus_sched.cli.status import STALE_AFTER_MS
+from nexus_sched.control.workers import about, free_in_text, seconds_text
+from nexus_sched.errors import PoolUnknown
 from nexus_sched.model.answer import HeldTask, WorkerAnswer
 from nexus_sched.model.frame import Frame
 from nexus_sched.model.ids import check_worker_id
-from nexus_sched.model.question import AskWorker
-from nexus_sched.units import MS_PER_S
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from nexus_sched.client import AsyncClient
     from nexus_sched.config.schema import Config
 
 TASKS_PRINTED = 20
-
-
-class WorkerUnknown(NexusError):
-    """No worker of this name is registered in the pool."""
-
-    code = "WORKER_UNKNOWN"
-    exit_code = exit_codes.NOT_FOUND
 
 
 def list_workers(*, flags: ConfigFlags = NO_FLAGS) -> int:
@@ -65,28 +54,6 @@ def get(worker: str, /, *, flags: ConfigFlags = NO_FLAGS) -> int:
     else:
         _print_worker(answer)
     return exit_codes.OK
-
-
-async def about(client: AsyncClient, worker: str) -> WorkerAnswer:
-    """What the scheduler says of a worker. Raises `WorkerUnknown`, and `AnswerMissing` if no scheduler answers."""
-    said = await client.ask(AskWorker(worker))
-    if said["ask"] != "worker":
-        raise WorkerUnknown(f"{said['why']}; see `nexus-sched workers list`")
-    return msgspec.convert(said, WorkerAnswer)
-
-
-def free_in_text(answer: WorkerAnswer) -> str:
-    """For people: when a worker will have finished what it holds."""
-    if answer.in_flight == 0:
-        return "now"
-    if answer.free_in_ms is None:
-        return "unknown, a task there has no prediction"
-    return f"about {seconds_text(answer.free_in_ms.p50_ms)} (p95 {seconds_text(answer.free_in_ms.p95_ms)})"
-
-
-def seconds_text(span_ms: float) -> str:
-    """For people: a span in seconds."""
-    return f"{span_ms / MS_PER_S:.1f} s"
 
 
 async def _frame(config: Config) -> Frame:

@@ -98,6 +98,10 @@ def about_task(state: EngineState, task_id: str, worker: str) -> Answer:
         ahead_ms=ahead.work_ms,
         worker=record.worker,
         attempt=record.attempt,
+        priority=record.task.priority,
+        wished=state.wishes.get(task_id, ""),
+        delayed=record.waiting and record.past.not_before_ms > state.now_ms,
+        recalled=not record.waiting and record.past.avoid == record.worker,
         decision="" if record.waiting else record.entry,
         why_not=why_not(state, record, worker) if worker else "",
     )

@@ -97,6 +97,10 @@ class WhyAnswer(Struct, frozen=True, tag="why", tag_field="ask"):
     worker: str = ""  # placed: who has it
     attempt: int = 0
     decision: str = ""  # placed: `<seq>-<index>`, the decision in the journal
+    priority: int = -1  # that it counts as now
+    wished: str = ""  # waiting: the worker that people want it to run on
+    delayed: bool = False  # waiting: for its retry or its delay
+    recalled: bool = False  # placed: it was asked back, to be placed elsewhere
     why_not: str = ""  # if a worker was asked about: why the task is not there
 
 

@@ -380,6 +380,44 @@ class Ended(NamedTuple):
     result: bytes | None
 
 
+class AuditHead(NamedTuple):
+    """The newest record of the audit trail: its number, from 1 on, and its digest."""
+
+    number: int
+    digest: str
+
+
+class AuditLine(NamedTuple):
+    """One record of the audit trail as it is kept. What it says is `nexus_sched.control.record`."""
+
+    number: int
+    record: bytes
+    digest: str
+    signature: str  # empty if it was written without the key
+
+
+class AuditStore(Protocol):
+    """Where the trail of what people changed is kept: records are appended, and never changed."""
+
+    async def open(self) -> None:
+        """Connect."""
+
+    async def close(self) -> None:
+        """Close all connections. Never raises."""
+
+    async def head(self) -> AuditHead:
+        """The newest record's number and digest; 0 and empty before the first."""
+
+    async def append(self, former: AuditHead, line: AuditLine, kept: int) -> AuditHead:
+        """Append behind `former`, and keep the newest `kept` records.
+
+        The answer is the newest record. If it is not this one, somebody else came before, and nothing was written.
+        """
+
+    async def records(self, after: int, count: int) -> list[AuditLine]:
+        """Up to `count` records behind number `after`, in order."""
+
+
 class SubmitterStore(Protocol):
     """A submitter's side of one shard, or of a whole pool (`nexus_sched.sharding.submitter`)."""
 

@@ -53,6 +53,7 @@ def merge_frames(frames: Sequence[Frame]) -> Frame:
         shadow=_said(frame.shadow for frame in frames),
         scores=scores,
         pins=_pins(frames),
+        paused={task_type: why for frame in reversed(frames) for task_type, why in frame.paused.items()},
         drain_tasks_s=sum(frame.drain_tasks_s for frame in frames),
     )
 

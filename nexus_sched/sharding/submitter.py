@@ -18,9 +18,13 @@ import msgspec
 from nexus_sched.errors import InvalidInput
 from nexus_sched.model.command import (
     Ask,
+    BoostTask,
     CancelTask,
     CordonWorker,
+    EvictWorker,
+    ReassignTask,
     ResumeWorker,
+    RetryTask,
     TripWorker,
     decode_command,
 )
@@ -144,11 +148,11 @@ class PoolSubmitterStore:
             command = None
         question = command.question if isinstance(command, Ask) else None
         worker = ""
-        if isinstance(command, CordonWorker | ResumeWorker | TripWorker):
+        if isinstance(command, CordonWorker | ResumeWorker | TripWorker | EvictWorker):
             worker = command.worker
         elif isinstance(question, AskWorker):
             worker = question.worker
-        if isinstance(command, CancelTask):
+        if isinstance(command, CancelTask | BoostTask | ReassignTask | RetryTask):
             stores: Sequence[SubmitterStore] = [await self.of_task(command.task_id)]
         elif question is not None and not isinstance(question, AskWorker):
             stores = [await self.of_task(question.task_id)]

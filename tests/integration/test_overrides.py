@@ -59,7 +59,7 @@ async def test_pin_wins_is_told_with_the_decision_and_is_gone_when_removed(shard
         assert 3_500_000 < row["remaining_ms"] <= 3_600_000
 
         code, answer = await override("remove", *SCOPE)
-        assert (code, answer["ended"]["reason"]) == (exit_codes.OK, "a new data set")
+        assert (code, answer["replaces"]["reason"]) == (exit_codes.OK, "a new data set")
         assert (await decided(shard)).basis != "pinned"
         code, answer = await override("remove", *SCOPE)
         assert (code, answer["error"]["code"]) == (exit_codes.NOT_FOUND, "OVERRIDE_UNKNOWN")
@@ -109,7 +109,7 @@ async def test_without_a_scheduler_nobody_claims_that_it_is_in_force(shard: Shar
     async with leading(shard):
         await eventually(lambda: seen(shard))
     code, answer = await override("add", *told)
-    assert (code, answer["in_force"]) == (exit_codes.DEGRADED, None)
+    assert (code, answer["in_force"]) == (exit_codes.DEGRADED, False)
     async with leading(shard):  # it was not lost: whoever leads next takes it up
         await eventually(lambda: listed(override))
 

@@ -115,7 +115,7 @@ async def test_next_leader_takes_over_with_the_promoted_model_and_its_collected_
 async def test_choosing_an_unknown_predictor_is_not_taken_for_done(
     shard: Shard, catalogue: Catalogue, command: Run, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("nexus_sched.cli.predictor.SHOWN_WITHIN_S", 0.8)
+    monkeypatch.setattr("nexus_sched.control.desk.SHOWN_WITHIN_S", 0.8)
     async with leading(shard):
         found = await command("promote", "boosting-0123456789abcdef", code=exit_codes.DEGRADED)
         assert found == {"in_force": False, "predictor": "learned", "shadow": ""}

@@ -36,7 +36,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "worker.connect": ("worker", *PORTS, "adapters.redis", "sharding"),  # from a URL to an adapter
     "client": ("runtime.ports",),
     "client.connect": ("client", *PORTS, "adapters.redis", "sharding"),
-    "gateway": ("client", "config", *PORTS),
+    "control": ("client", *PORTS),
+    "gateway": ("client", "control", "config", *PORTS),
     "gateway.connect": ("gateway", "config", *PORTS, "client.connect", "adapters.redis"),
     "checkup": (),
     "inspection": ("core", "runtime.ports", "runtime.recovery"),
@@ -51,7 +52,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "cli": (
         *("adapters", "runtime", "core", "worker", "client", "config", "replay", "demo", "fallback", "traces"),
-        *("accuracy", "plugins", "sim", "inspection", "checkup", "gateway", "sharding"),
+        *("accuracy", "plugins", "sim", "inspection", "checkup", "gateway", "control", "sharding"),
     ),
     "__main__": ("cli",),
 }

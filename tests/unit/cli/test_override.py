@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nexus_sched.cli import exit_codes, main
-from nexus_sched.cli.override import described, effect_text, read_pin, read_scope, remaining_text
+from nexus_sched.cli.override import effect_text, read_pin, read_scope, remaining_text
+from nexus_sched.control.pool import described
 from nexus_sched.errors import InvalidInput
 from nexus_sched.model.command import PinEstimate
 from nexus_sched.model.events import EstimatePinned
@@ -74,9 +75,9 @@ def test_server_that_is_not_there_is_told_with_advice(command: list[str], capsys
 
 def test_pin_is_described_with_the_time_it_has_left():
     pin = EstimatePinned("a", 500.0, 1.0, 61_000, "why", "ada")
-    assert described(pin, 1_000)["remaining_ms"] == 60_000
-    assert described(pin, 62_000)["remaining_ms"] == 0
-    assert effect_text(pin) == "estimate=500ms"
+    assert described(pin, 1_000).remaining_ms == 60_000
+    assert described(pin, 62_000).remaining_ms == 0
+    assert effect_text(described(pin, 1_000)) == "estimate=500ms"
 
 
 @pytest.mark.parametrize(
