@@ -46,6 +46,7 @@ def digest_of(engine: EngineState) -> int:
             for worker in engine.roster.ring
         ],
         engine.roster.paces.typical,
+        engine.overdue.transit_ms,
         placement.scoring.affinity.snapshot(),
     )
     seed = digest64(_encode(scalars), forecasts.digest())

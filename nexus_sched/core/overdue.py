@@ -3,6 +3,10 @@
 Without this, earliest-completion placement is worse than joining the shortest queue (placement.md, fact 5). Once a
 task has been with its worker for longer than was booked for it, the booking becomes what has passed plus half of that
 again; then it is looked at again when that has passed, so a task is corrected a logarithmic number of times.
+
+Messages travel: to the worker, and back when a run has ended. On a busy server that takes longer than short tasks do,
+and none of these would ever be in time. So the 90th percentile of what runs were away beyond what they took is tracked,
+and a run is late only after that (decision 0043).
 """
 
 from __future__ import annotations
@@ -15,6 +19,9 @@ from nexus_sched.core.roster import Roster
 
 STALE_MAX = 1_024  # entries of tasks that ended long before their due time; more than that are swept out
 REMAINING_SHARE = 0.5  # of the time that has passed (prediction.md, building blocks)
+TRANSIT_GAIN = 0.05  # of the percentile, and of a millisecond where that is more, for each run
+TRANSIT_SHARE = 0.9  # of runs that are back within the percentile
+TRANSIT_MS_MAX = 1_000.0  # a worker that is silent for longer is not on its way
 
 
 class Overdue:
@@ -23,6 +30,7 @@ class Overdue:
     def __init__(self) -> None:
         self._heap: list[tuple[int, str, int]] = []
         self.late: list[TaskRecord] = []  # corrected by the last call of `correct`
+        self.transit_ms = 0.0  # the percentile of what messages take
 
     def watch(self, record: TaskRecord, wait_ms: float, now_ms: int) -> None:
         """A task has been placed and is expected to start in `wait_ms`; without a prediction nothing is watched."""
@@ -31,7 +39,7 @@ class Overdue:
             booking.placed_ms = now_ms
             return
         booking.placed_ms = now_ms + round(wait_ms)
-        booking.due_ms = booking.placed_ms + max(1, round(booking.booked_ms))
+        booking.due_ms = booking.placed_ms + max(1, round(booking.booked_ms + self.transit_ms))
         heappush(self._heap, (booking.due_ms, record.task.id, record.attempt))
 
     def begin(self, record: TaskRecord, now_ms: int) -> None:
@@ -40,6 +48,15 @@ class Overdue:
         booking.placed_ms = now_ms
         if booking.due_ms:
             self.resume(record)
+
+    def returned(self, booking: Booking, run_ms: float, now_ms: int) -> None:
+        """A run has ended well, and took so long; the rest of the time since it was to start, messages took."""
+        transit_ms = self.transit_ms
+        step = TRANSIT_GAIN * max(transit_ms, 1.0)
+        if now_ms - booking.placed_ms - run_ms > transit_ms:
+            self.transit_ms = min(transit_ms + TRANSIT_SHARE * step, TRANSIT_MS_MAX)
+        else:
+            self.transit_ms = max(0.0, transit_ms - (1.0 - TRANSIT_SHARE) * step)
 
     def correct(self, tasks: Mapping[str, TaskRecord], roster: Roster, now_ms: int) -> int:
         """Raise the bookings of all tasks that are overdue by now; gives how many became so for the first time."""
@@ -77,7 +94,7 @@ class Overdue:
     def resume(self, record: TaskRecord) -> None:
         """Watch a run from when it started on, whatever was expected before; so of a copy that is now the only run."""
         booking = record.booked
-        booking.due_ms = booking.placed_ms + max(1, round(booking.booked_ms))
+        booking.due_ms = booking.placed_ms + max(1, round(booking.booked_ms + self.transit_ms))
         heappush(self._heap, (booking.due_ms, record.task.id, record.attempt))
 
     def soonest_ms(self, tasks: Mapping[str, TaskRecord], index: int) -> int:

@@ -90,6 +90,7 @@ class EngineSnapshot(Struct, array_like=True):
     typical: float = 1.0
     pauses: dict[str, Pause] = {}
     wishes: dict[str, str] = {}
+    transit_ms: float = 0.0
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -127,6 +128,7 @@ def capture(engine: Engine) -> EngineSnapshot:
         engine.roster.paces.typical,
         engine.pauses,
         engine.wishes,
+        engine.overdue.transit_ms,
     )
 
 
@@ -173,6 +175,7 @@ def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) ->
     engine.backlog.restore(state.backlog, engine.tasks)
     engine.reservations.restore(state.reservations, engine.tasks.values(), state.now_ms)
     engine.overdue.restore(engine.tasks.values())
+    engine.overdue.transit_ms = state.transit_ms
     engine.ejection.restore(state.ejection)
     engine.forgiving.restore(engine.roster.ring)
     engine.cordons = dict(state.cordons)

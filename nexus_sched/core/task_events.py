@@ -160,11 +160,13 @@ class TaskEvents:
         state, task, run_ms = self._state, record.task, event.run_ms
         counters, now_ms = state.counters, state.now_ms
         counters["finished"] += 1
-        if booking is not None and booking.other_at_ms:  # the best of the other workers had promised an end
-            counters["compared"] += 1
-            if now_ms > booking.other_at_ms:
-                counters["regretted"] += 1
-                counters["regret_ms"] += now_ms - booking.other_at_ms
+        if booking is not None:
+            state.overdue.returned(booking, run_ms, now_ms)
+            if booking.other_at_ms:  # the best of the other workers had promised an end
+                counters["compared"] += 1
+                if now_ms > booking.other_at_ms:
+                    counters["regretted"] += 1
+                    counters["regret_ms"] += now_ms - booking.other_at_ms
         if worker is not None:
             state.ejection.succeeded(worker, task.type, now_ms)
         if state.etas.told:

@@ -18,7 +18,7 @@ import structlog
 from nexus_sched.core.engine import Engine
 from nexus_sched.core.forecasts import BASELINE
 from nexus_sched.errors import PredictorUnkept
-from nexus_sched.model.effects import Noticed
+from nexus_sched.model.effects import AnyEffect, Noticed
 from nexus_sched.model.events import AnyEvent, EpochBegan, ModeChanged, PredictorChosen
 from nexus_sched.model.journal import FORMAT, Turn, encode_turn
 from nexus_sched.model.settings import EngineSettings
@@ -38,6 +38,7 @@ IN_FLIGHT_MAX = 2
 DIGEST_EVERY = 1_024
 ALARM_PAUSE_NS = 1_000_000  # between two turns that nothing but the clock asked for
 ALARM_S_MAX = 1.0
+TOLD_MAX = 20  # lines in a second: each takes as long as a decision or two
 
 
 class TurnLoop:
@@ -68,6 +69,7 @@ class TurnLoop:
         self._stopping = False
         self._checkpoints = Checkpoints(store, lease, state, inputs.arrived.set)
         self._last_turn = b""
+        self._told = self._told_in_s = 0  # notices in the current second
         self._at_ns = state.at_ns
 
     def stop(self) -> None:
@@ -161,9 +163,7 @@ class TurnLoop:
                 self.decision_ns.clear()
                 self.turn_ns.clear()
         if engine.noticed:
-            for effect in effects:
-                if type(effect) is Noticed:
-                    log.warning("noticed", kind=effect.kind, detail=effect.detail, seq=engine.seq)
+            self._tell(effects, at_ns)
         digest = engine.digest() if engine.seq % DIGEST_EVERY == 0 else None
         turn = encode_turn(Turn(FORMAT, engine.seq, engine.epoch, at_ns, events, effects, cursors, digest))
         self._last_turn = turn
@@ -177,6 +177,19 @@ class TurnLoop:
 
     def _replied(self, _: asyncio.Future[int]) -> None:
         self._inputs.arrived.set()  # somebody may wait for this, and nobody for anything else
+
+    def _tell(self, effects: list[AnyEffect], at_ns: int) -> None:
+        """Log what people should hear of, the first `TOLD_MAX` of a second; the journal has all of it."""
+        second_s = at_ns // NS_PER_S
+        if second_s != self._told_in_s:
+            if self._told > TOLD_MAX:
+                log.warning("noticed more", count=self._told - TOLD_MAX, seq=self.engine.seq)
+            self._told_in_s, self._told = second_s, 0
+        for effect in effects:
+            if type(effect) is Noticed:
+                self._told += 1
+                if self._told <= TOLD_MAX:
+                    log.warning("noticed", kind=effect.kind, detail=effect.detail, seq=self.engine.seq)
 
     async def _settle(self, left: int) -> None:
         """Wait until at most `left` commits are in flight. Raises what a commit raises."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nexus_sched.core import snapshot
-from nexus_sched.core.overdue import STALE_MAX
+from nexus_sched.core.overdue import STALE_MAX, TRANSIT_MS_MAX
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.testing.builders import (
     PREDICTORS,
@@ -163,3 +163,38 @@ def test_what_ended_long_before_its_due_time_does_not_pile_up():
     assert len(day.engine.overdue._heap) <= STALE_MAX + 8
     day.turn(after_ms=86_400_000)
     assert overdue(day) == 1, "the one that still runs is watched all the same"
+
+
+def away(here: Bench, trips_ms: list[int], run_ms: float = 1.0) -> None:
+    """Tasks that each took `run_ms`, and whose messages were on their way for as long as told."""
+    for number, trip_ms in enumerate(trips_ms):
+        here.turn(submitted(f"away{number}"))
+        here.turn(finished(f"away{number}", run_ms=run_ms), after_ms=trip_ms + round(run_ms))
+
+
+def test_run_is_not_late_while_its_messages_may_still_be_on_their_way():
+    here = bench(mean_ms=1.0)
+    here.turn(joined())
+    away(here, [50] * 200)
+    late = overdue(here)
+    assert 45.0 < here.engine.overdue.transit_ms < 60.0
+    here.turn(submitted("t1"))
+    here.turn(after_ms=40)
+    assert (overdue(here), booked_ms(here)) == (late, 1.0)
+    here.turn(after_ms=30)
+    assert overdue(here) == late + 1
+
+
+def test_transit_is_what_nine_of_ten_messages_take_and_has_a_bound():
+    here = bench(mean_ms=1.0)
+    here.turn(joined())
+    away(here, [2, 2, 2, 2, 40, 2, 2, 2, 2, 2] * 60)
+    assert here.engine.overdue.transit_ms < 10.0, "one of ten takes longer, and is late"
+    away(here, [100_000] * 300)
+    assert here.engine.overdue.transit_ms == TRANSIT_MS_MAX
+    away(here, [0] * 3_000, run_ms=100.0)
+    assert here.engine.overdue.transit_ms < 2.0, "how long a run takes is no transit"
+    told = ToldPredictor(lambda _: prediction(1.0))
+    twin = snapshot.restore(snapshot.take(here.engine), {**PREDICTORS, "told": lambda _: told})
+    assert twin.overdue.transit_ms == here.engine.overdue.transit_ms
+    assert twin.digest() == here.engine.digest()

@@ -5,11 +5,20 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from nexus_sched.adapters.memory import MemoryLeaderStore, MemoryShard
 from nexus_sched.core.engine import Engine
 from nexus_sched.errors import Fenced, StoreUnreachable
-from nexus_sched.model.events import AnyEvent, EstimatePinned, ModeChanged, PredictorChosen, WorkerSuspected
+from nexus_sched.model.effects import Noticed
+from nexus_sched.model.events import (
+    AnyEvent,
+    EstimatePinned,
+    ModeChanged,
+    PredictorChosen,
+    WorkerSuspected,
+    WorkerTripped,
+)
 from nexus_sched.model.journal import decode_turn
 from nexus_sched.model.settings import SHADOW, EngineSettings
 from nexus_sched.model.task import Task
@@ -20,7 +29,7 @@ from nexus_sched.runtime.intake import Inputs
 from nexus_sched.runtime.picture import paint
 from nexus_sched.runtime.ports import INPUT_STREAMS, CommitPlan, Lease
 from nexus_sched.runtime.recovery import Recovered, restore_checkpoint
-from nexus_sched.runtime.turn import DIGEST_EVERY, IN_FLIGHT_MAX, TurnLoop
+from nexus_sched.runtime.turn import DIGEST_EVERY, IN_FLIGHT_MAX, TOLD_MAX, TurnLoop
 from nexus_sched.testing.builders import PREDICTORS, ToldPredictor, draining, finished, joined, task
 from nexus_sched.testing.builders import submitted as built
 from nexus_sched.testing.virtual_time import LoopClock, virtually
@@ -351,3 +360,21 @@ def test_change_of_mode_starts_the_decision_times_anew():
         await led.stop()
 
     virtually(story())
+
+
+def test_people_are_told_of_a_number_of_notices_a_second_and_how_many_more_there_were():
+    async def story():
+        led = Led()
+        unknown = [WorkerTripped("nobody", "", "me")] * (TOLD_MAX + 30)
+        await led.feed(*unknown)
+        await led.feed(*unknown)
+        await asyncio.sleep(2.0)
+        await led.feed(unknown[0])
+        await led.stop()
+        return led.turns()
+
+    with capture_logs() as told_of:
+        turns = virtually(story())
+    assert sum(type(effect) is Noticed for turn in turns for effect in turn.effects) == 2 * (TOLD_MAX + 30) + 1
+    said = [(line["event"], line.get("count")) for line in told_of if line["event"].startswith("noticed")]
+    assert said == [("noticed", None)] * TOLD_MAX + [("noticed more", TOLD_MAX + 60), ("noticed", None)]

@@ -116,8 +116,10 @@ def test_what_happened_has_the_figures_of_the_run_itself():
     hour, history = hour_of(tasks)
     figures = what_if(hour, Changes(), PREDICTORS, silent).figures[HAPPENED]
     truth = measure(tasks, history)
-    for name in ("response_s.mean", "response_s.p99", "utilisation.mean", "eta_within_25", "prediction_within_25"):
+    for name in ("response_s.mean", "utilisation.mean", "eta_within_25", "prediction_within_25"):
         assert figures[name] == pytest.approx(truth[name], rel=0.03), name
+    # what had not ended when the record does is left out, and that is the longest
+    assert 0.8 * truth["response_s.p99"] < figures["response_s.p99"] <= truth["response_s.p99"]
 
 
 def test_more_workers_are_foreseen_as_they_would_have_been():
