@@ -33,6 +33,8 @@ async def _serve(config: Config) -> None:
     def told() -> None:
         if composed.http is not None:
             note(f"Serving pool {config.pool.name} at {composed.http.url}; stop with Ctrl-C.")
+        if composed.grpc is not None:
+            note(f"Serving workers of pool {config.pool.name} by gRPC at {composed.grpc.target}.")
 
     await composed.gateway.run(stopping, told)
 

@@ -16,6 +16,7 @@ from nexus_sched.model.choices import pairs_of, resources_of
 from nexus_sched.units import MS_PER_S
 
 if TYPE_CHECKING:
+    from nexus_sched.config.schema import WorkerSection
     from nexus_sched.worker import App
 
 NOTHING: list[str] = []  # never changed
@@ -44,6 +45,10 @@ def worker(
     name: Annotated[
         str | None, Parameter(name=["--id", "--name"], help="Unique in the pool; made of host and process by default.")
     ] = None,
+    gateway: Annotated[
+        str | None,
+        Parameter(help="Work through the gateway at host:port, instead of `worker.gateway`.", show_default=False),
+    ] = None,
     flags: ConfigFlags = NO_FLAGS,
 ) -> int:
     """Run tasks with the functions of an application until SIGTERM or Ctrl-C.
@@ -57,7 +62,7 @@ def worker(
     """
     from nexus_sched.worker import serve
 
-    config = flags.load_with(("--slots", "worker.slots", slots)).config
+    config = flags.load_with(("--slots", "worker.slots", slots), ("--gateway", "worker.gateway", gateway)).config
     app = load_application(application)
     code = asyncio.run(
         serve(
@@ -71,17 +76,29 @@ def worker(
             labels=read_labels(labels),
             taints=[taint.strip() for text in taints for taint in text.split(",")],
             resources=resources_of(",".join(resources)) if resources else None,
-            report_load=config.worker.report_load,
+            alone=config.worker.alone,
             drain_timeout_s=config.worker.drain_timeout_ms / MS_PER_S,
             result_ttl_s=max(1, config.queue.result_ttl_ms // MS_PER_S),
             heartbeat_s=config.worker.heartbeat_ms / MS_PER_S,
             log_level=config.logging.level,
             log_as_json=config.logging.format == "json",
+            gateway=config.worker.gateway or None,
+            gateway_files=gateway_files(config.worker),
         )
     )
     if flags.json:
         print_json({"stopped": True, "unfinished": code != 0})
     return code
+
+
+def gateway_files(section: WorkerSection) -> dict[str, str | None]:
+    """What proves to a gateway who this worker is."""
+    return {
+        "ca_file": section.gateway_ca_file,
+        "certificate_file": section.certificate_file,
+        "key_file": section.key_file,
+        "token_file": section.token_file,
+    }
 
 
 def load_application(place: str) -> App:

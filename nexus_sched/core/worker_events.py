@@ -53,7 +53,7 @@ class WorkerEvents:
         if worker is None:
             return
         state.roster.heard(worker, state.now_ms)
-        if event.cpu is not None:
+        if event.cpu is not None and not event.shared:
             reference = state.settings.external_load_reference
             state.roster.take_load(worker, event.cpu, event.running, reference, state.now_ms)
         if event.labels is not None or event.resources is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from nexus_sched.config.schema import Config
 from nexus_sched.gateway.access.authority import Authority
-from nexus_sched.gateway.connect import submitter_store
+from nexus_sched.gateway.connect import reporter_store, submitter_store, worker_store
+from nexus_sched.gateway.grpc.part import GrpcPart
 from nexus_sched.gateway.health import Health
 from nexus_sched.gateway.http.app import build_app
 from nexus_sched.gateway.http.part import HttpPart
@@ -23,6 +25,7 @@ class Composed:
 
     gateway: Gateway
     http: HttpPart | None
+    grpc: GrpcPart | None
 
 
 def compose(config: Config) -> Composed:
@@ -39,4 +42,9 @@ def compose(config: Config) -> Composed:
         services = Services(config=config, pool=pool, picture=picture, authority=authority, health=health)
         http = HttpPart(config.http, build_app(services))
         parts.append(http)
-    return Composed(gateway=Gateway(parts, health), http=http)
+    grpc = None
+    if config.grpc.enabled:
+        waiter = partial(worker_store, config)
+        grpc = GrpcPart(config.grpc, authority, worker_store(config), reporter_store(config), waiter)
+        parts.append(grpc)
+    return Composed(gateway=Gateway(parts, health), http=http, grpc=grpc)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from nexus_sched.adapters.redis import RedisReporterStore, RedisWorkerStore
 from nexus_sched.client.connect import connect
 from nexus_sched.config.schema import Config, PoolTable
-from nexus_sched.runtime.ports import SubmitterStore
+from nexus_sched.runtime.ports import ReporterStore, SubmitterStore, WorkerStore
+from nexus_sched.units import MS_PER_S
 
 
 def submitter_store(config: Config) -> SubmitterStore:
@@ -17,3 +19,14 @@ def submitter_store(config: Config) -> SubmitterStore:
         length_max=config.queue.length_max,
         bytes_max=config.queue.bytes_max,
     )
+
+
+def worker_store(config: Config) -> WorkerStore:
+    """The store by which workers work, not opened yet."""
+    ttl_s = max(1, config.queue.result_ttl_ms // MS_PER_S)
+    return RedisWorkerStore(config.redis.url, config.pool.name, config.pool.shard or 0, result_ttl_s=ttl_s)
+
+
+def reporter_store(config: Config) -> ReporterStore:
+    """The store by which many workers are reported for, not opened yet."""
+    return RedisReporterStore(config.redis.url, config.pool.name, config.pool.shard or 0)

@@ -108,6 +108,7 @@ class WorkerReported(Event, frozen=True, tag="reported"):
     cpu: float | None = None
     memory: float | None = None
     network_bytes_s: float | None = None
+    shared: bool = False  # what `cpu` says is not weighed
     labels: dict[str, str] | None = None  # None: as before
     resources: dict[str, float] | None = None
 

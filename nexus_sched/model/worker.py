@@ -70,8 +70,16 @@ class WorkerReport(Struct, frozen=True, omit_defaults=True, kw_only=True):
     cpu: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
     memory: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
     network_bytes_s: Annotated[float, Meta(ge=0.0, le=NETWORK_BYTES_S_MAX)] | None = None  # in and out together
+    shared: bool = False  # other workers run there too: how busy the machine is says little of this one
     labels: Annotated[dict[Label, Text], Meta(max_length=LABELS_MAX)] | None = None  # they have changed
     resources: Annotated[dict[Label, Amount], Meta(max_length=RESOURCES_MAX)] | None = None  # they have changed
+
+
+def says_as_much(report: WorkerReport, former: WorkerReport) -> bool:
+    """Whether a report says nothing that the former one did not. What the network does changes all the time: it travels
+    with what is new, and is no news.
+    """
+    return structs.replace(report, network_bytes_s=former.network_bytes_s) == former
 
 
 class PackedReport(Struct, frozen=True, array_like=True):

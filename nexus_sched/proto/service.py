@@ -5,6 +5,8 @@ Law: the table is the service of the generated descriptor, no call more and none
 
 from __future__ import annotations
 
+from typing import Any
+
 from nexus_sched.proto import worker_service_pb2 as messages
 
 SERVICE = "nexus.sched.v1.WorkerService"
@@ -16,7 +18,7 @@ LEAVE = f"/{SERVICE}/Leave"
 
 CODE_METADATA = "nexus-code"  # trailing: the stable code of the error that ended a call
 
-MESSAGES = {
+MESSAGES: dict[str, tuple[Any, Any]] = {
     REPORT: (messages.ReportRequest, messages.ReportResponse),
     REGISTER: (messages.RegisterRequest, messages.RegisterResponse),
     FETCH: (messages.FetchRequest, messages.FetchResponse),

@@ -12,6 +12,7 @@ class ReportStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REPORT_STATUS_UNSPECIFIED: _ClassVar[ReportStatus]
     REPORT_STATUS_ACCEPTED: _ClassVar[ReportStatus]
     REPORT_STATUS_FENCED: _ClassVar[ReportStatus]
+    REPORT_STATUS_REFUSED: _ClassVar[ReportStatus]
 
 class InboxKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -41,6 +42,7 @@ class RunReceipt(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 REPORT_STATUS_UNSPECIFIED: ReportStatus
 REPORT_STATUS_ACCEPTED: ReportStatus
 REPORT_STATUS_FENCED: ReportStatus
+REPORT_STATUS_REFUSED: ReportStatus
 INBOX_KIND_UNSPECIFIED: InboxKind
 INBOX_KIND_TASK: InboxKind
 INBOX_KIND_STOP: InboxKind
@@ -60,20 +62,22 @@ RUN_RECEIPT_LATE: RunReceipt
 RUN_RECEIPT_RETURNED: RunReceipt
 
 class Capacity(_message.Message):
-    __slots__ = ("cpu", "memory", "network_bytes_per_second", "queue_depth", "running", "draining")
+    __slots__ = ("cpu", "memory", "network_bytes_per_second", "queue_depth", "running", "draining", "shared")
     CPU_FIELD_NUMBER: _ClassVar[int]
     MEMORY_FIELD_NUMBER: _ClassVar[int]
     NETWORK_BYTES_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
     QUEUE_DEPTH_FIELD_NUMBER: _ClassVar[int]
     RUNNING_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
+    SHARED_FIELD_NUMBER: _ClassVar[int]
     cpu: float
     memory: float
     network_bytes_per_second: float
     queue_depth: int
     running: int
     draining: bool
-    def __init__(self, cpu: _Optional[float] = ..., memory: _Optional[float] = ..., network_bytes_per_second: _Optional[float] = ..., queue_depth: _Optional[int] = ..., running: _Optional[int] = ..., draining: _Optional[bool] = ...) -> None: ...
+    shared: bool
+    def __init__(self, cpu: _Optional[float] = ..., memory: _Optional[float] = ..., network_bytes_per_second: _Optional[float] = ..., queue_depth: _Optional[int] = ..., running: _Optional[int] = ..., draining: _Optional[bool] = ..., shared: _Optional[bool] = ...) -> None: ...
 
 class Offer(_message.Message):
     __slots__ = ("slots", "worker_class", "labels", "taints", "resources")
@@ -122,14 +126,16 @@ class ReportRequest(_message.Message):
     def __init__(self, workers: _Optional[_Iterable[_Union[WorkerCapacity, _Mapping]]] = ...) -> None: ...
 
 class ReportReceipt(_message.Message):
-    __slots__ = ("worker", "status", "incarnation")
+    __slots__ = ("worker", "status", "incarnation", "detail")
     WORKER_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
     worker: str
     status: ReportStatus
     incarnation: int
-    def __init__(self, worker: _Optional[str] = ..., status: _Optional[_Union[ReportStatus, str]] = ..., incarnation: _Optional[int] = ...) -> None: ...
+    detail: str
+    def __init__(self, worker: _Optional[str] = ..., status: _Optional[_Union[ReportStatus, str]] = ..., incarnation: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class ReportResponse(_message.Message):
     __slots__ = ("receipts",)

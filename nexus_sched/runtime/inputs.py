@@ -283,7 +283,7 @@ def _report_of(worker: str, incarnation: int, said: WorkerReport) -> WorkerRepor
     report = checked_report(said)
     return WorkerReported(
         *(worker, incarnation, report.draining, report.running, report.queued, report.cpu, report.memory),
-        *(report.network_bytes_s, report.labels, report.resources),
+        *(report.network_bytes_s, report.shared, report.labels, report.resources),
     )
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from nexus_sched.model.choices import resources_of
 from nexus_sched.worker.app import App
-from nexus_sched.worker.connect import connect
+from nexus_sched.worker.connect import connect, connect_gateway
 from nexus_sched.worker.log import Log
 from nexus_sched.worker.service import Worker
 from nexus_sched.worker.settings import DRAIN_TIMEOUT_S_DEFAULT, WorkerSettings, default_slots, default_worker_id
@@ -33,12 +33,14 @@ async def serve(
     labels: Mapping[str, str] | None = None,
     taints: Sequence[str] = (),
     resources: str | Mapping[str, str | float] | None = None,
-    report_load: bool = False,
+    alone: bool = False,
     drain_timeout_s: float = DRAIN_TIMEOUT_S_DEFAULT,
     result_ttl_s: int = RESULT_TTL_S_DEFAULT,
     heartbeat_s: float = 1.0,
     log_level: str = "info",
     log_as_json: bool = False,
+    gateway: str | None = None,
+    gateway_files: Mapping[str, str | None] | None = None,
     on_ready: Callable[[str], None] | None = None,
 ) -> int:
     """Serve `app` until SIGTERM or SIGINT; gives the exit code.
@@ -54,8 +56,8 @@ async def serve(
         What kind of machine it is, what tasks may require of it, and what they must tolerate.
     resources
         What it has to give for all its tasks together: `{"gpu": 2, "memory": "64GiB"}` or `"gpu=2,memory=64GiB"`.
-    report_load
-        Also tell how busy the processors are; only for a worker that is alone on its machine.
+    alone
+        It is the only worker on its machine, so that what else takes processors there makes its slots count less.
     drain_timeout_s
         How long running tasks may finish after the first signal; then they go back to the queue.
     result_ttl_s
@@ -64,6 +66,9 @@ async def serve(
         Longest pause between two signs of life; the scheduler suspects a worker that is silent for longer.
     log_level, log_as_json
         `"info"` tells of readiness and draining, `"warning"` only of trouble; as JSON or logfmt lines.
+    gateway, gateway_files
+        Work through the gateway at `host:port` instead of the server at `url`, and the files that prove who this is:
+        `ca_file`, `certificate_file`, `key_file`, `token_file` (`nexus_sched.adapters.grpc.GatewayAccess`).
     on_ready
         Called once with the worker's id when it is registered and can be given tasks.
 
@@ -78,11 +83,14 @@ async def serve(
         labels=labels or {},
         taints=taints,
         resources=resources_of(resources or {}),
-        report_load=report_load,
+        alone=alone,
         drain_timeout_s=drain_timeout_s,
         heartbeat_s=heartbeat_s,
     )
-    store = connect(url, pool, shard, result_ttl_s=result_ttl_s)
+    if gateway is None:
+        store = connect(url, pool, shard, result_ttl_s=result_ttl_s)
+    else:
+        store = connect_gateway(gateway, **(gateway_files or {}))
     worker = Worker(app, store, settings, Log(log_level, settings.worker_id, as_json=log_as_json))
     announcing = asyncio.create_task(_announce(worker, settings.worker_id, on_ready))
     with _signals_to(worker):

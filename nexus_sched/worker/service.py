@@ -23,7 +23,7 @@ import msgspec
 from nexus_sched.errors import Fenced, InvalidInput, StateLost, StoreAuthRefused, StoreError, StoreUnsuitable
 from nexus_sched.model.outcome import Outcome
 from nexus_sched.model.payload import split_envelope
-from nexus_sched.model.worker import WorkerReport
+from nexus_sched.model.worker import WorkerReport, says_as_much
 from nexus_sched.runtime.ports import InboxItem, StartLine, StepReply, WorkerStore
 from nexus_sched.worker.app import App
 from nexus_sched.worker.calls import Ending, rejected
@@ -77,7 +77,7 @@ class Worker:
         self._beat_is_due = False
         self._stepped_at_s = 0.0
         self._reported: WorkerReport | None = WorkerReport()  # `None`: this incarnation has said nothing yet
-        self._load = MachineLoad() if settings.report_load else None
+        self._load = MachineLoad()
         self._reported_at_s = 0.0
         self._failures_in_a_row = 0
         self._fenced_at_s: deque[float] = deque(maxlen=FENCED_COUNT_MAX)
@@ -216,11 +216,17 @@ class Worker:
         told_of_drain = self._reported is not None and self._reported.draining
         if now_s - self._reported_at_s < self._settings.report_s and self._draining == told_of_drain:
             return b""
-        cpu = None if self._load is None else self._load.share()
+        cpu, memory, network_bytes_s = self._load.look()
         report = WorkerReport(
-            draining=self._draining, running=len(self._runs), queued=len(self._ledger.waiting), cpu=cpu
+            draining=self._draining,
+            running=len(self._runs),
+            queued=len(self._ledger.waiting),
+            cpu=cpu,
+            memory=memory,
+            network_bytes_s=network_bytes_s,
+            shared=not self._settings.alone,
         )
-        if report == self._reported:
+        if self._reported is not None and says_as_much(report, self._reported):
             return b""
         self._reported, self._reported_at_s = report, now_s
         return _encode(report)

@@ -30,7 +30,7 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str] = {}
     taints: Sequence[str] = ()  # it takes only tasks that tolerate them all
     resources: Mapping[str, float] = {}  # what it has to give, for all its tasks together
-    report_load: bool = False  # also how busy the machine is; it should be the only worker there
+    alone: bool = False  # on its machine: what others take of the processors there makes its slots count less
     drain_timeout_s: float = DRAIN_TIMEOUT_S_DEFAULT
     heartbeat_s: float = 1.0  # a step at least this often
     report_s: float = 5.0  # a capacity report at most this often, and only if something changed

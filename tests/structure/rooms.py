@@ -31,13 +31,14 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "runtime": ("core", "fallback", "config", "sharding"),
     "adapters.memory": PORTS,
     "adapters.redis": PORTS,
+    "adapters.grpc": (*PORTS, "proto"),
     "sharding": PORTS,
     "worker": ("runtime.ports",),
-    "worker.connect": ("worker", *PORTS, "adapters.redis", "sharding"),  # from a URL to an adapter
+    "worker.connect": ("worker", *PORTS, "adapters.redis", "adapters.grpc", "sharding"),  # from a URL to an adapter
     "client": ("runtime.ports",),
     "client.connect": ("client", *PORTS, "adapters.redis", "sharding"),
     "control": ("client", *PORTS),
-    "gateway": ("client", "control", "config", *PORTS),
+    "gateway": ("client", "control", "config", *PORTS, "proto"),
     "gateway.connect": ("gateway", "config", *PORTS, "client.connect", "adapters.redis"),
     "checkup": (),
     "inspection": ("core", "runtime.ports", "runtime.recovery"),

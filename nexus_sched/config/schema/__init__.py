@@ -7,8 +7,8 @@ those of `EngineSettings` where a decision depends on them. A key marked `HOT` t
 configuration is read again; any other one at the next start.
 
 `scheduler`, `placement` and `reaction` hold what decisions depend on, `shares` who gets how much, `prediction` who
-predicts, `process` what concerns the process itself, `gateway` who faces people; `kinds` is what a key may say of
-itself.
+predicts, `process` what concerns the process itself, `gateway` who faces people, `rpc` who faces workers; `kinds` is
+what a key may say of itself.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from nexus_sched.config.schema.process import (
     WorkerSection,
 )
 from nexus_sched.config.schema.reaction import PreemptionSection, ReactionSection, WorkerBreakerSection
+from nexus_sched.config.schema.rpc import GrpcSection
 from nexus_sched.config.schema.scheduler import SchedulerSection
 from nexus_sched.config.schema.shares import LimitSection, TenantsSection
 from nexus_sched.model.intake import IntakeSettings
@@ -55,6 +56,7 @@ class Config(Struct, frozen=True, kw_only=True):
     http: HttpSection = field(default_factory=HttpSection)
     http_auth: HttpAuthSection = field(name="http.auth", default_factory=HttpAuthSection)
     http_rate_limit: RateLimitSection = field(name="http.rate_limit", default_factory=RateLimitSection)
+    grpc: GrpcSection = field(default_factory=GrpcSection)
     audit: AuditSection = field(default_factory=AuditSection)
     logging: LoggingSection = field(default_factory=LoggingSection)
 
@@ -72,6 +74,7 @@ __all__ = [
     "BreakerSection",
     "Config",
     "DispatchSection",
+    "GrpcSection",
     "HttpAuthSection",
     "HttpSection",
     "LimitSection",

@@ -147,13 +147,32 @@ class WorkerSection(Struct, frozen=True, kw_only=True):
             extra=DURATION,
         ),
     ] = field(name="heartbeat", default=1_000)
-    report_load: Annotated[
+    alone: Annotated[
         bool,
         Meta(
-            description="Report how busy the machine's processors are, so that what others take of them makes the "
-            "slots count less. Only for a worker that is alone on its machine.",
+            description="It is the only worker on its machine: what else takes the processors there makes its slots "
+            "count less. How busy the machine is is reported in any case.",
         ),
     ] = False
+    gateway: Annotated[
+        str,
+        Meta(
+            description="Work through the gateway at host:port (its `grpc.port`) instead of the server at `redis.url`.",
+            max_length=300,
+        ),
+    ] = ""
+    gateway_ca_file: Annotated[
+        str | None,
+        Meta(description="File with the authorities that sign the gateway's certificate; with it the worker uses TLS."),
+    ] = None
+    certificate_file: Annotated[
+        str | None,
+        Meta(description="File with the worker's own certificate, of which its id is an alternative name."),
+    ] = None
+    key_file: Annotated[str | None, Meta(description="File with that certificate's private key.")] = None
+    token_file: Annotated[
+        str | None, Meta(description="File whose first line is a token of the role worker, for the gateway.")
+    ] = None
 
 
 class LoggingSection(Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexus_sched.gateway.access.roles import EVERYBODY, Group
+from nexus_sched.gateway.access.roles import EVERYBODY, WORK, Group
 
 # (method, path as it is declared) -> who
 HTTP_ROUTES: dict[tuple[str, str], Group] = {
@@ -12,8 +12,14 @@ HTTP_ROUTES: dict[tuple[str, str], Group] = {
     ("GET", "/openapi.json"): EVERYBODY,
 }
 
-# full name of the method -> who
-GRPC_METHODS: dict[str, Group] = {}
+# full name of the method -> who; health and reflection are everybody's
+GRPC_METHODS: dict[str, Group] = {
+    "/nexus.sched.v1.WorkerService/Report": WORK,
+    "/nexus.sched.v1.WorkerService/Register": WORK,
+    "/nexus.sched.v1.WorkerService/Fetch": WORK,
+    "/nexus.sched.v1.WorkerService/Step": WORK,
+    "/nexus.sched.v1.WorkerService/Leave": WORK,
+}
 
 # Answered without looking at who asks.
 OPEN_PATHS = frozenset(path for (_, path), group in HTTP_ROUTES.items() if group is EVERYBODY)

@@ -114,7 +114,7 @@ def test_report_of_what_has_changed_and_an_offer_of_patience_are_understood():
     report = encode({"network_bytes_s": 1e6, "labels": {"zone": "b", "arch": "x"}, "resources": {"gpu": 1.0}})
     event = event_of("rep", k=b"report", w=b"w1", n=b"2", f=report)
     changed = ({"arch": "x", "zone": "b"}, {"gpu": 1.0})
-    assert event == WorkerReported("w1", 2, False, 0, 0, None, None, 1e6, *changed)
+    assert event == WorkerReported("w1", 2, False, 0, 0, None, None, 1e6, False, *changed)
     assert event.labels is not None
     assert list(event.labels) == ["arch", "zone"]
     offer = encode({"silence_ms": 30_000})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+import time
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from nexus_sched.model.events import WorkerJoined
 from nexus_sched.model.worker import WorkerOffer, WorkerReport
 from nexus_sched.runtime.inputs import events_of
 from nexus_sched.worker import WorkerSettings
-from nexus_sched.worker.load import MachineLoad
+from nexus_sched.worker.load import MachineLoad, stepped
 from tests.unit.worker.bench import WORKER, Desk, FaultyStore, Gate, eventually, serving
 
 
@@ -60,28 +60,43 @@ def test_largest_offer_is_taken_by_the_border():
     assert (len(event.labels), len(event.taints), len(event.resources)) == (64, 16, 16)
 
 
-async def test_load_of_the_machine_is_reported_only_if_it_is_wanted(desk: Desk, store: FaultyStore):
-    for wanted in (False, True):
-        store.reports.clear()
-        async with serving(Gate().app, store, report_load=wanted, report_s=0.05, heartbeat_s=0.05) as worker:
-            await asyncio.sleep(0.2)
-            worker.drain()  # so that there is something to say
-            await eventually(lambda: store.reports)
-        reports = [msgspec.msgpack.decode(report, type=WorkerReport) for report in store.reports]
-        assert any(report.cpu is not None for report in reports) is wanted
+@pytest.mark.parametrize("alone", [False, True])
+async def test_load_of_the_machine_is_reported_and_weighs_only_where_a_worker_is_alone(
+    desk: Desk, store: FaultyStore, alone: bool
+):
+    async with serving(Gate().app, store, alone=alone, report_s=0.05, heartbeat_s=0.05) as worker:
+        await asyncio.sleep(0.2)
+        worker.drain()  # so that there is something to say
+        await eventually(lambda: store.reports)
+    reports = [msgspec.msgpack.decode(report, type=WorkerReport) for report in store.reports]
+    assert {report.shared for report in reports} == {not alone}
+    for report in reports:
+        assert report.memory is not None
+        assert 0.0 < report.memory <= 1.0
+    assert any(report.cpu is not None and report.network_bytes_s is not None for report in reports)
 
 
-def test_load_is_the_share_of_ticks_that_were_used(tmp_path: Path):
-    source = tmp_path / "stat"
-    source.write_text("cpu  100 0 100 700 100 0 0 0 50 0\n")
-    load = MachineLoad(source)
-    assert load.share() is None  # no time has passed
-    source.write_text("cpu  150 0 125 710 115 0 0 0 50 0\ncpu0 1 2 3\n")
-    assert load.share() == 0.75
-    source.write_text("cpu  150 0 125 810 115 0 0 0 50 0\n")
-    assert load.share() == 0.0
-    for text in ("", "cpu", "cpu a b c d e", "intr 1 2 3 4 5 6"):
-        source.write_text(text)
-        assert load.share() is None
-    source.unlink()
-    assert MachineLoad(source).share() is None
+def test_load_follows_what_the_machine_does():
+    at_s = 0.0
+    load = MachineLoad(lambda: at_s)
+    busy_until = time.process_time() + 0.2
+    while time.process_time() < busy_until:
+        pass
+    at_s = 1.0
+    found = load.look()
+    assert found.cpu is not None
+    assert 0.0 < found.cpu <= 1.0  # at least one of the processors was busy all the time
+    assert found.network_bytes_s is not None
+    assert found.network_bytes_s >= 0.0
+
+
+def test_share_is_rounded_and_bounded():
+    assert [stepped(share) for share in (-1.0, 0.0, 0.024, 0.026, 0.51, 0.99, 7.0)] == [
+        0.0,
+        0.0,
+        0.0,
+        0.05,
+        0.5,
+        1.0,
+        1.0,
+    ]
