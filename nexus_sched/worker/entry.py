@@ -92,7 +92,11 @@ async def serve(
     else:
         store = connect_gateway(gateway, **(gateway_files or {}))
     worker = Worker(app, store, settings, Log(log_level, settings.worker_id, as_json=log_as_json))
-    announcing = asyncio.create_task(_announce(worker, settings.worker_id, on_ready))
+    return await _run(worker, settings.worker_id, on_ready)
+
+
+async def _run(worker: Worker, worker_id: str, on_ready: Callable[[str], None] | None) -> int:
+    announcing = asyncio.create_task(_announce(worker, worker_id, on_ready))
     with _signals_to(worker):
         try:
             return await worker.run()
