@@ -67,8 +67,7 @@ async def serve(
     log_level, log_as_json
         `"info"` tells of readiness and draining, `"warning"` only of trouble; as JSON or logfmt lines.
     gateway, gateway_files
-        Work through the gateway at `host:port` instead of the server at `url`, and the files that prove who this is:
-        `ca_file`, `certificate_file`, `key_file`, `token_file` (`nexus_sched.adapters.grpc.GatewayAccess`).
+        Work through the gateway at `host:port`, not `url`; the files are those of `adapters.grpc.GatewayAccess`.
     on_ready
         Called once with the worker's id when it is registered and can be given tasks.
 
@@ -87,10 +86,8 @@ async def serve(
         drain_timeout_s=drain_timeout_s,
         heartbeat_s=heartbeat_s,
     )
-    if gateway is None:
-        store = connect(url, pool, shard, result_ttl_s=result_ttl_s)
-    else:
-        store = connect_gateway(gateway, **(gateway_files or {}))
+    through = None if gateway is None else connect_gateway(gateway, **(gateway_files or {}))
+    store = through or connect(url, pool, shard, result_ttl_s=result_ttl_s)
     worker = Worker(app, store, settings, Log(log_level, settings.worker_id, as_json=log_as_json))
     return await _run(worker, settings.worker_id, on_ready)
 
