@@ -104,6 +104,13 @@ class StoreUnsuitable(StoreError):
     exit_code = 3
 
 
+class ShardsDiffer(NexusError):
+    """The configuration splits a pool into another number of shards than it was settled with."""
+
+    code = "SHARDS_DIFFER"
+    exit_code = 3
+
+
 class StateLost(StoreError):
     """What this shard had written is gone or has gaps. Refused instead of silently starting afresh."""
 

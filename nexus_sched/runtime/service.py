@@ -80,6 +80,16 @@ class Service:
         self._seq_written = 0  # the last turn that this process wrote, and knows to be in the store
         self.leading = asyncio.Event()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stop.is_set()
+
+    @property
+    def seq(self) -> int:
+        """The turn that the engine has reached while it leads; 0 before that."""
+        return 0 if self._loop is None else self._loop.engine.seq
+
     def stop(self) -> None:
         """Hand over gracefully: finish the turns in flight, write a checkpoint, release the lease."""
         self._stop.set()
