@@ -1,4 +1,4 @@
-"""What `nexus-sched run` does: composes the scheduler of one pool, its gateway beside it if asked to, and serves.
+"""What `nexus-sched run` does: composes a scheduler of all pools, its gateway beside it if asked to, and serves.
 
 Nothing that only a command line needs is imported here (decision 0044); that is `cli.run_command`.
 A server that cannot be reached at the start is a mistake of whoever starts, so after
@@ -23,18 +23,18 @@ from nexus_sched.cli import exit_codes
 from nexus_sched.cli.logs import set_up_logs
 from nexus_sched.cli.output import note, print_json
 from nexus_sched.cli.reload import Reload
-from nexus_sched.cli.stores import intake_follower, leader_store
+from nexus_sched.cli.seats import make_seat, served_text, settled
+from nexus_sched.cli.stores import registry_store
 from nexus_sched.config.engine import engine_settings
 from nexus_sched.errors import StoreLoading, StoreUnreachable
 from nexus_sched.plugins.catalogue import Catalogue
 from nexus_sched.runtime.identity import is_dead, own_name
-from nexus_sched.runtime.service import Service, ServiceSettings
+from nexus_sched.runtime.replica import Openable, Replica
 from nexus_sched.units import MS_PER_S
 
 if TYPE_CHECKING:
     from nexus_sched.config.schema import Config
     from nexus_sched.model.settings import EngineSettings
-    from nexus_sched.runtime.ports import LeaderStore
 
 CONNECT_RETRY_S = 0.2
 
@@ -55,35 +55,31 @@ def run_scheduler(read: Callable[[], Config], *, as_json: bool, gateway: Sequenc
 
 async def _serve(config: Config, read: Callable[[], Config], gateway: Sequence[str] | None) -> None:
     predictors, settings = predictors_and_settings(config)
-    store = leader_store(config)
-    followers = [intake_follower(config, each, config.pool.name, config.pool.shard or 0) for each in config.intake]
+    owner = config.scheduler.owner or own_name()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopping.set)
-    shard = service_settings(config)
-    service = Service(store, shard, settings, predictors, [each.run for each in followers], is_dead=is_dead)
-    apply = partial(service.reconfigure, actor=f"SIGHUP at {shard.owner}")
-    reload = Reload(config, settings, read, apply)
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    registry = registry_store(config)
     try:
-        if not await open_within(store, config.redis.connect_timeout_ms, stopping):
+        if not await open_within(registry, config.redis.connect_timeout_ms, stopping):
             return
-        for follower in followers:
-            await follower.open()
+        serves = await settled(config)
+        seat = partial(make_seat, config, owner, predictors, serves)
+        replica = Replica(registry, owner, serves, seat, settings, is_dead=is_dead, only=config.pool.shard)
+        reload = Reload(config, settings, read, partial(replica.reconfigure, actor=f"SIGHUP at {owner}"))
+        loop.add_signal_handler(signal.SIGHUP, reload)
         spare_what_is_loaded()
-        note(f"Scheduling pool {config.pool.name}; stop with Ctrl-C.")
+        note(f"Scheduling {served_text(serves, config.pool.shard)}; stop with Ctrl-C.")
         async with contextlib.AsyncExitStack() as beside:
             if gateway is not None:
                 from nexus_sched.cli.supervised import Supervised
 
                 child = await beside.enter_async_context(Supervised("gateway", gateway))
                 loop.add_signal_handler(signal.SIGHUP, _each(reload, child.hang_up))
-            await _until_stopped(service, stopping)
+            await _until_stopped(replica, stopping)
     finally:
-        for follower in followers:
-            await follower.close()
-        await store.close()
+        await registry.close()
 
 
 def _each(*calls: Callable[[], None]) -> Callable[[], None]:
@@ -100,19 +96,19 @@ def spare_what_is_loaded() -> None:
     gc.freeze()
 
 
-async def _until_stopped(service: Service, stopping: asyncio.Event) -> None:
-    """Serve; pass the request to stop on, and whatever ends the service on its own."""
-    serving = asyncio.ensure_future(service.run())
+async def _until_stopped(replica: Replica, stopping: asyncio.Event) -> None:
+    """Serve; pass the request to stop on, and whatever ends serving on its own."""
+    serving = asyncio.ensure_future(replica.run())
     stopped = asyncio.ensure_future(stopping.wait())
     try:
         await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
-        service.stop()
+        replica.stop()
         await serving
     finally:
         stopped.cancel()
 
 
-async def open_within(store: LeaderStore, timeout_ms: int, stopping: asyncio.Event) -> bool:
+async def open_within(store: Openable, timeout_ms: int, stopping: asyncio.Event) -> bool:
     """Open the store, trying again while the server is not there or loading.
 
     Gives `False` if it was told to stop first; raises the last error when the time is up, and any other
@@ -133,18 +129,6 @@ async def open_within(store: LeaderStore, timeout_ms: int, stopping: asyncio.Eve
         else:
             return True
     return False
-
-
-def service_settings(config: Config) -> ServiceSettings:
-    """What the service needs besides the engine's settings."""
-    return ServiceSettings(
-        pool=config.pool.name,
-        shard=config.pool.shard or 0,
-        owner=config.scheduler.owner or own_name(),
-        lease_ms=config.scheduler.lease_ms,
-        suspect_ms=config.scheduler.suspect_ms,
-        dead_ms=config.scheduler.dead_ms,
-    )
 
 
 def predictors_and_settings(config: Config) -> tuple[Catalogue, EngineSettings]:

@@ -10,7 +10,6 @@ from nexus_sched.adapters.redis import (
     RedisPoolStore,
     RedisRegistryStore,
 )
-from nexus_sched.client.connect import connect
 from nexus_sched.config.schema import Config, PoolTable
 from nexus_sched.errors import InvalidInput
 from nexus_sched.model.durability import Durability
@@ -33,6 +32,8 @@ def leader_store(config: Config, shard: int | None = None, pool: str | None = No
 
 def submitter_store(config: Config, pool: str | None = None) -> SubmitterStore:
     """A submitter's store, not opened yet: of a whole pool, or of the shard that `pool.shard` pins."""
+    from nexus_sched.client.connect import connect  # here: a scheduler starts without the client
+
     name = pool or config.pool.name
     return connect(
         config.redis.url,

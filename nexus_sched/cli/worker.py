@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import print_json
+from nexus_sched.cli.stores import wanted_shards
 from nexus_sched.errors import InvalidInput
 from nexus_sched.model.choices import pairs_of, resources_of
 from nexus_sched.units import MS_PER_S
@@ -69,7 +70,8 @@ def worker(
             app,
             url=config.redis.url,
             pool=config.pool.name,
-            shard=config.pool.shard or 0,
+            shard=config.pool.shard,
+            shards=wanted_shards(config, config.pool.name),
             worker_id=name,
             slots=config.worker.slots,
             worker_class=worker_class,

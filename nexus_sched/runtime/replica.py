@@ -82,6 +82,8 @@ class Replica:
         Makes what serves a shard, with the settings that hold then. Its stores are opened and closed here.
     is_dead
         Whether a replica of that name is proven to be dead.
+    only
+        The one shard, of one pool, that was placed here by hand: no other is served, and nobody is told.
     """
 
     def __init__(
@@ -93,10 +95,12 @@ class Replica:
         settings: EngineSettings,
         clock: Clock | None = None,
         is_dead: Callable[[str], bool] = lambda _: False,
+        only: int | None = None,
     ) -> None:
         self._registry = registry
         self._name = name
         self._serves = dict(serves)
+        self._only = only
         self._seat = seat
         self._settings = settings
         self._clock = clock or SystemClock()
@@ -135,7 +139,8 @@ class Replica:
         """Serve until `stop`. Raises what ends a service: `StateLost`, `StoreUnsuitable`, a defect."""
         announcing = asyncio.ensure_future(self._announce_again_and_again())
         try:
-            await self._woken(FIRST_LOOK_S)  # with a look at who is there, or without
+            if self._only is None:
+                await self._woken(FIRST_LOOK_S)  # with a look at who is there, or without
             while not self._stopping:
                 await self._settle_ended()
                 self._take_seats()
@@ -157,7 +162,7 @@ class Replica:
     # -- who is there
 
     async def _announce_again_and_again(self) -> None:
-        while True:
+        while self._only is None:
             await self._announce()
             self._wake.set()
             await asyncio.sleep(BEAT_S)
@@ -168,7 +173,8 @@ class Replica:
             said = await self._registry.announce(self._name, encode_announcement(self._announcement()))
             if self._roll.read(said, self._clock.monotonic_s()):
                 self._ranks = spread({name: each.serves for name, each in self._roll.there.items()})
-                log.info("replicas", there=sorted(self._roll.there), shards=len(self._ranks))
+                if self._roll.there.keys() != {self._name} or self._beat > 1:
+                    log.info("replicas", there=sorted(self._roll.there), shards=len(self._ranks))
             await self._registry.withdraw(self._roll.forgotten(self._clock.monotonic_s()))
             self._registry_lost = False
         except StoreError as error:
@@ -191,7 +197,8 @@ class Replica:
         """Begin with the shards that are ours by rank, end with those that are not and that others lead."""
         now_s = self._clock.monotonic_s()
         for pool, count in self._serves.items():
-            for shard in (ShardId(pool, number) for number in range(count)):
+            numbers = range(count) if self._only is None else (self._only,)
+            for shard in (ShardId(pool, number) for number in numbers):
                 mine = self._name in self._ranks.get(shard, (self._name,))
                 sitting = self._sittings.get(shard)
                 if sitting is None:
@@ -219,7 +226,7 @@ class Replica:
                 self._not_before_s[shard] = self._clock.monotonic_s() + YIELD_S
 
     async def _leave_all(self) -> None:
-        with contextlib.suppress(StoreError, TimeoutError):
+        with contextlib.suppress(StoreError, TimeoutError):  # nothing is there to be withdrawn of one placed by hand
             async with asyncio.timeout(WITHDRAW_TIMEOUT_S):
                 await self._registry.withdraw([self._name])  # first, so that others are ready
         sittings = list(self._sittings.values())
@@ -272,6 +279,7 @@ async def _opened(store: Openable, service: Service) -> None:
     """Open a store; where the server is not there, try again, as the service does."""
     while not service.stopping:
         try:
-            return await store.open()
+            await store.open()
+            break
         except (StoreUnreachable, StoreLoading):
             await asyncio.sleep(OPEN_RETRY_S)

@@ -29,9 +29,9 @@ async def settle_shards(pool: PoolStore, first: LeaderStore, name: str, wanted: 
         count = (await pool.settle(1 if await _was_led(first, wanted) else wanted or 1)).count
     if wanted is not None and wanted != count:
         raise ShardsDiffer(
-            f"pool {name!r} has {_shards(count)}, and the configuration splits it into {wanted}. The number stays what it "
-            f"was when the pool was first served, because tasks are found by it: write shards = {count}, or give a pool "
-            f"with {_shards(wanted)} another name, let workers and submitters move over, and let this one drain"
+            f"pool {name!r} has {_shards(count)}, and the configuration splits it into {wanted}. The number stays what "
+            f"it was when the pool was first served, because tasks are found by it: write shards = {count}, or give a "
+            f"pool with {_shards(wanted)} another name, let workers and submitters move over, and let this one drain"
         )
     return count
 

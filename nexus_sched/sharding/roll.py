@@ -1,8 +1,8 @@
 """Who is there: replicas by what they announce, on this process's own monotonic clock.
 
 Laws of this file:
-  1. Only a change of what a replica says is a sign of life. Whoever has been silent for `SILENT_S`, or is proven dead by
-     its kernel, is not there. One that was never heard before is believed to be there until it has been silent so long.
+  1. Only a change of what a replica says is a sign of life. Whoever has been silent for `SILENT_S`, or is proven dead
+     by its kernel, is not there. One that was never heard before is believed to be until it has been silent so long.
   2. Whoever moves shards for every change would move them for ever where a process comes and goes: nothing is to be
      moved before all has stood still for a while, and for longer the more replicas have vanished lately.
 """
@@ -45,19 +45,18 @@ class Roll:
             announcement = None if silent and replica != self._me else _read(blob)
             if announcement is not None:
                 there[replica] = announcement
-        before, self.there = self.there, there
-        gone = before.keys() - there.keys()
-        self._vanished_at_s.extend([now_s] * len(gone))
+        former, self.there = self.there, there
+        self._vanished_at_s.extend([now_s] * len(former.keys() - there.keys()))
         while self._vanished_at_s and now_s - self._vanished_at_s[0] > VANISHED_WITHIN_S:
             self._vanished_at_s.popleft()
-        changed = {name: each.serves for name, each in before.items()} != {n: each.serves for n, each in there.items()}
-        if changed:
-            self._stands_still_since_s = now_s
-        return changed
+        if _serving(former) == _serving(there):
+            return False
+        self._stands_still_since_s = now_s
+        return True
 
     def may_move(self, now_s: float) -> bool:
         """Whether it has been quiet for long enough to move shards."""
-        hold_s = min(HOLD_S * 2 ** max(0, len(self._vanished_at_s) - 1), HOLD_S_MAX)
+        hold_s = min(HOLD_S * 2.0 ** max(0, len(self._vanished_at_s) - 1), HOLD_S_MAX)
         return now_s - self._stands_still_since_s >= hold_s
 
     def forgotten(self, now_s: float) -> list[str]:
@@ -65,6 +64,10 @@ class Roll:
         return [
             name for name, (_, since_s) in self._heard.items() if name != self._me and now_s - since_s >= FORGOTTEN_S
         ]
+
+
+def _serving(there: Mapping[str, Announcement]) -> dict[str, dict[str, int]]:
+    return {name: each.serves for name, each in there.items()}
 
 
 def _read(blob: bytes) -> Announcement | None:

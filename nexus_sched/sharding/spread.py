@@ -24,7 +24,7 @@ def spread(serving: Mapping[str, Mapping[str, int]]) -> Ranks:
     """The ranks of every shard, from who serves which pools: replica -> pool -> number of shards."""
     ranks: Ranks = {}
     for replicas, shards in _groups(serving):
-        leads = _dealt(shards, {shard: replicas for shard in shards}, replicas, "lead")
+        leads = _dealt(shards, dict.fromkeys(shards, replicas), replicas, "lead")
         others = {shard: [replica for replica in replicas if replica != leads[shard]] for shard in shards}
         stands_by = _dealt(shards, others, replicas, "stand by") if len(replicas) > 1 else {}
         ranks |= {shard: (leads[shard], *([stands_by[shard]] if shard in stands_by else [])) for shard in shards}

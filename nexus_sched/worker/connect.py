@@ -5,11 +5,30 @@ from __future__ import annotations
 from nexus_sched.runtime.ports import WorkerStore
 
 
-def connect(url: str, pool: str, shard: int, *, result_ttl_s: int) -> WorkerStore:
-    """The store behind `url`: one server, Sentinels or a cluster. Raises `InvalidInput` for anything else."""
-    from nexus_sched.adapters.redis.worker import RedisWorkerStore  # here: loaded only by those who connect
+def connect(
+    url: str, pool: str, shard: int | None, *, slots: int, result_ttl_s: int, shards: int | None = None
+) -> WorkerStore:
+    """The store behind `url`, one server, Sentinels or a cluster, for a worker of a pool, or of one shard of it.
 
-    return RedisWorkerStore(url, pool, shard, result_ttl_s=result_ttl_s)
+    `shards` is their number where it is known; it settles that of a pool that is new. Raises `InvalidInput` for a URL
+    that means nothing.
+    """
+    from nexus_sched.adapters.redis.leader import RedisLeaderStore  # here: loaded only by those who connect
+    from nexus_sched.adapters.redis.pool import RedisPoolStore
+    from nexus_sched.adapters.redis.worker import RedisWorkerStore
+    from nexus_sched.sharding.worker import PoolWorkerStore
+
+    async def was_led() -> bool:
+        first = RedisLeaderStore(url, pool, 0)
+        try:
+            return await first.sequence() is not None
+        finally:
+            await first.close()
+
+    def of_shard(number: int) -> WorkerStore:
+        return RedisWorkerStore(url, pool, number, result_ttl_s=result_ttl_s)
+
+    return PoolWorkerStore(RedisPoolStore(url, pool), of_shard, was_led, slots=slots, shard=shard, wanted=shards)
 
 
 def connect_gateway(

@@ -26,7 +26,8 @@ async def serve(
     *,
     url: str = URL_DEFAULT,
     pool: str = "default",
-    shard: int = 0,
+    shard: int | None = None,
+    shards: int | None = None,
     worker_id: str | None = None,
     slots: int | None = None,
     worker_class: str = "",
@@ -47,6 +48,10 @@ async def serve(
 
     Parameters
     ----------
+    shard
+        The shard of the pool to join; if not given, the former one, else that with the fewest slots.
+    shards
+        How many the pool has, where that is known; otherwise the first scheduler settles it, and is waited for.
     worker_id
         Unique in the pool; `<host>-<process>-<random>` if it is not given. A worker that comes back under
         its old name gets back what it had not started.
@@ -87,7 +92,7 @@ async def serve(
         heartbeat_s=heartbeat_s,
     )
     through = None if gateway is None else connect_gateway(gateway, **(gateway_files or {}))
-    store = through or connect(url, pool, shard, result_ttl_s=result_ttl_s)
+    store = through or connect(url, pool, shard, slots=settings.slots, result_ttl_s=result_ttl_s, shards=shards)
     worker = Worker(app, store, settings, Log(log_level, settings.worker_id, as_json=log_as_json))
     return await _run(worker, settings.worker_id, on_ready)
 

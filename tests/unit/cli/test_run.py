@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from nexus_sched.cli import exit_codes, main
-from nexus_sched.cli.run import open_within, predictors_and_settings, service_settings
+from nexus_sched.cli.run import open_within, predictors_and_settings
+from nexus_sched.cli.seats import service_settings
 from nexus_sched.cli.stores import intake_follower, leader_store
 from nexus_sched.config.load import load
 from nexus_sched.config.schema import Config, PoolSection, PredictorSection, QueueSection, RedisSection
@@ -23,6 +23,7 @@ from nexus_sched.core.predictors.ema import EmaPredictor
 from nexus_sched.core.predictors.learned import LearnedPredictor
 from nexus_sched.errors import ConfigInvalid, StoreUnreachable
 from nexus_sched.model.intake import IntakeSettings
+from nexus_sched.model.replica import ShardId
 from nexus_sched.testing.servers import VALKEY, TestServer
 
 START_TIMEOUT_S = 20.0
@@ -83,7 +84,10 @@ async def test_open_within_ends_when_it_is_told_to():
     ("command", "first", "last"),
     [
         (["run"], "leading", "handed over"),
-        (["worker", "application_of_this_test:app", "--id", "one"], "ready", "stopped"),
+        (
+            ["worker", "application_of_this_test:app", "--id", "one", "--set", "pools.default.shards=1"],
+            *("ready", "stopped"),
+        ),
     ],
     ids=["run", "worker"],
 )
@@ -123,9 +127,8 @@ def test_stores_are_built_from_the_configuration():
     )
     assert b"{nx:blue:3}" in leader_store(config).keys.meta
     assert intake_follower(config, config.intake[0], "blue", 3).settings.stream == "jobs"
-    settings = service_settings(config)
-    assert (settings.pool, settings.shard, settings.dead_ms) == ("blue", 3, 5_000)
-    assert settings.owner.endswith(f":{os.getpid()}")
+    settings = service_settings(config, "me", ShardId("blue", 3))
+    assert (settings.pool, settings.shard, settings.dead_ms, settings.owner) == ("blue", 3, 5_000, "me")
 
 
 def test_predictors_of_the_package_are_there_and_an_unknown_one_is_a_configuration_problem():

@@ -28,7 +28,7 @@ def test_spread_thousands_of_fleets_are_led_evenly_and_by_two_different_replicas
     for case in range(CASES):
         names = replicas(generator.randint(1, 12), f"c{case}-")
         pools = {f"pool-{number}": generator.randint(1, 9) for number in range(generator.randint(1, 5))}
-        ranks = spread({name: pools for name in names})
+        ranks = spread(dict.fromkeys(names, pools))
         where = f"seed {SEED}, case {case}"
         assert len(ranks) == sum(pools.values()), where
         for rank in range(min(2, len(names))):
