@@ -18,19 +18,10 @@ import msgspec
 from nexus_sched.errors import InvalidInput
 from nexus_sched.model.command import (
     Ask,
-    BoostTask,
-    CancelTask,
-    CordonWorker,
-    EvictWorker,
-    ReassignTask,
-    ResumeWorker,
-    RetryTask,
-    TripWorker,
     decode_command,
 )
 from nexus_sched.model.frame import decode_frame, encode_frame
 from nexus_sched.model.outcome import Acceptance
-from nexus_sched.model.question import AskWorker
 from nexus_sched.runtime.pool_ports import PoolShards, PoolStore
 from nexus_sched.runtime.ports import (
     Answers,
@@ -146,18 +137,13 @@ class PoolSubmitterStore:
             command = decode_command(blob)
         except (msgspec.DecodeError, UnicodeDecodeError):  # its leader will say so
             command = None
-        question = command.question if isinstance(command, Ask) else None
-        worker = ""
-        if isinstance(command, CordonWorker | ResumeWorker | TripWorker | EvictWorker):
-            worker = command.worker
-        elif isinstance(question, AskWorker):
-            worker = question.worker
-        if isinstance(command, CancelTask | BoostTask | ReassignTask | RetryTask):
-            stores: Sequence[SubmitterStore] = [await self.of_task(command.task_id)]
-        elif question is not None and not isinstance(question, AskWorker):
-            stores = [await self.of_task(question.task_id)]
+        subject = command.question if isinstance(command, Ask) else command
+        if task_id := getattr(subject, "task_id", ""):
+            stores = [await self.of_task(task_id)]
+        elif worker := getattr(subject, "worker", ""):
+            stores = await self._of_worker(worker)
         else:
-            stores = await self._of_worker(worker) if worker else await self.each_shard()
+            stores = await self.each_shard()
         if isinstance(command, Ask):
             stores = stores[:1]  # nobody could tell several answers apart
             self._remember(command.reply, stores[0])

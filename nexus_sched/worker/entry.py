@@ -48,17 +48,14 @@ async def serve(
 
     Parameters
     ----------
-    shard
-        The shard of the pool to join; if not given, the former one, else that with the fewest slots.
-    shards
-        How many the pool has, where that is known; otherwise the first scheduler settles it, and is waited for.
+    shard, shards
+        The shard to join, by default the former one or that with the fewest slots; how many there are, if it is known.
     worker_id
-        Unique in the pool; `<host>-<process>-<random>` if it is not given. A worker that comes back under
-        its old name gets back what it had not started.
+        Unique in the pool; by default `<host>-<process>-<random>`. Under its old name it gets back what it had.
     slots
         Tasks that run at the same time; one per processor if not given.
     worker_class, labels, taints
-        What kind of machine it is, what tasks may require of it, and what they must tolerate.
+        Its kind of machine, what tasks may require of it, and what they must tolerate.
     resources
         What it has to give for all its tasks together: `{"gpu": 2, "memory": "64GiB"}` or `"gpu=2,memory=64GiB"`.
     alone
@@ -76,9 +73,8 @@ async def serve(
     on_ready
         Called once with the worker's id when it is registered and can be given tasks.
 
-    Returns 0 after a clean drain and 1 if tasks were left unfinished. Raises `InvalidInput` for settings
-    out of bounds, a `StoreError` that waiting cannot cure (rights, configuration, lost state), and
-    `Fenced` if another process uses the same worker id; each error carries its exit code.
+    Gives 0 after a clean drain and 1 if tasks were left unfinished. Raises `InvalidInput`, a `StoreError` that waiting
+    cannot cure, and `Fenced` if another process uses the same worker id; each error carries its exit code.
     """
     settings = WorkerSettings(
         worker_id=default_worker_id() if worker_id is None else worker_id,
