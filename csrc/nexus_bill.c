@@ -99,6 +99,28 @@ ptrdiff_t nexus_in_turn(const uint8_t *accepting, const float *extra_ms, ptrdiff
     return -1;
 }
 
+/* `masked` and `priced` are constants where this is called: whether there is something in `forbidden`, in `extra_ms`. */
+static inline __attribute__((always_inline)) nexus_left
+left_of(const uint8_t *restrict standing, const uint8_t *restrict forbidden, const float *restrict closed_ms,
+        const float *restrict extra_ms, ptrdiff_t rows, int masked, int priced) {
+    int32_t lacking = 0, open = 0;
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        const int meant = masked ? forbidden[row] == 0 : 1;
+        const int lacks = priced ? extra_ms[row] == INFINITY : 0;
+        lacking += meant & (standing[row] == 1) & lacks;
+        open += meant & (closed_ms[row] == 0.0F) & !lacks;
+    }
+    return (nexus_left){lacking, open};
+}
+
+NEXUS_CLONES
+nexus_left nexus_left_open(const uint8_t *restrict standing, const uint8_t *restrict forbidden,
+                           const float *restrict closed_ms, const float *restrict extra_ms, ptrdiff_t rows) {
+    if (forbidden == NULL) return left_of(standing, forbidden, closed_ms, extra_ms, rows, 0, extra_ms != NULL);
+    if (extra_ms == NULL) return left_of(standing, forbidden, closed_ms, extra_ms, rows, 1, 0);
+    return left_of(standing, forbidden, closed_ms, extra_ms, rows, 1, 1);
+}
+
 NEXUS_CLONES
 void nexus_funnel(const uint8_t *restrict standing, const uint8_t *restrict forbidden, const float *restrict closed_ms,
                   const float *restrict extra_ms, ptrdiff_t rows, int32_t *restrict counts) {

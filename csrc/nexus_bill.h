@@ -77,4 +77,13 @@ enum {
 void nexus_funnel(const uint8_t *restrict standing, const uint8_t *restrict forbidden, const float *restrict closed_ms,
                   const float *restrict extra_ms, ptrdiff_t rows, int32_t *restrict counts);
 
+/* What of a funnel changes from decision to decision: accepting rows that lack resources, and open ones. */
+typedef struct {
+    int32_t lacking, open;
+} nexus_left;
+
+/* Counts them among the rows that are not forbidden. Reads three columns, or with `extra_ms` four. */
+nexus_left nexus_left_open(const uint8_t *restrict standing, const uint8_t *restrict forbidden,
+                           const float *restrict closed_ms, const float *restrict extra_ms, ptrdiff_t rows);
+
 #endif

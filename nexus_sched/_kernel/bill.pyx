@@ -61,6 +61,14 @@ cdef extern from "nexus_bill.h" nogil:
         Py_ssize_t rows, int32_t *counts
     ) noexcept
 
+    ctypedef struct nexus_left:
+        int32_t lacking
+        int32_t open
+    nexus_left nexus_left_open(
+        const uint8_t *standing, const uint8_t *forbidden, const float *closed_ms, const float *extra_ms,
+        Py_ssize_t rows
+    ) noexcept
+
 ROWS_MAX = NEXUS_BILL_ROWS_MAX - 1  # of a bill, besides the one of round robin
 
 
@@ -187,6 +195,31 @@ def funnel(WorkerTable table not None, standing not None, forbidden, extra_ms):
         rows - counts[NEXUS_FUNNEL_NOBODY], counts[1], counts[2], counts[3], counts[4], counts[5], counts[6],
         counts[7], counts[8], counts[9]
     )
+
+
+def left_open(WorkerTable table not None, standing not None, forbidden, extra_ms):
+    """Of the rows that are not forbidden: how many accept and lack resources, and how many are open to the task."""
+    cdef Py_ssize_t rows = (table.row_count + NEXUS_BLOCK_ROWS - 1) // NEXUS_BLOCK_ROWS * NEXUS_BLOCK_ROWS
+    cdef Py_buffer standings, forbids, extras
+    cdef nexus_left left
+    memset(&standings, 0, sizeof(Py_buffer))
+    memset(&forbids, 0, sizeof(Py_buffer))
+    memset(&extras, 0, sizeof(Py_buffer))
+    try:
+        take_bytes(standing, rows, &standings, "standing")
+        if forbidden is not None:
+            take_bytes(forbidden, rows, &forbids, "forbidden")
+        if extra_ms is not None:
+            take_floats(extra_ms, rows, &extras, "extra_ms")
+        left = nexus_left_open(
+            <const uint8_t *>standings.buf, <const uint8_t *>forbids.buf, table.columns.closed_ms,
+            <const float *>extras.buf, rows
+        )
+    finally:
+        PyBuffer_Release(&standings)
+        PyBuffer_Release(&forbids)
+        PyBuffer_Release(&extras)
+    return left.lacking, left.open
 
 
 cdef int take_bytes(source, Py_ssize_t count, Py_buffer *view, str what) except -1:

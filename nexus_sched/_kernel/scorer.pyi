@@ -24,6 +24,20 @@ def demand(
     and a number; a row that offers 0 meets none. `rounding` is the share of the offer that may be missing.
     """
 
+def halved(
+    table: WorkerTable,
+    instants: dict[str, int],
+    worth_ms: float,
+    half_life_ms: float,
+    at_ms: float,
+    halvings_max: float,
+) -> list[tuple[int, float]]:
+    """Terms of the live workers among `instants`, which are by name and in ms, in their order.
+
+    Each is minus the worth, halved with every half life that has passed from its instant to `at_ms`; after
+    `halvings_max` of them there is none. Raises `KernelError` unless the half life is positive.
+    """
+
 @final
 class Scorer:
     """J_w = wait_weight * wait_w + run_w + bias_w + balance_ms * load_w + extra_w over all open rows; lower is better.

@@ -43,12 +43,16 @@ cdef extern from "nexus_score.h" nogil:
         float threshold, float *load_minima
     ) noexcept
 
+cdef extern from "nexus_logarithm.h" nogil:
+    double nexus_exp2(double exponent) noexcept
+
 cdef extern from "<stdlib.h>" nogil:
     void *aligned_alloc(size_t alignment, size_t size) noexcept
 
 
 cdef Py_ssize_t ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 cdef double AMOUNT_MAX = 1e18  # of a resource
+cdef double HALVINGS_MAX = 1000.0  # what 2 ** -x still tells from 0
 
 
 cdef int take_floats(source, Py_ssize_t count, Py_buffer *view, str what) except -1:
@@ -105,6 +109,24 @@ def demand(extra_ms, base_ms, tuple demands not None, double fit_ms, double roun
     finally:
         PyBuffer_Release(&base)
         PyBuffer_Release(&extra)
+
+
+def halved(
+    WorkerTable table not None, dict instants not None, double worth_ms, double half_life_ms, double at_ms,
+    double halvings_max,
+):
+    """(row, ms) of the live workers among these: minus the worth, halved with every half life since their instant."""
+    cdef list found = []
+    cdef double since_ms, left
+    if not (half_life_ms > 0.0 and 0.0 <= halvings_max <= HALVINGS_MAX):
+        raise KernelError(f"half life {half_life_ms!r} or {halvings_max!r} halvings are out of bounds")
+    for name, instant_ms in instants.items():
+        row = table.row_by_name.get(name)
+        since_ms = <double>instant_ms - at_ms
+        if row is not None and since_ms >= -halvings_max * half_life_ms:
+            left = nexus_exp2(since_ms / half_life_ms) if since_ms < 0.0 else 1.0
+            found.append((row, -worth_ms * left))
+    return found
 
 
 cdef bint within(const float *means_ms, Py_ssize_t count) noexcept:

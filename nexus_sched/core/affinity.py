@@ -7,10 +7,10 @@ with too much to do loses, the task spills to another one, and the key lives the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from nexus_sched._kernel.history_table import exp2
-from nexus_sched.core.records import WorkerRecord
+from nexus_sched._kernel.scorer import halved
+from nexus_sched._kernel.worker_table import WorkerTable
 
 WORKERS_MAX = 8  # of one key
 HALVINGS_MAX = 64.0  # after that nothing is left
@@ -39,20 +39,11 @@ class Affinity:
             del self._keys[next(iter(self._keys))]
 
     def terms(
-        self, key: str, worth_ms: float, half_life_ms: float, workers: Mapping[str, WorkerRecord], now_ms: int
+        self, key: str, worth_ms: float, half_life_ms: float, table: WorkerTable, now_ms: int
     ) -> list[tuple[int, float]]:
         """`(row, ms)` of every live worker where the key lives; negative, as lower scores are better."""
-        lives: Mapping[str, int] | None = self._keys.get(key)
-        if lives is None:
-            return []
-        found = []
-        oldest_ms = now_ms - HALVINGS_MAX * half_life_ms
-        for name, at_ms in lives.items():
-            worker = workers.get(name)
-            if worker is not None and at_ms >= oldest_ms:
-                left = exp2((at_ms - now_ms) / half_life_ms) if at_ms < now_ms else 1.0
-                found.append((worker.row, -worth_ms * left))
-        return found
+        lives = self._keys.get(key)
+        return [] if lives is None else halved(table, lives, worth_ms, half_life_ms, now_ms, HALVINGS_MAX)
 
     def snapshot(self) -> AffinityState:
         """Everything, in order."""

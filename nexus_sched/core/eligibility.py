@@ -13,14 +13,18 @@ from __future__ import annotations
 
 import math
 from array import array
+from typing import TypeAlias
 
+from nexus_sched._kernel.bill import funnel, left_open
 from nexus_sched._kernel.scorer import demand
 from nexus_sched.core.records import WorkerRecord
 from nexus_sched.core.resources import ROUNDING, fits
 from nexus_sched.core.roster import Roster
+from nexus_sched.model.bill import FUNNEL
 from nexus_sched.model.terms import NO_NEEDS, Condition, Needs, Operator
 
 GROUPS_MAX = 256
+KNOWN_MAX = 1_024  # needs known by identity
 PREFER_MS_MAX = 1e9  # worth of one preferred label, either way
 
 OPEN = "open"
@@ -29,17 +33,21 @@ NOT_ACCEPTING = "not accepting"
 TAINTS, LABELS, RESOURCES, BUSY = "taints", "labels", "resources", "no credit left"
 BY_TAINTS, BY_LABELS = 1, 2  # as in csrc/nexus_bill.h
 
+Counts: TypeAlias = tuple[int, ...]  # of workers, in the order of `FUNNEL`
+
 
 class _Group:
     """A column, why it forbids a row, how many changes of the roster are in it, and when it was asked for."""
 
-    __slots__ = ("asked", "column", "forbidden", "seen")
+    __slots__ = ("asked", "column", "forbidden", "funnel", "seen", "stood")
 
     def __init__(self) -> None:
         self.column = array("f")
         self.forbidden = array("B")  # 0 if it does not, else `BY_TAINTS` or `BY_LABELS`
         self.seen = -1  # none: everything has to be looked at
         self.asked = 0
+        self.stood = -1  # changes of standings that are in `funnel`
+        self.funnel: Counts = (0,) * len(FUNNEL)  # of when that was counted
 
 
 class Eligibility:
@@ -50,8 +58,11 @@ class Eligibility:
         self._groups: dict[Needs, _Group] = {}
         self._asked = 0  # lookups
         self._scratch = array("f")
+        self._known: dict[int, tuple[Needs, _Group]] = {}  # by identity: hashing needs takes longer than all the rest
+        self._unbound = _Group()  # of tasks that no label and no taint keeps away
+        self._last = self._unbound  # of the last column
+        self._last_lacks = False  # whether resources are in the last column
         self.base_ms: array[float] | None = None  # of the last column: what labels and taints are to it, without fit
-        self.forbidden: array[int] | None = None  # of the last column: by row why labels or taints forbid it
 
     def column(self, needs: Needs, fit_ms: float) -> array[float] | None:
         """What is added to the score of each row, +inf where it may not run; `None` if it may run everywhere.
@@ -60,6 +71,7 @@ class Eligibility:
         resources unused would cost.
         """
         static = self._static(needs)
+        self._last_lacks = bool(needs.resources)
         if not needs.resources:
             return static
         roster = self._roster
@@ -80,21 +92,31 @@ class Eligibility:
     def _static(self, needs: Needs) -> array[float] | None:
         """The column of labels and taints."""
         if not needs.conditions and not self._roster.tainted:
-            self.base_ms = self.forbidden = None
+            self.base_ms, self._last = None, self._unbound
             return None
-        key = Needs(needs.conditions, needs.tolerates) if needs.resources else needs
-        group = self._groups.get(key) or self._new_group(key)
+        known = self._known.get(id(needs))
+        group = self._group(needs) if known is None else known[1]
         self._asked += 1
         group.asked = self._asked
         if group.seen != self._roster.changed:
-            self._catch_up(key, group)
-        self.base_ms, self.forbidden = group.column, group.forbidden
+            self._catch_up(needs, group)
+        self.base_ms, self._last = group.column, group
         return group.column
+
+    def _group(self, needs: Needs) -> _Group:
+        """By value, from now on also by identity: tasks that ask for the same mostly share the object."""
+        key = Needs(needs.conditions, needs.tolerates) if needs.resources else needs
+        group = self._groups.get(key) or self._new_group(key)
+        if len(self._known) >= KNOWN_MAX:
+            self._known.clear()
+        self._known[id(needs)] = needs, group
+        return group
 
     def _new_group(self, needs: Needs) -> _Group:
         """In place of the one that was asked for longest ago, if there are too many."""
         if len(self._groups) >= GROUPS_MAX:
             del self._groups[min(self._groups, key=lambda each: self._groups[each].asked)]
+            self._known.clear()
         group = self._groups[needs] = _Group()
         return group
 
@@ -110,6 +132,22 @@ class Eligibility:
             if found_ms == math.inf and worker is not None:
                 forbidden[row] = BY_LABELS if tolerated(worker, needs) else BY_TAINTS
         group.seen = roster.changed
+
+    def counts(self, extra_ms: array[float] | None) -> Counts:
+        """The funnel of the task of the last column, in the order of `FUNNEL`. Only what is open is counted anew."""
+        roster, group = self._roster, self._last
+        if group.stood != roster.stood + roster.changed:
+            forbidden = group.forbidden if group is not self._unbound else None
+            group.funnel = funnel(roster.table, roster.standings, forbidden, None)
+            group.stood = roster.stood + roster.changed
+        workers, open_count, taints, labels, _, draining, cordoned, broken, suspect, busy = group.funnel
+        rest = open_count + busy
+        forbidden = group.forbidden if group is not self._unbound else None
+        lacking, open_count = left_open(
+            roster.table, roster.standings, forbidden, extra_ms if self._last_lacks else None
+        )
+        busy = rest - lacking - open_count
+        return workers, open_count, taints, labels, lacking, draining, cordoned, broken, suspect, busy
 
     def possible(self, needs: Needs) -> bool:
         """Whether there is a worker that could run it if it held nothing and were accepting. O(workers)."""

@@ -218,8 +218,20 @@ class Forecasts:
         score = self.scores[name] = Score()
         return score
 
-    def learn(self, run: CompletedRun, now_ms: int) -> str | None:
-        """Let all predictors take in a run. What people should hear of it is the answer."""
+    def learn(
+        self, task: Task, name: str, worker_class: str, run_ms: float, told: TaskPrediction | None, now_ms: int
+    ) -> str | None:
+        """Let all predictors take in a run on the worker of that name, for which `told` had been predicted.
+
+        What people should hear of it is the answer.
+        """
+        active, baseline = self.active, self.baseline
+        if type(active) is not LearnedPredictor or type(baseline) is not EmaPredictor or self.shadow is not None:
+            return self._learn_all(CompletedRun(task, name, worker_class, run_ms, now_ms, told), now_ms)
+        baseline.take(task.type, run_ms)  # what most pools have needs no record of the run
+        return active.take(task, name, worker_class, run_ms, told)
+
+    def _learn_all(self, run: CompletedRun, now_ms: int) -> str | None:
         notice = None
         try:
             if said := self.active.learn(run):

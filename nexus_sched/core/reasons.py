@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nexus_sched._kernel.bill import ROWS_MAX, funnel, in_turn
+from nexus_sched._kernel.bill import ROWS_MAX, in_turn
 from nexus_sched._kernel.digest import digest64
 from nexus_sched.core.roster import Roster
 from nexus_sched.core.scoring import Scoring
@@ -62,5 +62,5 @@ class Reasons:
             open_count = roster.table.open_count
             counts = (len(roster.ring), open_count, 0, 0, 0, *roster.aside, roster.accepting_count - open_count)
         else:
-            counts = funnel(roster.table, roster.standings, scoring.eligibility.forbidden, extra_ms)
+            counts = scoring.eligibility.counts(extra_ms)
         return Why(counts, written, candidates, round_robin, self._settings_digest)

@@ -44,6 +44,7 @@ class Roster:
         self.tainted = 0  # workers with a taint
         self.standings = array("B")  # by row, padded to the table's capacity
         self.standing_counts = [0] * (SUSPECT + 1)  # workers by standing
+        self.stood = 0  # changes of a standing ever seen by this object
         self.accepting_count = 0  # of these, for whoever needs them often
         self.aside: tuple[int, ...] = (0,) * (SUSPECT - ACCEPTING)  # draining, cordoned, broken, suspect
         self.now_ms = 0  # instant of the current turn
@@ -149,6 +150,7 @@ class Roster:
         missing = self.table.capacity - len(standings)
         if missing > 0:
             standings.extend(bytes(missing))
+        self.stood += 1
         counts[standings[row]] -= 1
         counts[standing] += 1
         standings[row] = standing
@@ -180,9 +182,11 @@ class Roster:
         if asks is not None and asks.needs.resources:
             self.resources.take(worker, asks.needs.resources)
 
-    def settle(self, record: TaskRecord) -> TaskRecord | None:
+    def settle(self, record: TaskRecord, worker: WorkerRecord | None = None) -> TaskRecord | None:
         """A placed task is no longer with its worker (if that is still there); gives the one that starts instead."""
-        worker, task, booking = self.by_name.get(record.place[2:]), record.task, record.booking
+        task, booking = record.task, record.booking
+        if worker is None:
+            worker = self.by_name.get(record.worker)
         if worker is None or booking is None:
             return None
         started = next_to_start(worker, record) if worker.in_flight > worker.slots else None

@@ -29,6 +29,7 @@ TRANSFER_MS_MAX = 1e15  # what the kernel takes
 AVOIDED_MS = 1e9  # a task that failed somewhere goes back there if nobody else will have it
 MIB_BYTES = 2.0**20
 REACH_MS_MAX = 1e9
+NO_TERMS: tuple[tuple[int, float], ...] = ()
 HELD = -2  # a faster worker is worth waiting for, or all are busy for so long that it waits better in the queue
 
 Means: TypeAlias = "float | array[float]"  # of a task: one for all classes, or one by class index
@@ -53,6 +54,7 @@ class Scoring:
         """Take over a configuration; it counts from the next decision on."""
         self.settings = settings
         self.weights = weights_of(settings)
+        self._may_hold = settings.hold_for_faster
         self.reach_ms = min(max(0.0, settings.prefetch_reach * settings.round_trip_ms), REACH_MS_MAX)
 
     def choose(self, task: Task, means_ms: Means, rotation: int, now_ms: int, avoid: str) -> int:
@@ -60,37 +62,39 @@ class Scoring:
 
         Raises `KernelError` if the means or a score are not usable.
         """
-        weights = self.weights
-        transfer_ms = 0.0
-        terms: tuple[tuple[int, float], ...] = ()
-        asks = task.asks
-        extra_ms = self.extra_column(task) if asks is not None or self._roster.tainted else None
-        if avoid or (asks is not None and asks.affinity):
-            if self.settings.transfer_ms_per_mib > 0.0:
+        weights, roster, asks = self.weights, self._roster, task.asks
+        extra_ms, transfer_ms, terms, margin = None, 0.0, NO_TERMS, weights.near_tie_share
+        if asks is not None:
+            extra_ms = self.eligibility.column(asks.needs, weights.fit_ms)
+            if asks.affinity:
                 transfer_ms = self._transfer_ms(task)
-            terms = self._terms(asks, transfer_ms, now_ms, avoid)
-        self.explored = digest64(task.id.encode()) < weights.explore_below
-        question = (
-            means_ms,
+                terms = self._near(asks, transfer_ms, now_ms)
+        elif roster.tainted:
+            extra_ms = self.eligibility.column(NO_NEEDS, weights.fit_ms)
+        if avoid and avoid in roster.by_name:
+            terms = (*terms, (roster.by_name[avoid].row, AVOIDED_MS))
+        self.explored = weights.explore_below > 0 and digest64(task.id.encode()) < weights.explore_below
+        if self.explored:
+            margin = weights.explore_margin
+        scorer, wait_weight, tie_ms, balance_ms = (
+            self._scorer,
             weights.wait_weight,
-            weights.explore_margin if self.explored else weights.near_tie_share,
             weights.near_tie_ms,
-            rotation,
             weights.balance_ms,
-            extra_ms,
-            terms,
         )
-        row = self._scorer.choose(*question)
+        row = scorer.choose(means_ms, wait_weight, margin, tie_ms, rotation, balance_ms, extra_ms, terms)
         if row < 0:
             return row
-        if self._roster.table.wait_ms(row) > self.reach_ms and not self._scorer.has_idle(extra_ms):
-            row = self._scorer.choose(*question, self.reach_ms)
+        if roster.table.wait_ms(row) > self.reach_ms and not scorer.has_idle(extra_ms):
+            row = scorer.choose(
+                means_ms, wait_weight, margin, tie_ms, rotation, balance_ms, extra_ms, terms, self.reach_ms
+            )
             if row < 0:
                 return HELD
-        self.score_ms = self._scorer.score_ms + transfer_ms
+        self.score_ms = scorer.score_ms + transfer_ms
         self.extra_ms, self._transfer_ms_asked = extra_ms, transfer_ms
         self._base_ms = None if extra_ms is None else self.eligibility.base_ms
-        return HELD if self.settings.hold_for_faster and self._worth_waiting(means_ms, extra_ms, row) else row
+        return HELD if self._may_hold and self._worth_waiting(means_ms, extra_ms, row) else row
 
     def _worth_waiting(self, means_ms: Means, extra_ms: array[float] | None, row: int) -> bool:
         """Whether a busy worker will be done with the task before an idle one would, by more than a near tie."""
@@ -100,22 +104,18 @@ class Scoring:
         return there_ms + max(weights.near_tie_share * there_ms, weights.near_tie_ms) < here_ms
 
     def _transfer_ms(self, task: Task) -> float:
-        """What moving the payload costs where the task's affinity key does not live; nothing without a key."""
-        asks = task.asks
-        if asks is None or not asks.affinity:
-            return 0.0
-        return min(max(0.0, self.settings.transfer_ms_per_mib) * task.payload_bytes / MIB_BYTES, TRANSFER_MS_MAX)
+        """What moving the payload costs where the task's affinity key does not live."""
+        per_mib_ms = self.settings.transfer_ms_per_mib
+        return min(per_mib_ms * task.payload_bytes / MIB_BYTES, TRANSFER_MS_MAX) if per_mib_ms > 0.0 else 0.0
 
-    def _terms(self, asks: Terms | None, transfer_ms: float, now_ms: int, avoid: str) -> tuple[tuple[int, float], ...]:
-        found: list[tuple[int, float]] = []
-        settings, workers = self.settings, self._roster.by_name
-        if asks is not None and asks.affinity:
-            bonus_ms = settings.affinity_ms if asks.affinity_ms is None else asks.affinity_ms
-            worth_ms = bonus_ms + transfer_ms
-            found = self.affinity.terms(asks.affinity, worth_ms, settings.affinity_half_life_ms, workers, now_ms)
-        if avoid and avoid in workers:
-            found.append((workers[avoid].row, AVOIDED_MS))
-        return tuple(found)
+    def _near(self, asks: Terms, transfer_ms: float, now_ms: int) -> tuple[tuple[int, float], ...]:
+        """What it is worth to run where the task's affinity key lives."""
+        settings = self.settings
+        bonus_ms = settings.affinity_ms if asks.affinity_ms is None else asks.affinity_ms
+        half_life_ms = settings.affinity_half_life_ms
+        return tuple(
+            self.affinity.terms(asks.affinity, bonus_ms + transfer_ms, half_life_ms, self._roster.table, now_ms)
+        )
 
     def extra_column(self, task: Task) -> array[float] | None:
         """What is added to the score of each row for labels, taints, resources and fit; see `Eligibility.column`."""

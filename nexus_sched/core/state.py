@@ -159,12 +159,12 @@ class EngineState:
         self.counters["dead"] += 1
         self.effects.append(DeadLetter(task_id, reason, attempt, worker, detail, stream, entry))
 
-    def forget(self, record: TaskRecord, used_ms: float = 0.0) -> None:
-        """A task has ended elsewhere, after `used_ms` of a worker's time."""
+    def forget(self, record: TaskRecord, used_ms: float = 0.0, worker: WorkerRecord | None = None) -> None:
+        """A task has ended elsewhere, after `used_ms` of a worker's time; `worker`, if it is known to be that one."""
         if record.place[0] == "q":
             self.backlog.remove(record)
         else:
-            self.unplace(record, used_ms)
+            self.unplace(record, used_ms, worker)
             if self.copies:
                 self.drop_copy(record)
         del self.tasks[record.task.id]
@@ -189,12 +189,13 @@ class EngineState:
         self.overdue.resume(copy)
         return copy
 
-    def unplace(self, record: TaskRecord, used_ms: float = 0.0) -> None:
-        """A placed task is no longer with its worker, whose time it has used for `used_ms`."""
-        booking = record.booked
+    def unplace(self, record: TaskRecord, used_ms: float = 0.0, worker: WorkerRecord | None = None) -> None:
+        """A placed task is no longer with its worker, whose time it has used for `used_ms`; see `forget`."""
+        booking = record.booking
+        assert booking is not None, "a task that is placed has been booked"
         if booking.spare or booking.stop_entry or booking.gives_way >= 0:
             self._tidy(record.place, booking)
-        started = self.roster.settle(record)
+        started = self.roster.settle(record, worker)
         if started is not None:
             self.overdue.begin(started, self.now_ms)
         if booking.charged_ms >= 0.0 or record.counted:

@@ -17,7 +17,6 @@ from nexus_sched.core.delays import backoff_ms
 from nexus_sched.core.forecasts import PINNED
 from nexus_sched.core.lifecycle import why_not_again
 from nexus_sched.core.placing import Placing
-from nexus_sched.core.predictors.base import CompletedRun
 from nexus_sched.core.reaction import Reactions
 from nexus_sched.core.records import Booking, TaskRecord, WorkerRecord
 from nexus_sched.core.state import EngineState
@@ -140,25 +139,31 @@ class TaskEvents:
             state.roster.table.heard(worker.row, state.now_ms)
         if run_ms < 0.0:  # the border could make nothing of what the worker had measured
             self._hear(state.forecasts.accuse(name))
+        measured = 0.0 <= run_ms <= DURATION_MS_MAX
         if event.outcome is SUCCEEDED:
-            self._succeeded(record, event, worker, record.booking if on_time else None)
+            self._succeeded(record, event, worker, record.booking if on_time else None, measured)
         elif event.outcome is Outcome.CANCELLED:
             state.counters["cancelled"] += 1
         else:
             state.counters["failed"] += 1
             cost_ms = bad_case_ms(None if record.booking is None else record.booking.prediction)
             state.ejection.failed(name, record.task.type, cost_ms, f"a run {event.outcome.value}", state.now_ms)
-        state.forget(record, run_ms if 0.0 <= run_ms <= DURATION_MS_MAX else 0.0)
+        state.forget(record, run_ms if measured else 0.0, worker if on_time else None)
 
     def _succeeded(
-        self, record: TaskRecord, event: TaskFinished, worker: WorkerRecord | None, booking: Booking | None
+        self,
+        record: TaskRecord,
+        event: TaskFinished,
+        worker: WorkerRecord | None,
+        booking: Booking | None,
+        measured: bool,
     ) -> None:
         """A run ended well: whoever learns from runs learns from it. `booking` unless the run was not the newest.
 
         Of all events the most frequent one, so what most runs need is spelled out here (decision 0046).
         """
-        state, task, run_ms = self._state, record.task, event.run_ms
-        counters, now_ms = state.counters, state.now_ms
+        state, counters, run_ms = self._state, self._state.counters, event.run_ms
+        task_type, now_ms = record.task.type, state.now_ms
         counters["finished"] += 1
         if booking is not None:
             state.overdue.returned(booking, run_ms, now_ms)
@@ -168,12 +173,20 @@ class TaskEvents:
                     counters["regretted"] += 1
                     counters["regret_ms"] += now_ms - booking.other_at_ms
         if worker is not None:
-            state.ejection.succeeded(worker, task.type, now_ms)
+            if (
+                worker.ramp
+                or worker.breaker is not None
+                or now_ms >= worker.bucket_until_ms
+                or state.ejection.blame.types
+            ):
+                state.ejection.succeeded(worker, task_type, now_ms)
+            else:
+                worker.runs += 1
         if state.etas.told:
             state.etas.finished(record, run_ms)
         if event.cpu_ms or event.memory_bytes:
-            state.requests.learn(task.type, event)
-        if not 0.0 <= run_ms <= DURATION_MS_MAX:
+            state.requests.learn(task_type, event)
+        if not measured:
             return
         told = None
         if booking is not None and (told := booking.prediction) is not None:
@@ -183,8 +196,7 @@ class TaskEvents:
             if worker is not None and told.basis != PINNED:  # a pin says nothing of the worker
                 self._reactions.learn(worker, record.mean_ms, booking, told, run_ms)
         worker_class = "" if worker is None else worker.worker_class
-        run = CompletedRun(task, event.worker, worker_class, run_ms, now_ms, told)
-        notice = state.forecasts.learn(run, now_ms)
+        notice = state.forecasts.learn(record.task, event.worker, worker_class, run_ms, told, now_ms)
         if notice is not None:
             self._hear([notice])
 

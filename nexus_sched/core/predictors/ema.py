@@ -28,6 +28,7 @@ class EmaPredictor:
 
     def __init__(self, settings: EngineSettings) -> None:
         self._table = EstimatorTable(alpha=settings.ema_alpha)
+        self.take = self._table.learn  # (task type, ms): what `learn` does
         self._samples_min = max(1, settings.min_samples)
 
     def predict(
@@ -60,7 +61,7 @@ class EmaPredictor:
 
     def learn(self, run: CompletedRun) -> str | None:
         """Move the type's average towards the run's service time."""
-        self._table.learn(run.task.type, run.run_ms)
+        self.take(run.task.type, run.run_ms)
         return None
 
     def snapshot(self) -> bytes:

@@ -131,17 +131,22 @@ class LearnedPredictor:
 
     def learn(self, run: CompletedRun) -> str | None:
         """Take in one run, unless others contradict it. Says so when its worker loses the belief, or of a drift."""
+        return self.take(run.task, run.worker, run.worker_class, run.run_ms, run.prediction)
+
+    def take(
+        self, task: Task, worker: str, worker_class: str, run_ms: float, told: TaskPrediction | None
+    ) -> str | None:
+        """The same for a run that nobody else learns from: `told` is what had been predicted for it."""
         if self._quarantine.held or self._trust.strikes:
-            return self._learn_in_doubt(run)
-        told = run.prediction
+            return self._take_in_doubt(task.type, (task.payload_bytes, worker_class, worker, run_ms), told)
         if told is None or told.predictor != "learned" or told.basis not in EXPERTS:
             told = NOTHING_TOLD
         taken = self._types.take(
-            run.task.type,
-            run.task.payload_bytes,
-            run.worker_class,
-            run.worker,
-            run.run_ms,
+            task.type,
+            task.payload_bytes,
+            worker_class,
+            worker,
+            run_ms,
             PROPORTION,
             FAMILY_SAMPLES_MAX,
             told.p10_ms,
@@ -149,38 +154,35 @@ class LearnedPredictor:
             told.samples,
             told.p50_ms,
         )
-        return self._after(run, taken) if taken else None
+        return self._after(taken, task.type, (task.payload_bytes, worker_class, worker, run_ms)) if taken else None
 
-    def _after(self, run: CompletedRun, taken: int) -> str | None:
+    def _after(self, taken: int, task_type: str, like: tuple[int, str, str, float]) -> str | None:
         """What is to be done with a run that was not simply learned."""
-        task_type = run.task.type
-        like = (run.task.payload_bytes, run.worker_class, run.worker, run.run_ms)
         if taken == NOT_TAKEN:
             return self._doubt(task_type, *like)
         if taken & YOUNG:
             self._teach_family(task_type, like)
         return _drift_of(task_type) if taken & DRIFTED else None
 
-    def _learn_in_doubt(self, run: CompletedRun) -> str | None:
+    def _take_in_doubt(
+        self, task_type: str, like: tuple[int, str, str, float], told: TaskPrediction | None
+    ) -> str | None:
         """The same while runs wait or workers are not believed."""
-        task = run.task
-        task_type = task.type
-        like = (task.payload_bytes, run.worker_class, run.worker, run.run_ms)
-        trust = self._trust
+        trust, worker = self._trust, like[2]
         if task_type in self._stained:
             self._cleanse(task_type)
         waiting = self._quarantine.held.get(task_type)
-        said = self._types.testimony(task_type, *like, trust.proportion_for(run.worker), self._heard(waiting))
+        said = self._types.testimony(task_type, *like, trust.proportion_for(worker), self._heard(waiting))
         if said == DOUBTFUL:
             return self._doubt(task_type, *like)
         if trust.strikes:
             if said != UNTOLD:
-                trust.redeem(run.worker)
-            if not trust.believes(run.worker):
+                trust.redeem(worker)
+            if not trust.believes(worker):
                 return None
         if waiting is not None:
             self._settle(task_type, (*self._heard(waiting), like) if said == NEWS else ())
-        return self._teach(task_type, like, self._forecast(run.prediction))
+        return self._teach(task_type, like, self._forecast(told))
 
     def _teach(
         self, task_type: str, like: tuple[int, str, str, float], forecast: tuple[float, float, int, float] = NO_FORECAST

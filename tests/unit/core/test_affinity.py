@@ -8,6 +8,7 @@ from msgspec import structs
 from nexus_sched.core import snapshot
 from nexus_sched.core.affinity import WORKERS_MAX, Affinity
 from nexus_sched.core.roster import Roster
+from nexus_sched.errors import KernelError
 from nexus_sched.model.settings import PREDICTIVE, EngineSettings
 from nexus_sched.model.terms import Terms
 from nexus_sched.testing.builders import PREDICTORS, Bench, ToldPredictor, finished, joined, prediction, submitted, task
@@ -36,11 +37,19 @@ def bench(**changes) -> Bench:
 def test_worth_is_halved_with_every_half_life():
     roster, affinity = fleet(2), Affinity()
     affinity.sent("key", "w1", 1_000, 10)
-    assert affinity.terms("key", 80.0, 500.0, roster.by_name, 1_000_000) == []
+    assert affinity.terms("key", 80.0, 500.0, roster.table, 1_000_000) == []
     for halvings, worth_ms in ((0, 80.0), (1, 40.0), (2, 20.0), (-3, 80.0)):
-        ((row, term_ms),) = affinity.terms("key", 80.0, 500.0, roster.by_name, 1_000 + 500 * halvings)
+        ((row, term_ms),) = affinity.terms("key", 80.0, 500.0, roster.table, 1_000 + 500 * halvings)
         assert row == roster.by_name["w1"].row
         assert term_ms == pytest.approx(-worth_ms, abs=1e-9)
+
+
+@pytest.mark.parametrize("half_life_ms", [0.0, -1.0, float("nan")])
+def test_half_life_that_cannot_be_is_an_error_of_the_kernel(half_life_ms: float):
+    affinity = Affinity()
+    affinity.sent("key", "w0", 0, 10)
+    with pytest.raises(KernelError, match="half life"):
+        affinity.terms("key", 1.0, half_life_ms, fleet(1).table, 10)
 
 
 def test_key_lives_on_its_newest_workers_and_not_where_nobody_is():
@@ -48,7 +57,7 @@ def test_key_lives_on_its_newest_workers_and_not_where_nobody_is():
     for number in (*range(WORKERS_MAX + 1), 1):
         affinity.sent("key", f"w{number}", number, 10)
     roster.leave(roster.by_name["w3"])
-    rows = {row for row, _ in affinity.terms("key", 1.0, 1e9, roster.by_name, 10)}
+    rows = {row for row, _ in affinity.terms("key", 1.0, 1e9, roster.table, 10)}
     assert rows == {roster.by_name[f"w{number}"].row for number in range(1, WORKERS_MAX + 1) if number != 3}
 
 
@@ -57,7 +66,7 @@ def test_key_used_longest_ago_is_forgotten_first():
     for key in ("a", "b", "a", "c"):
         affinity.sent(key, "w0", 0, 2)
     assert len(affinity) == 2
-    assert [bool(affinity.terms(key, 1.0, 1.0, roster.by_name, 0)) for key in ("a", "b", "c")] == [True, False, True]
+    assert [bool(affinity.terms(key, 1.0, 1.0, roster.table, 0)) for key in ("a", "b", "c")] == [True, False, True]
 
 
 def test_task_goes_where_its_key_lives_until_that_worker_has_too_much_to_do_and_then_spills():

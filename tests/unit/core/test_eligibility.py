@@ -11,6 +11,8 @@ from msgspec import structs
 from nexus_sched.core.eligibility import (
     BROKEN,
     BUSY,
+    BY_LABELS,
+    BY_TAINTS,
     CORDONED,
     DRAINING,
     GROUPS_MAX,
@@ -24,6 +26,7 @@ from nexus_sched.core.eligibility import (
     Eligibility,
     holds,
     rejection,
+    tolerated,
     worth_ms,
 )
 from nexus_sched.core.records import Booking, TaskRecord
@@ -32,6 +35,7 @@ from nexus_sched.core.roster import CHANGES_MAX, Roster
 from nexus_sched.model.events import WorkerJoined
 from nexus_sched.model.settings import PREDICTIVE, EngineSettings
 from nexus_sched.model.terms import NO_NEEDS, Condition, Needs, Operator, Terms
+from nexus_sched.testing import oracle_bill
 from nexus_sched.testing.builders import task
 from nexus_sched.testing.oracle_needs import feasible as plainly_feasible
 from nexus_sched.testing.oracle_needs import meets
@@ -307,3 +311,41 @@ def test_columns_agree_with_plain_feasibility_through_random_histories(seed: int
                 assert feasible is plainly_feasible(each, needs), f"seed {seed}, step {step}: {each.name} and {needs}"
                 may = rejection(each, needs) in (None, BUSY)
                 assert may is feasible, f"seed {seed}, step {step}: {each.name} and {needs}"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_funnel_of_a_decision_is_counted_as_its_plain_twin_counts_all_workers(seed: int):
+    dice, roster = random.Random(seed), Roster()
+    eligibility = Eligibility(roster)
+    asked = (
+        NO_NEEDS,
+        Needs(conditions=(required("zone", Operator.IN, "a"),)),
+        Needs(resources=(("memory", 6.0),)),
+        Needs(conditions=(required("zone", Operator.IN, "b"),), resources=(("memory", 3.0),)),
+        Needs(resources=(("unheard-of", 1.0),)),
+    )
+    for number in range(120):
+        name = f"w{dice.randrange(40)}"
+        worker = roster.by_name.get(name)
+        if worker is None or dice.random() < 0.2:
+            offer = {"memory": float(dice.randrange(9))} if dice.random() < 0.7 else {}
+            taints = ("spot",) if dice.random() < 0.1 else ()
+            worker = join(roster, name, labels={"zone": dice.choice("ab")}, taints=taints, resources=offer)
+        elif dice.random() < 0.2:
+            roster.leave(worker)
+        else:
+            worker.draining, worker.suspect = dice.random() < 0.2, dice.random() < 0.2
+            roster.refresh(worker)
+            if dice.random() < 0.5:
+                roster.book(worker, TaskRecord(task(f"t{number}"), f"i:{name}", "1-0", booking=Booking()))
+        needs = dice.choice(asked)
+        column = eligibility.column(needs, 0.0)
+        rows = [roster.by_row.get(row) for row in range(roster.table.rows)]
+        forbidden = [
+            0 if worth_ms(each, needs) < math.inf else BY_LABELS if tolerated(each, needs) else BY_TAINTS
+            for each in (worker if worker is not None else join(Roster()) for worker in rows)
+        ]
+        lacks = None if column is None or not needs.resources else column[: len(rows)]
+        closed = roster.table.column("closed").tolist()
+        expected = oracle_bill.funnel(closed, roster.standings, forbidden, lacks)
+        assert eligibility.counts(column) == expected, f"seed {seed}, step {number}"

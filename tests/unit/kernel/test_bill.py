@@ -8,7 +8,7 @@ from array import array
 
 import pytest
 
-from nexus_sched._kernel.bill import ROWS_MAX, bill, funnel, in_turn
+from nexus_sched._kernel.bill import ROWS_MAX, bill, funnel, in_turn, left_open
 from nexus_sched._kernel.scorer import Scorer
 from nexus_sched._kernel.worker_table import WorkerTable
 from nexus_sched.errors import KernelError, SnapshotUnreadable
@@ -105,6 +105,23 @@ def test_funnel_agrees_with_its_twin(workers: int):
         assert funnel(table, standing, *masks) == oracle_bill.funnel(closed_ms, standing, *masks)
 
 
+@pytest.mark.parametrize("workers", [0, 1, 31, 256, 257, 9_000])
+def test_what_is_left_open_is_what_the_funnel_says(workers: int):
+    dice = random.Random(workers)
+    table = WorkerTable(1)
+    standing = array("B", [dice.choice((1, 1, 1, 2, 3, 4, 5)) for _ in range(workers)])
+    for number in range(workers):
+        row = table.join(f"w{number}", 1, dice.choice((0, 1)), 0.0)
+        table.set_accepting(row, standing[row] == 1)
+    standing.extend([0] * (table.capacity - workers))
+    forbidden = array("B", (dice.choice((0, 0, 1, 2)) for _ in range(table.capacity)))
+    extra_ms = array("f", (dice.choice((0.0, -5.0, math.inf)) for _ in range(table.capacity)))
+    closed_ms = table.column("closed").tolist()
+    for masks in ((forbidden, extra_ms), (None, extra_ms), (forbidden, None), (None, None)):
+        counts = oracle_bill.funnel(closed_ms, standing, *masks)
+        assert left_open(table, standing, *masks) == (counts[4], counts[1])
+
+
 def test_bill_explains_the_last_choice_and_nothing_else():
     table = WorkerTable()
     table.join("w", 1, 1, 0.0)
@@ -144,6 +161,8 @@ def test_funnel_refuses_a_buffer_that_is_too_short_or_of_other_numbers(standing:
     table.join("w", 1, 1, 0.0)
     with pytest.raises(KernelError):
         funnel(table, standing, None, None)
+    with pytest.raises(KernelError):
+        left_open(table, standing, None, None)
 
 
 def test_round_robin_takes_the_next_accepting_worker_whatever_it_holds():
