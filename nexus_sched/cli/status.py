@@ -52,7 +52,7 @@ def find_faults(frame: Frame, now_ms: int) -> list[str]:
         findings.append("no worker takes tasks; start one with `nexus-sched worker module:app`")
     if frame.breaker != "closed":
         findings.append(f"the breaker of prediction is {frame.breaker}; the fallback places tasks")
-    return findings
+    return findings + frame.alarms
 
 
 async def _read(config: Config) -> bytes | None:
@@ -75,6 +75,7 @@ def _print(frame: Frame) -> None:
         ("mode", f"{frame.mode}, predictor {frame.predictor}, breaker {frame.breaker}"),
         ("tasks", f"{frame.queued} queued ({frame.queued_predicted_ms / 1_000:.1f} s of work), {frame.in_flight} out"),
         ("workers", f"{frame.workers_live} live, {frame.workers_accepting} take tasks"),
+        ("durability", frame.durability + (f", but not kept: {frame.durability_gap}" if frame.durability_gap else "")),
         ("decision", f"p50 {frame.decision_us.p50:.0f} us, p99 {frame.decision_us.p99:.0f} us"),
         ("predictions", quality),
         *facts_of_etas(frame),

@@ -12,6 +12,7 @@ from nexus_sched.model.events import (
     PredictorChosen,
     PredictorOverran,
     SettingsChanged,
+    StoreChanged,
 )
 from nexus_sched.model.settings import EngineSettings
 
@@ -44,6 +45,14 @@ class ControlEvents:
             state.ejection.configure(settings.worker_breaker)
             state.backlog.configure(settings, state.tasks.values())
             self._grant_credit()
+
+    def store_changed(self, event: StoreChanged) -> None:
+        """The store holds another history; what follows from it comes as other events."""
+        lost = event.from_seq - event.to_seq
+        back = (
+            f"it went back {lost} turns, from {event.from_seq} to {event.to_seq}" if lost > 0 else "no turn is missing"
+        )
+        self._state.notice("store", f"replication id {event.was or 'unknown'} is {event.now or 'unknown'} now; {back}")
 
     def mode_changed(self, event: ModeChanged) -> None:
         """Workers are picked in another way."""

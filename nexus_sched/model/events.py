@@ -215,6 +215,15 @@ class QuestionAsked(Event, frozen=True, tag="asked"):
     question: Question
 
 
+class StoreChanged(Event, frozen=True, tag="store"):
+    """The shell found other writes than it left: another server, or one started again; `to_seq` may lie behind."""
+
+    was: str  # id of the history of writes, as the server names it; empty: unknown
+    now: str
+    from_seq: int  # the furthest turn that was known
+    to_seq: int  # the last one there is
+
+
 class ModeChanged(Event, frozen=True, tag="mode"):
     """An operator chose how workers are picked. `mode` is one of `settings.MODES`."""
 
@@ -282,6 +291,7 @@ AnyEvent = (
     | TaskReassigned
     | RetryRequested
     | QuestionAsked
+    | StoreChanged
     | ModeChanged
     | SettingsChanged
     | PredictorOverran

@@ -46,6 +46,9 @@ class Frame(Struct, frozen=True, kw_only=True):
     scores: dict[str, tuple[int, int]] = {}  # predictor -> (runs it had predicted, of them within 25 %)
     pins: list[EstimatePinned] = []
     paused: dict[str, str] = {}  # type of task ("" is the whole pool) -> why
+    durability: str = ""  # the level that is promised
+    durability_gap: str = ""  # why the server does not keep it, empty if it does or does not say
+    alarms: list[str] = []  # what endangers tasks now, a sentence each, with the remedy
     drain_tasks_s: float = 0.0  # tasks a second that are predicted to leave the queue; 0: nothing is known
 
 

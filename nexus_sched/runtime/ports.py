@@ -25,6 +25,7 @@ INPUT_STREAMS = (RECLAIMED_STREAM, *FACT_STREAMS, *reversed(PRIORITY_STREAMS))  
 REAP_TASKS_MAX = 100
 SUBMIT_TASKS_MAX = 256
 LETTERS_MAX = 256  # dead letters in one call
+EXPORT_TURNS_MAX = 100_000  # that may be kept for an exporter: one that died must not fill the memory
 ANSWER_TTL_S = 60  # nobody waits longer for an answer
 
 # One stream entry as it was read: [entry id, [field, value, field, value, ...]], all bytes.
@@ -133,6 +134,21 @@ class Reaped(Struct, frozen=True):
     left: int = 0  # entries still in the inbox: call again
 
 
+class StoreHealth(Struct, frozen=True):
+    """How the server does what was promised; sentences for people."""
+
+    level: str = ""  # of durability, as it is promised; empty: nothing is
+    gap: str = ""  # why the server does not keep it
+    alarms: tuple[str, ...] = ()  # what endangers tasks now, with the remedy
+
+
+class History(Struct, frozen=True):
+    """Whose writes a store holds: another id means another server, or one that was started again. Empty: unknown."""
+
+    was: str = ""  # when the shard was led before
+    now: str = ""
+
+
 class LeaderStore(Protocol):
     """The leader's side of one shard."""
 
@@ -191,8 +207,21 @@ class LeaderStore(Protocol):
         history, and only if there is no snapshot as new.
         """
 
+    async def hold_journal(self, seq: int, turns_max: int) -> int:
+        """An exporter has everything up to turn `seq`: keep what follows, at most `turns_max` turns of it.
+
+        Gives the first turn that is still there; one above `seq + 1` is a gap. 0 turns: keep nothing for it any more.
+        At most `EXPORT_TURNS_MAX`. Whoever exports needs no lease.
+        """
+
     async def newest_snapshot(self) -> int:
         """The turn of the newest snapshot, 0 if there is none."""
+
+    async def health(self) -> StoreHealth:
+        """How the server does what was promised."""
+
+    async def history(self) -> History:
+        """Whose writes the store holds, which is noted, and what was noted before. Only whoever leads asks."""
 
     async def write_frame(self, blob: bytes, drain_tasks_s: float = 0.0) -> None:
         """Replace the picture of the state that status pages read.

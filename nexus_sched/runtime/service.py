@@ -15,12 +15,13 @@ from msgspec import Struct
 
 from nexus_sched.core.predictors.base import PredictorFactory
 from nexus_sched.errors import StateLost, StoreError, StoreUnsuitable
-from nexus_sched.model.events import AnyEvent, SettingsChanged
+from nexus_sched.model.events import AnyEvent, SettingsChanged, StoreChanged
 from nexus_sched.model.frame import encode_frame
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.runtime.budget import BudgetWatch
 from nexus_sched.runtime.clock import Clock, SystemClock
 from nexus_sched.runtime.guard import EngineFault, Guard
+from nexus_sched.runtime.health import Health
 from nexus_sched.runtime.intake import Inputs
 from nexus_sched.runtime.liveness import Heartbeats, watch
 from nexus_sched.runtime.ownership import Ownership
@@ -73,10 +74,12 @@ class Service:
         self._clock = clock or SystemClock()
         self._is_dead = is_dead
         self._guard = Guard()
+        self._health = Health(store)
         self.standby = Standby(store, self._predictors, self._clock)
         self._stop = asyncio.Event()
         self._loop: TurnLoop | None = None
         self._feed: Callable[[list[AnyEvent]], None] | None = None  # to the turns that are being taken
+        self._news: list[AnyEvent] = []  # what the next turns have to write down
         self._seq_written = 0  # the last turn that this process wrote, and knows to be in the store
         self.leading = asyncio.Event()
 
@@ -142,6 +145,8 @@ class Service:
             inputs = Inputs(self._store, state.cursors, one_by_one=self._guard.careful, prepare=self._predictors.get)
             loop = TurnLoop(self._store, lease, state, inputs, self._guard, self._clock, ownership.confirm)
             self._loop = loop
+            if self._news:
+                inputs.feed(list(self._news))
             self._budget.feed = self._feed = inputs.feed
             if self._stop.is_set():
                 loop.stop()
@@ -149,6 +154,8 @@ class Service:
                 await self._run_beside(loop, lease, inputs, keeper)
             finally:
                 self._seq_written = loop.seq_written or lease.seq
+                if self._seq_written > lease.seq + 1:  # behind the turn that began the epoch is the one with the news
+                    self._news.clear()
         finally:
             self.leading.clear()
             self._budget.feed = self._feed = None
@@ -160,16 +167,21 @@ class Service:
         await loop.bequeath()
 
     async def _check_progress(self, lease: Lease) -> None:
-        """Look whether the store is where it was seen to be. Raises `StateLost` if it is empty."""
+        """Look whether the store is where, and what, it was seen to be. Raises `StateLost` if it is empty."""
         seen = max(self._seq_written, self.standby.seq_seen)
-        if lease.seq >= seen:
-            return
-        if lease.seq == 0:
+        if lease.seq == 0 < seen:
             await self._store.release(lease)
             raise StateLost(f"the shard was at turn {seen} and is empty now")
-        log.error("store went back", from_seq=seen, to_seq=lease.seq, grace_ms=round(ROLLBACK_GRACE_S * 1_000))
-        self._seq_written = self.standby.seq_seen = lease.seq
-        await asyncio.sleep(ROLLBACK_GRACE_S)
+        history = await self._store.history()
+        changed = history.was not in ("", history.now)
+        if changed or lease.seq < seen:
+            self._news.append(StoreChanged(history.was, history.now, max(seen, lease.seq), lease.seq))
+        if changed:
+            log.warning("store changed", was=history.was, now=history.now)
+        if lease.seq < seen:
+            log.error("store went back", from_seq=seen, to_seq=lease.seq, grace_ms=round(ROLLBACK_GRACE_S * 1_000))
+            self._seq_written = self.standby.seq_seen = lease.seq
+            await asyncio.sleep(ROLLBACK_GRACE_S)
 
     async def _state_at(self, seq: int) -> tuple[Recovered, bool]:
         """What to go on from, and whether it was kept warm."""
@@ -201,7 +213,8 @@ class Service:
             asyncio.ensure_future(
                 watch(self._store, lease, self._clock, heartbeats, settings.suspect_ms, inputs.feed, orphaned)
             ),
-            asyncio.ensure_future(self._show(loop, lease)),
+            asyncio.ensure_future(self._show(loop, lease, heartbeats)),
+            asyncio.ensure_future(self._health.watch()),
             *(asyncio.ensure_future(follower(lease)) for follower in self._followers),
         ]
         self.leading.set()
@@ -216,9 +229,10 @@ class Service:
                 task.cancel()
             await asyncio.gather(turns, *beside, return_exceptions=True)
 
-    async def _show(self, loop: TurnLoop, lease: Lease) -> None:
+    async def _show(self, loop: TurnLoop, lease: Lease, heartbeats: Heartbeats) -> None:
         while True:
             frame = paint(self._settings.pool, self._settings.shard, lease, loop, self._clock.wall_ns() // NS_PER_MS)
+            frame = self._health.show(frame, heartbeats)
             with contextlib.suppress(StoreError):
                 await self._store.write_frame(encode_frame(frame), frame.drain_tasks_s)
             await asyncio.sleep(FRAME_EVERY_S)

@@ -245,6 +245,7 @@ def case(function: Case) -> Case:
 def all_cases() -> list[Case]:
     """Every case of the suite, in the order of the files."""
     from nexus_sched.testing import (
+        cases_history,
         cases_leader,
         cases_letters,
         cases_life,
@@ -256,5 +257,5 @@ def all_cases() -> list[Case]:
     )
 
     assert cases_leader and cases_letters and cases_life and cases_reporter and cases_submitter and cases_worker
-    assert cases_pool and cases_rollback
+    assert cases_history and cases_pool and cases_rollback
     return CASES

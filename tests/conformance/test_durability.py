@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from nexus_sched.adapters.redis import RedisLeaderStore, RedisSubmitterStore
+from nexus_sched.adapters.redis.address import parse_address
+from nexus_sched.adapters.redis.resp import RespClient
 from nexus_sched.errors import (
     StoreClusterDown,
     StoreError,
@@ -25,9 +27,9 @@ from nexus_sched.runtime.ports import CommitPlan, SubmitLine
 from nexus_sched.testing.conformance import Stage
 from nexus_sched.testing.servers import KINDS, ServerMissing, TestServer
 from nexus_sched.testing.stores import RedisFactory
-from nexus_sched.testing.topologies import ask, facts_of, until
+from nexus_sched.testing.topologies import ask, until
 
-WAIT_MS = 300
+WAIT_MS = 500
 LINE = SubmitLine("b", 5, b"spec", b"payload")
 
 
@@ -56,7 +58,12 @@ async def pair(kind: str) -> AsyncIterator[tuple[TestServer, TestServer]]:
         await ask(replica, "REPLICAOF", "127.0.0.1", primary.port)
 
         async def is_linked() -> bool:
-            return (await facts_of(replica, "replication")).get("master_link_status") == "up"
+            client = RespClient(parse_address(primary.url))
+            try:
+                await client.call("SET", "probe", "x")
+                return await client.call("WAIT", 1, 100) == 1
+            finally:
+                await client.close()
 
         await until(is_linked, "a replica")
         yield primary, replica

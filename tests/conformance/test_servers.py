@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 import subprocess
@@ -23,8 +24,17 @@ from nexus_sched.errors import (
     StoreUnreachable,
     StoreUnsuitable,
 )
+from nexus_sched.model.durability import RELAXED, REPLICATED, Durability
 from nexus_sched.model.outcome import Acceptance, Outcome, Receipt
-from nexus_sched.runtime.ports import CommitPlan, CompletionLine, DispatchLine, Lease, StartLine, SubmitLine
+from nexus_sched.runtime.ports import (
+    CommitPlan,
+    CompletionLine,
+    DispatchLine,
+    Lease,
+    StartLine,
+    StoreHealth,
+    SubmitLine,
+)
 from nexus_sched.testing.conformance import Stage
 from nexus_sched.testing.servers import KINDS, ServerMissing, TestServer
 from nexus_sched.testing.stores import RedisFactory
@@ -64,6 +74,48 @@ async def test_leader_on_an_evicting_server_is_refused_with_the_remedy(kind: str
         await admin(server, "CONFIG", "SET", "maxmemory-policy", "volatile-ttl")
         await admin(server, "CONFIG", "SET", "maxmemory", "0")
         await store.open()  # without a bound nothing is ever evicted
+        await store.close()
+
+
+async def test_server_that_breaks_a_promise_while_it_is_used_is_noticed(kind: str) -> None:
+    with own_server(kind, append_only=True, options={"appendfsync": "always"}) as server:
+        store = RedisLeaderStore(server.url)
+        await store.open()
+        assert await store.health() == StoreHealth("strict")
+        await admin(server, "CONFIG", "SET", "appendfsync", "everysec")
+        assert "in the last second" in (await store.health()).gap
+        await admin(server, "CONFIG", "SET", "appendonly", "no")
+        assert "no append-only file" in (await store.health()).gap
+        await admin(server, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        assert (await store.health()).alarms == ()  # without a bound nothing is ever evicted
+        await admin(server, "CONFIG", "SET", "maxmemory", "1gb")
+        (alarm,) = (await store.health()).alarms
+        assert "CONFIG SET maxmemory-policy noeviction" in alarm
+        await admin(server, "SET", "foreign", "x" * 100_000)
+        await admin(server, "CONFIG", "SET", "maxmemory", "1")
+        with contextlib.suppress(StoreError):
+            await admin(server, "SET", "one", "more")
+        await admin(server, "CONFIG", "SET", "maxmemory", "0")
+        (alarm,) = (await store.health()).alarms
+        assert "keys were evicted" in alarm
+        await store.close()
+        for level, gap in ((RELAXED, "no append-only file"), (REPLICATED, "no replica is connected")):
+            other = RedisLeaderStore(server.url, durability=Durability(level))
+            assert gap in (await other.health()).gap
+            await other.close()
+
+
+async def test_server_that_was_started_again_or_replaced_has_another_history(kind: str) -> None:
+    with own_server(kind, append_only=True) as server:
+        store = RedisLeaderStore(server.url)
+        first = await store.history()
+        assert (await store.history()).was == first.now
+        server.kill()
+        server.restart()
+        with contextlib.suppress(StoreUnreachable):
+            await store.history()
+        again = await store.history()
+        assert again.now != first.now
         await store.close()
 
 

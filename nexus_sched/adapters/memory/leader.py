@@ -8,7 +8,17 @@ from collections.abc import Awaitable, Mapping
 from nexus_sched.adapters.memory.shard import MemoryShard
 from nexus_sched.adapters.memory.stream import format_entry_id, parse_entry_id
 from nexus_sched.errors import StoreError
-from nexus_sched.runtime.ports import INPUT_STREAMS, CommitPlan, Lease, LeaseSeen, RawBatch, RawEntry, Reaped
+from nexus_sched.runtime.ports import (
+    INPUT_STREAMS,
+    CommitPlan,
+    History,
+    Lease,
+    LeaseSeen,
+    RawBatch,
+    RawEntry,
+    Reaped,
+    StoreHealth,
+)
 
 
 class MemoryLeaderStore:
@@ -102,10 +112,26 @@ class MemoryLeaderStore:
         await asyncio.sleep(0)
         return self.shard.offer_snapshot(seq, turn, blob)
 
+    async def hold_journal(self, seq: int, turns_max: int) -> int:
+        """Keep what follows turn `seq`, at most `turns_max` turns, for an exporter; gives the first turn there is."""
+        await asyncio.sleep(0)
+        return self.shard.hold_journal(seq, turns_max)
+
     async def newest_snapshot(self) -> int:
         """The turn of the newest snapshot, 0 if there is none."""
         await asyncio.sleep(0)
         return self.shard.kept[0] or 0
+
+    async def health(self) -> StoreHealth:
+        """Nothing is promised, and nothing is wrong."""
+        await asyncio.sleep(0)
+        return StoreHealth()
+
+    async def history(self) -> History:
+        """Whose writes the shard holds, and whose it held when it was led before."""
+        await asyncio.sleep(0)
+        was, self.shard.noted_history = self.shard.noted_history, self.shard.history
+        return History(was, self.shard.history)
 
     async def write_frame(self, blob: bytes, drain_tasks_s: float = 0.0) -> None:
         """Replace the picture of the state, and how fast the queue is predicted to drain."""

@@ -22,6 +22,7 @@ from nexus_sched.errors import Fenced, StoreError
 from nexus_sched.model.outcome import Acceptance, Outcome, Receipt
 from nexus_sched.runtime.ports import (
     ESTIMATED,
+    EXPORT_TURNS_MAX,
     Answers,
     CommitPlan,
     CompletionLine,
@@ -87,6 +88,7 @@ class MemoryShard:
         self.streams: defaultdict[str, EntryStream] = defaultdict(EntryStream)
         self.snapshots: dict[int, bytes] = {}
         self.kept: tuple[int | None, int | None] = (None, None)  # newest snapshot, the one before
+        self.exported: tuple[int, int] | None = None  # the turn that an exporter has, turns that are kept for it
         self.frame: bytes | None = None
         self.answers: dict[str, list[bytes]] = {}  # the lists `x:<reply>`
         self.queued_bytes = 0
@@ -97,6 +99,8 @@ class MemoryShard:
         self.owner = ""
         self.nonce = ""
         self.renewals = 0
+        self.history = "memory"  # whose writes these are: whoever plays a promotion gives another name
+        self.noted_history = ""
         self.bus = Bus() if bus is None else bus  # one for all shards of a server
 
     def append(self, stream: str, *fields: bytes) -> EntryId:
@@ -282,9 +286,21 @@ class MemoryShard:
             if before is not None:
                 self.snapshots.pop(before, None)
             if newest is not None:
-                self.streams["ev"].trim((newest + 1, 0))
+                cut = newest
+                if self.exported is not None:
+                    held_seq, turns_max = self.exported
+                    cut = min(cut, max(held_seq, seq - turns_max))
+                self.streams["ev"].trim((cut + 1, 0))
             self.kept = (seq, before if newest is None else newest)
         self.snapshots[seq] = blob
+
+    def hold_journal(self, seq: int, turns_max: int) -> int:
+        """Twin of `nx_export`."""
+        if seq < 0 or not 0 <= turns_max <= EXPORT_TURNS_MAX:
+            raise StoreError("NXARGS export: turns")
+        self.exported = (seq, turns_max) if turns_max else None
+        first = self.streams["ev"].after((0, 0), 1)
+        return first[0][0][0] if first else (self.seq or 0) + 1
 
     # -- inboxes
 

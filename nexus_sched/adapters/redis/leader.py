@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 from itertools import chain
 
+from nexus_sched.adapters.redis.health import ServerWatch
 from nexus_sched.adapters.redis.keys import ShardKeys
 from nexus_sched.adapters.redis.library import RESULT_TTL_S_DEFAULT, ShardFunctions
 from nexus_sched.adapters.redis.locator import locator_of
@@ -26,12 +27,14 @@ from nexus_sched.model.durability import Durability
 from nexus_sched.runtime.ports import (
     INPUT_STREAMS,
     CommitPlan,
+    History,
     Lease,
     LeaseSeen,
     RawBatch,
     RawEntry,
     Reaped,
     SequenceMismatch,
+    StoreHealth,
 )
 from nexus_sched.units import MS_PER_S
 
@@ -58,6 +61,7 @@ class RedisLeaderStore:
         self._writer = RespClient(place, timeout_ms=timeout_ms, connect_timeout_ms=connect_timeout_ms)
         self._reader = RespClient(place, timeout_ms=timeout_ms, connect_timeout_ms=connect_timeout_ms)
         self._functions = ShardFunctions(self._writer, self.keys)
+        self._watch = ServerWatch(self._writer, self._functions, durability)
         self._durability = durability
         self._wait_ms = durability.wait_ms
         self._publish = b"1" if publish else b"0"
@@ -227,6 +231,10 @@ class RedisLeaderStore:
         reply = await self._functions.call(b"nx_offer", seq, turn, blob)
         return bool(reply[0] == b"OK")
 
+    async def hold_journal(self, seq: int, turns_max: int) -> int:
+        """Keep what follows turn `seq`, at most `turns_max` turns, for an exporter; gives the first turn there is."""
+        return int(await self._functions.call(b"nx_export", seq, turns_max))
+
     async def newest_snapshot(self) -> int:
         """The turn of the newest snapshot, 0 if there is none."""
         return int(await self._writer.call(b"HGET", self.keys.meta, b"snap") or 0)
@@ -237,6 +245,14 @@ class RedisLeaderStore:
             self._writer.call(b"SET", self.keys.frame, blob),
             self._writer.call(b"HSET", self.keys.meta, b"drain", f"{drain_tasks_s:.3f}"),
         )
+
+    async def health(self) -> StoreHealth:
+        """What is wrong with the server, for people."""
+        return await self._watch.look()
+
+    async def history(self) -> History:
+        """Whose writes the store holds, and whose it held when the shard was led before."""
+        return await self._watch.history()
 
     # -- beyond the port: what people look at
 

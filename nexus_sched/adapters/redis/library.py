@@ -21,7 +21,7 @@ from nexus_sched.errors import StoreAuthRefused, StoreError, StoreNotReplicated
 LIBRARY = "nexus_v1"
 RESULT_TTL_S_DEFAULT = 3_600  # records and results of ended tasks stay this long
 LIBRARY_PARTS = tuple(
-    f"{LIBRARY}{part}.lua" for part in ("", "_letters", "_reports", "_pool", "_audit")
+    f"{LIBRARY}{part}.lua" for part in ("", "_journal", "_letters", "_reports", "_pool", "_audit")
 )  # in this order
 LIBRARY_TEXT = b"\n".join(
     (files("nexus_sched.adapters.redis") / "functions" / part).read_bytes() for part in LIBRARY_PARTS

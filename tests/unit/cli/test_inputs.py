@@ -54,6 +54,7 @@ def frame(**changes: object) -> Frame:
         ({"at_ms": NOW_MS - 60_000}, "no scheduler has written for 60 s"),
         ({"workers_accepting": 0}, "no worker takes tasks"),
         ({"breaker": "open"}, "the breaker of prediction is open"),
+        ({"alarms": ["maxmemory-policy is allkeys-lru"]}, "maxmemory-policy is allkeys-lru"),
     ],
 )
 def test_status_finds_what_is_degraded_and_only_that(changes, words):

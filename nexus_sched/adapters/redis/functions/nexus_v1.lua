@@ -449,40 +449,6 @@ local function intake(keys, a)
   return {'OK'}
 end
 
--- Keeps the two newest snapshots; the journal is cut behind the older of them.
-local function keep(P, meta, seq, blob)
-  local kept = redis.call('HMGET', meta, 'snap', 'snap_before')
-  if kept[1] ~= seq then
-    if kept[2] then redis.call('DEL', P .. ':snap:' .. kept[2]) end
-    if kept[1] then
-      redis.call('HSET', meta, 'snap_before', kept[1])
-      redis.call('XTRIM', P .. ':ev', 'MINID', (tonumber(kept[1]) + 1) .. '-0')
-    end
-    redis.call('HSET', meta, 'snap', seq)
-  end
-  redis.call('SET', P .. ':snap:' .. seq, blob)
-end
-
--- snapshot: P, epoch, nonce, seq, blob -> {'OK'} | {'FENCED'}
--- A leader writes beside its turns: one that a standby has overtaken in the meantime is of no more use.
-local function snapshot(keys, a)
-  if not fence(keys[1], a[2], a[3]) then return {'FENCED'} end
-  if tonumber(redis.call('HGET', keys[1], 'snap') or '0') <= tonumber(a[4]) then keep(a[1], keys[1], a[4], a[5]) end
-  return {'OK'}
-end
-
--- offer: P, seq, turn, blob -> {'OK'} | {'STALE'}
--- A snapshot by whoever follows the journal. No lease is needed: that the journal holds this very turn under
--- this number proves that the state belongs to its history.
-local function offer(keys, a)
-  local P, meta, id = a[1], keys[1], a[2] .. '-0'
-  local entry = redis.call('XRANGE', P .. ':ev', id, id)[1]
-  if not entry or entry[2][2] ~= a[3] then return {'STALE'} end
-  if tonumber(redis.call('HGET', meta, 'snap') or '0') >= tonumber(a[2]) then return {'STALE'} end
-  keep(P, meta, a[2], a[4])
-  return {'OK'}
-end
-
 -- Everything but submitting goes on when the server's memory is full, a change of leader included.
 local draining = {'allow-oom'}
 redis.register_function('nx_submit', submit)
@@ -496,5 +462,3 @@ redis.register_function{function_name = 'nx_leave', callback = leave, flags = dr
 redis.register_function{function_name = 'nx_reap', callback = reap, flags = draining}
 redis.register_function{function_name = 'nx_step', callback = step, flags = draining}
 redis.register_function{function_name = 'nx_intake', callback = intake, flags = draining}
-redis.register_function{function_name = 'nx_snapshot', callback = snapshot, flags = draining}
-redis.register_function{function_name = 'nx_offer', callback = offer, flags = draining}
