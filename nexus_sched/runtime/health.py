@@ -12,9 +12,10 @@ import structlog
 from msgspec import structs
 
 from nexus_sched.errors import StoreError
+from nexus_sched.model.condition import StoreHealth
 from nexus_sched.model.frame import Frame
 from nexus_sched.runtime.liveness import MASS_HOLD_S, Heartbeats
-from nexus_sched.runtime.ports import LeaderStore, StoreHealth
+from nexus_sched.runtime.ports import LeaderStore
 
 LOOK_EVERY_S = 2.0
 

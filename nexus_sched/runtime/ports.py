@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 from msgspec import Struct
 
 from nexus_sched.errors import StoreError
+from nexus_sched.model.condition import History, StoreHealth
 from nexus_sched.model.outcome import Acceptance, Outcome, Reason, Receipt
 
 PRIORITY_STREAMS = tuple(f"q:{priority}" for priority in range(10))
@@ -132,21 +133,6 @@ class Reaped(Struct, frozen=True):
     alive: bool
     moved: int = 0
     left: int = 0  # entries still in the inbox: call again
-
-
-class StoreHealth(Struct, frozen=True):
-    """How the server does what was promised; sentences for people."""
-
-    level: str = ""  # of durability, as it is promised; empty: nothing is
-    gap: str = ""  # why the server does not keep it
-    alarms: tuple[str, ...] = ()  # what endangers tasks now, with the remedy
-
-
-class History(Struct, frozen=True):
-    """Whose writes a store holds: another id means another server, or one that was started again. Empty: unknown."""
-
-    was: str = ""  # when the shard was led before
-    now: str = ""
 
 
 class LeaderStore(Protocol):

@@ -24,17 +24,10 @@ from nexus_sched.errors import (
     StoreUnreachable,
     StoreUnsuitable,
 )
+from nexus_sched.model.condition import StoreHealth
 from nexus_sched.model.durability import RELAXED, REPLICATED, Durability
 from nexus_sched.model.outcome import Acceptance, Outcome, Receipt
-from nexus_sched.runtime.ports import (
-    CommitPlan,
-    CompletionLine,
-    DispatchLine,
-    Lease,
-    StartLine,
-    StoreHealth,
-    SubmitLine,
-)
+from nexus_sched.runtime.ports import CommitPlan, CompletionLine, DispatchLine, Lease, StartLine, SubmitLine
 from nexus_sched.testing.conformance import Stage
 from nexus_sched.testing.servers import KINDS, ServerMissing, TestServer
 from nexus_sched.testing.stores import RedisFactory

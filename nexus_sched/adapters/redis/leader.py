@@ -23,18 +23,17 @@ from nexus_sched.adapters.redis.resp import (
 )
 from nexus_sched.adapters.redis.suitability import check_suitable
 from nexus_sched.errors import Fenced
+from nexus_sched.model.condition import History, StoreHealth
 from nexus_sched.model.durability import Durability
 from nexus_sched.runtime.ports import (
     INPUT_STREAMS,
     CommitPlan,
-    History,
     Lease,
     LeaseSeen,
     RawBatch,
     RawEntry,
     Reaped,
     SequenceMismatch,
-    StoreHealth,
 )
 from nexus_sched.units import MS_PER_S
 
