@@ -12,8 +12,8 @@ import structlog
 from msgspec import structs
 
 from nexus_sched.errors import StoreError
-from nexus_sched.model.condition import StoreHealth
 from nexus_sched.model.frame import Frame
+from nexus_sched.model.store_state import StoreHealth
 from nexus_sched.runtime.liveness import MASS_HOLD_S, Heartbeats
 from nexus_sched.runtime.ports import LeaderStore
 

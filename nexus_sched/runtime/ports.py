@@ -15,8 +15,8 @@ from typing import NamedTuple, Protocol
 from msgspec import Struct
 
 from nexus_sched.errors import StoreError
-from nexus_sched.model.condition import History, StoreHealth
 from nexus_sched.model.outcome import Acceptance, Outcome, Reason, Receipt
+from nexus_sched.model.store_state import History, StoreHealth
 
 PRIORITY_STREAMS = tuple(f"q:{priority}" for priority in range(10))
 RECLAIMED_STREAM = "q:r"
@@ -194,11 +194,7 @@ class LeaderStore(Protocol):
         """
 
     async def hold_journal(self, seq: int, turns_max: int) -> int:
-        """An exporter has everything up to turn `seq`: keep what follows, at most `turns_max` turns of it.
-
-        Gives the first turn that is still there; one above `seq + 1` is a gap. 0 turns: keep nothing for it any more.
-        At most `EXPORT_TURNS_MAX`. Whoever exports needs no lease.
-        """
+        """Keep up to `turns_max` turns behind `seq` for an exporter (0: none); gives the first that is there."""
 
     async def newest_snapshot(self) -> int:
         """The turn of the newest snapshot, 0 if there is none."""

@@ -24,9 +24,9 @@ from nexus_sched.errors import (
     StoreUnreachable,
     StoreUnsuitable,
 )
-from nexus_sched.model.condition import StoreHealth
 from nexus_sched.model.durability import RELAXED, REPLICATED, Durability
 from nexus_sched.model.outcome import Acceptance, Outcome, Receipt
+from nexus_sched.model.store_state import StoreHealth
 from nexus_sched.runtime.ports import CommitPlan, CompletionLine, DispatchLine, Lease, StartLine, SubmitLine
 from nexus_sched.testing.conformance import Stage
 from nexus_sched.testing.servers import KINDS, ServerMissing, TestServer

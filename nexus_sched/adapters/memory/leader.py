@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Mapping
 from nexus_sched.adapters.memory.shard import MemoryShard
 from nexus_sched.adapters.memory.stream import format_entry_id, parse_entry_id
 from nexus_sched.errors import StoreError
-from nexus_sched.model.condition import History, StoreHealth
+from nexus_sched.model.store_state import History, StoreHealth
 from nexus_sched.runtime.ports import INPUT_STREAMS, CommitPlan, Lease, LeaseSeen, RawBatch, RawEntry, Reaped
 
 

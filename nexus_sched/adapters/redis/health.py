@@ -8,8 +8,8 @@ from __future__ import annotations
 from nexus_sched.adapters.redis.library import ShardFunctions
 from nexus_sched.adapters.redis.resp import RespClient
 from nexus_sched.adapters.redis.suitability import eviction_problem, parse_info, setting
-from nexus_sched.model.condition import History, StoreHealth
 from nexus_sched.model.durability import REPLICATED, STRICT, Durability
+from nexus_sched.model.store_state import History, StoreHealth
 
 LOSSES = {
     "everysec": "a power cut may lose what was acknowledged in the last second",

@@ -23,8 +23,8 @@ from nexus_sched.adapters.redis.resp import (
 )
 from nexus_sched.adapters.redis.suitability import check_suitable
 from nexus_sched.errors import Fenced
-from nexus_sched.model.condition import History, StoreHealth
 from nexus_sched.model.durability import Durability
+from nexus_sched.model.store_state import History, StoreHealth
 from nexus_sched.runtime.ports import (
     INPUT_STREAMS,
     CommitPlan,

@@ -8,11 +8,11 @@ from structlog.testing import capture_logs
 
 from nexus_sched.adapters.memory import MemoryLeaderStore
 from nexus_sched.errors import StoreUnreachable
-from nexus_sched.model.condition import StoreHealth
 from nexus_sched.model.effects import Noticed
 from nexus_sched.model.events import StoreChanged
 from nexus_sched.model.frame import Frame, decode_frame
 from nexus_sched.model.journal import Turn, decode_turn
+from nexus_sched.model.store_state import StoreHealth
 from nexus_sched.runtime.health import LOOK_EVERY_S
 from nexus_sched.testing.virtual_time import virtually
 from tests.unit.runtime.stage import Stage, names, staged
