@@ -8,7 +8,7 @@ Sizes are checked before anything is decoded.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 import msgspec
 
@@ -92,7 +92,21 @@ _decode_command = msgspec.msgpack.Decoder(Command).decode
 HOSTILE = (InvalidInput, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _known_types: dict[str, str] = {}  # names that have passed `check_task_type`, each one string; bounded below
-_KNOWN_TYPES_MAX = 10_000
+_known_workers: dict[bytes, str] = {}  # the same for workers
+_KNOWN_NAMES_MAX = 10_000
+
+
+class _Description(NamedTuple):
+    """What was read of a task's description, which tasks of a type often share to the byte."""
+
+    spec: TaskSpec
+    task_type: str  # that has passed `check_task_type`
+    asks: bool  # whether it may ask for anything beyond its type
+
+
+_known_descriptions: dict[bytes, _Description] = {}
+_KNOWN_DESCRIPTIONS_MAX = 1_024
+_KNOWN_BYTES_MAX = 256  # of a description that is remembered
 
 
 def events_of(stream: str, entries: Sequence[RawEntry]) -> list[AnyEvent]:
@@ -118,7 +132,8 @@ def _fields(entry: RawEntry) -> dict[bytes, bytes]:
     pairs = entry[1]
     if not isinstance(pairs, list) or len(pairs) > 64 or len(pairs) % 2:
         raise InvalidInput("an entry holds at most 32 fields, each with a value")
-    fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    each = iter(pairs)
+    fields: dict[bytes, bytes] = dict(zip(each, each, strict=True))
     if 2 * len(fields) != len(pairs):
         raise InvalidInput("a field stands twice in the entry")
     return fields
@@ -182,9 +197,42 @@ def _text(fields: dict[bytes, bytes], name: bytes) -> str:
 def _integer(fields: dict[bytes, bytes], name: bytes, highest: int) -> int:
     text = _blob(fields, name)
     # bytes.isdigit is ASCII only: no sign, no blank, no other script's digits
-    if not text.isdigit() or len(text) > 18 or int(text) > highest:
+    if not text.isdigit() or len(text) > 18 or (number := int(text)) > highest:
         raise InvalidInput(f"field {name.decode()} is not a number of 0 to {highest}")
-    return int(text)
+    return number
+
+
+def _worker(fields: dict[bytes, bytes]) -> str:
+    """The worker's name; of each worker the same string every time."""
+    written = _blob(fields, b"w")
+    name = _known_workers.get(written)
+    if name is None:
+        name = check_worker_id(written.decode("utf-8"))
+        if len(_known_workers) >= _KNOWN_NAMES_MAX:
+            _known_workers.clear()
+        _known_workers[written] = name
+    return name
+
+
+def _description(fields: dict[bytes, bytes]) -> _Description:
+    written = _blob(fields, b"m")
+    known = _known_descriptions.get(written)
+    if known is not None:
+        return known
+    keys = _document_and_keys(fields, b"m")[1]
+    spec = _decode_spec(written)
+    task_type = _known_types.get(spec.type)
+    if task_type is None:
+        task_type = check_task_type(spec.type)
+        if len(_known_types) >= _KNOWN_NAMES_MAX:
+            _known_types.clear()
+        _known_types[task_type] = task_type
+    found = _Description(spec, task_type, len(keys) > 1 and not ASKING.isdisjoint(keys))
+    if len(written) <= _KNOWN_BYTES_MAX:
+        if len(_known_descriptions) >= _KNOWN_DESCRIPTIONS_MAX:
+            _known_descriptions.clear()
+        _known_descriptions[written] = found
+    return found
 
 
 def _submitted(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[AnyEvent]:
@@ -193,20 +241,13 @@ def _submitted(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[A
             TaskReclaimed(
                 check_task_id(_text(fields, b"i")),
                 _integer(fields, b"a", ATTEMPT_MAX),
-                check_worker_id(_text(fields, b"w")),
+                _worker(fields),
                 _reason(_text(fields, b"y")),
                 fields.get(b"n") == b"1",
                 entry_id,
             )
         ]
-    document, keys = _document_and_keys(fields, b"m")
-    spec = _decode_spec(document)
-    task_type = _known_types.get(spec.type)
-    if task_type is None:
-        task_type = check_task_type(spec.type)
-        if len(_known_types) >= _KNOWN_TYPES_MAX:
-            _known_types.clear()
-        _known_types[task_type] = task_type
+    spec, task_type, asks = _description(fields)
     arrived_at_ms = int(entry_id.partition("-")[0])
     task = Task(
         check_task_id(_text(fields, b"i")),
@@ -217,7 +258,7 @@ def _submitted(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[A
         spec.hint_ms,
         spec.max_attempts,
         spec.retry,
-        terms_of(spec, arrived_at_ms) if len(keys) > 1 and not ASKING.isdisjoint(keys) else None,
+        terms_of(spec, arrived_at_ms) if asks else None,
     )
     attempts = _integer(fields, b"a", ATTEMPT_MAX) if b"a" in fields else 0  # of a dead letter that was sent again
     return [TaskSubmitted(task, entry_id, attempts)]
@@ -232,7 +273,7 @@ def _reason(text: str) -> Reason:
 
 def _finished(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[AnyEvent]:
     task_id = check_task_id(_text(fields, b"i"))
-    worker = check_worker_id(_text(fields, b"w"))
+    worker = _worker(fields)
     attempt = _integer(fields, b"a", ATTEMPT_MAX)
     blob = fields.get(b"f", b"")
     if not blob:
@@ -256,7 +297,7 @@ def _reported(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[An
     kind = fields.get(b"k")
     if kind == b"pack":
         return _unpacked(_decode_pack(_blob(fields, b"f")))
-    worker = check_worker_id(_text(fields, b"w"))
+    worker = _worker(fields)
     incarnation = _integer(fields, b"n", 2**31)
     if kind == b"join":
         offer = checked_offer(_decode_offer(_document(fields, b"f")))

@@ -40,6 +40,9 @@ from nexus_sched.units import MS_PER_S
 _STRICT = Durability()
 
 
+NEITHER = (0, 0, 0)  # ends, retracts, stops
+
+
 class RedisLeaderStore:
     """`LeaderStore` on Redis or Valkey. `publish`: also PUBLISH every dispatch on `nexus:dispatch:<worker>`."""
 
@@ -129,51 +132,26 @@ class RedisLeaderStore:
 
         Raises `Fenced` or `SequenceMismatch`, or a `StoreError`, after which nothing or all was applied.
         """
-        removals = {stream: entries for stream, entries in plan.removals.items() if entries}
-        told: list[Argument] = []
+        arguments: list[Argument] = [lease.epoch, lease.nonce, seq, plan.turn, self._publish, self._result_ttl_s]
+        arguments.append(len(plan.trims))
+        for trim in plan.trims.items():
+            arguments += trim
+        removals = [(stream, entries) for stream, entries in plan.removals.items() if entries]
+        arguments.append(len(removals))
+        for stream, entries in removals:
+            arguments += (stream, len(entries), *entries)
+        arguments.append(len(plan.dispatches))
+        arguments += chain.from_iterable(plan.dispatches)
+        if plan.ends or plan.retracts or plan.stops:
+            arguments += _seldom(plan)
+        else:
+            arguments += NEITHER
         if plan.estimates or plan.answers:
-            told.append(len(plan.estimates))
-            for task_id, eta in plan.estimates:
-                told += (task_id, eta)
-            told.append(len(plan.answers))
-            for reply, blob in plan.answers:
-                told += (reply, blob)
-        return self._committed(
-            lease,
-            self._functions.call_replicated(
-                self._wait_ms,
-                b"nx_commit",
-                lease.epoch,
-                lease.nonce,
-                seq,
-                plan.turn,
-                self._publish,
-                self._result_ttl_s,
-                len(plan.trims),
-                *chain.from_iterable(plan.trims.items()),
-                len(removals),
-                *chain.from_iterable((stream, len(entries), *entries) for stream, entries in removals.items()),
-                len(plan.dispatches),
-                *chain.from_iterable(plan.dispatches),
-                len(plan.ends),
-                *chain.from_iterable(
-                    (
-                        b"D" if end.dead else b"C",
-                        end.task_id,
-                        end.attempt,
-                        end.reason.value,
-                        end.worker,
-                        end.detail.encode(errors="replace"),  # it may quote what a hostile entry held
-                    )
-                    for end in plan.ends
-                ),
-                len(plan.retracts),
-                *chain.from_iterable(plan.retracts),
-                len(plan.stops),
-                *chain.from_iterable(plan.stops),
-                *told,
-            ),
-        )
+            arguments.append(len(plan.estimates))
+            arguments += chain.from_iterable(plan.estimates)
+            arguments.append(len(plan.answers))
+            arguments += chain.from_iterable(plan.answers)
+        return self._committed(lease, self._functions.call_replicated(self._wait_ms, b"nx_commit", *arguments))
 
     async def _committed(self, lease: Lease, sent: Awaitable[Reply]) -> int:
         reply = await sent
@@ -259,6 +237,19 @@ class RedisLeaderStore:
         """Up to `count` dead letters behind entry `after`; fields i(d), a(ttempt), y (reason), w(orker), d(etail)."""
         entries: list[RawEntry] = await self._writer.call(b"XRANGE", self.keys.dead, f"({after}", b"+", b"COUNT", count)
         return entries
+
+
+def _seldom(plan: CommitPlan) -> list[Argument]:
+    """What most turns have none of: ends, retracts and stops, each behind their number."""
+    arguments: list[Argument] = [len(plan.ends)]
+    for end in plan.ends:
+        detail = end.detail.encode(errors="replace")  # it may quote what a hostile entry held
+        arguments += (b"D" if end.dead else b"C", end.task_id, end.attempt, end.reason.value, end.worker, detail)
+    arguments.append(len(plan.retracts))
+    arguments += chain.from_iterable(plan.retracts)
+    arguments.append(len(plan.stops))
+    arguments += chain.from_iterable(plan.stops)
+    return arguments
 
 
 def _counter(score: bytes) -> int:

@@ -26,7 +26,15 @@ from nexus_sched.model.events import (
 from nexus_sched.model.outcome import Outcome, Reason
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.model.task import PAYLOAD_BYTES_MAX, Retry
-from nexus_sched.runtime.inputs import BLOB_BYTES_MAX, DETAIL_LENGTH_MAX, events_of
+from nexus_sched.runtime.inputs import (
+    _KNOWN_DESCRIPTIONS_MAX,
+    _KNOWN_NAMES_MAX,
+    BLOB_BYTES_MAX,
+    DETAIL_LENGTH_MAX,
+    _known_descriptions,
+    _known_workers,
+    events_of,
+)
 from nexus_sched.testing.builders import Bench, joined, submitted, task
 
 encode = msgspec.msgpack.encode
@@ -341,3 +349,27 @@ def test_cache_of_type_names_is_bounded():
     for number in range(12_000):
         event_of("q:5", i=b"t1", m=encode({"type": f"k{number}"}), b=b"1")
     assert isinstance(event_of("q:5", i=b"t1", m=SPEC, b=b"1"), TaskSubmitted)
+
+
+def test_description_that_many_tasks_share_is_read_for_each_of_them_alike():
+    spec = encode({"type": "shared", "deadline_ms": 1_000.0, "hint_ms": 5.0})
+    first, second = (
+        events_of("q:5", [entry({b"i": task_id, b"m": spec, b"b": b"1"}, entry_id)])[0]
+        for task_id, entry_id in ((b"t1", b"1700-0"), (b"t2", b"1800-0"))
+    )
+    assert isinstance(first, TaskSubmitted)
+    assert isinstance(second, TaskSubmitted)
+    assert (first.task.id, first.task.asks.deadline_at_ms) == ("t1", 2_700)
+    assert (second.task.id, second.task.asks.deadline_at_ms) == ("t2", 2_800)
+    assert first.task.type is second.task.type
+
+
+def test_names_and_descriptions_that_are_remembered_have_a_bound():
+    for number in range(_KNOWN_NAMES_MAX + 10):
+        event_of("q:5", i=b"t", m=encode({"type": f"kind-{number}"}), b=b"1")
+        event_of("res", i=b"t", w=b"%d" % number, a=b"1", f=b"")
+    long = encode({"type": "kind", "tenant": "x" * 128, "key": "y" * 128})
+    assert isinstance(event_of("q:5", i=b"t", m=long, b=b"1"), TaskSubmitted)
+    assert len(_known_workers) <= _KNOWN_NAMES_MAX
+    assert len(_known_descriptions) <= _KNOWN_DESCRIPTIONS_MAX
+    assert long not in _known_descriptions
