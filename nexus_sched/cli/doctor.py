@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+from msgspec import structs
 
 from nexus_sched.cli import exit_codes
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
@@ -21,7 +22,7 @@ MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 
 
 def doctor(*, fix: Fix = False, flags: ConfigFlags = NO_FLAGS) -> int:
-    """Check the configuration, the server and the shard, and say what to do about what is not as it should be.
+    """Check the configuration, the server and all shards, and say what to do about what is not as it should be.
 
     Exits with code 8 if there are only warnings, with 1 if something fails, 3 if the configuration cannot be used, 4
     if the server cannot be reached.
@@ -61,8 +62,8 @@ async def _examine(flags: ConfigFlags, *, fix: bool) -> tuple[list[Check], int]:
 
 
 async def _examine_store(config: Config, *, fix: bool) -> list[Check]:
-    from nexus_sched.adapters.redis.examination import examine_server, examine_shard, load_library
-    from nexus_sched.checkup import ShardBounds, check_server, check_shard
+    from nexus_sched.adapters.redis.examination import examine_server, load_library
+    from nexus_sched.checkup import check_server
     from nexus_sched.cli.stores import inspector_store
 
     store = inspector_store(config)
@@ -72,11 +73,35 @@ async def _examine_store(config: Config, *, fix: bool) -> list[Check]:
             await load_library(store.client)
             note("Loaded the function library.")
             checks = check_server(await examine_server(store.client))
-        watch_ms = max(config.scheduler.lease_ms // 2, config.worker.heartbeat_ms * 3 // 2)
-        facts = await examine_shard(store, watch_ms)
-        return checks + check_shard(facts, ShardBounds(config.queue.length_max, config.queue.bytes_max))
+        return checks + await _examine_shards(config)
     finally:
         await store.close()
+
+
+async def _examine_shards(config: Config) -> list[Check]:
+    """The checks of the pool as a whole, then those of each shard; all are watched at once, for it takes a while."""
+    from nexus_sched.adapters.redis.examination import examine_shard
+    from nexus_sched.checkup import PoolFacts, ShardBounds, check_pool, check_shard
+    from nexus_sched.cli.stores import inspector_store, shards_of, wanted_shards
+
+    numbers = await shards_of(config)
+    watch_ms = max(config.scheduler.lease_ms // 2, config.worker.heartbeat_ms * 3 // 2)
+    stores = [inspector_store(config, number) for number in numbers]
+    try:
+        facts = await asyncio.gather(*(examine_shard(store, watch_ms) for store in stores))
+    finally:
+        for store in stores:
+            await store.close()
+    wanted = None if config.pool.shard is not None else wanted_shards(config, config.pool.name)
+    settled = len(numbers) if len(numbers) > 1 or facts[0].exists else 0
+    checks = check_pool(PoolFacts(settled=settled, wanted=wanted, owners=tuple(each.owner for each in facts)))
+    bounds = ShardBounds(-(-config.queue.length_max // len(numbers)), -(-config.queue.bytes_max // len(numbers)))
+    for number, each in zip(numbers, facts, strict=True):
+        found = check_shard(each, bounds)
+        if len(numbers) > 1:
+            found = [structs.replace(check, sentence=f"shard {number}: {check.sentence}") for check in found]
+        checks += found
+    return checks
 
 
 def _print(checks: list[Check]) -> None:

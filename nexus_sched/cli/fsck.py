@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from msgspec import Struct
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SHOWN_MAX = 100  # findings printed for people; --json has all
 SETTLE_S = 1.0  # for a leader to read what a repair has told it
 
-Shard = Annotated[int | None, Parameter(help="Which shard, instead of `pool.shard`.", show_default=False)]
+Shard = Annotated[int | None, Parameter(help="Only this shard, instead of all.", show_default=False)]
 Pool = Annotated[str | None, Parameter(help="Which pool, instead of `pool.name`.", show_default=False)]
 Repair = Annotated[bool, Parameter(name="--repair", help="Repair what is safe to repair.", show_default=False)]
 
@@ -36,7 +36,7 @@ class Outcome(Struct, frozen=True):
 
 
 def fsck(*, shard: Shard = None, pool: Pool = None, repair: Repair = False, flags: ConfigFlags = NO_FLAGS) -> int:
-    """Prove that a shard is whole: every live task in exactly one place, and everything else that belongs together.
+    """Prove that all shards of a pool, or one, are whole: every live task in one place, and all that belongs together.
 
     It may be led or stopped meanwhile: what is found is looked for again, and only what stays is reported. Exits
     with code 9 if anything is wrong (with --repair: still wrong at the end).
@@ -44,23 +44,33 @@ def fsck(*, shard: Shard = None, pool: Pool = None, repair: Repair = False, flag
     config = flags.load_with(
         ("--pool", "pool.name", pool), ("--shard", "pool.shard", None if shard is None else str(shard))
     ).config
-    outcome = asyncio.run(_check(config, repair=repair))
-    if outcome.report.seq is None:
-        raise PoolUnknown(f"there is no shard {config.pool.shard} of pool {config.pool.name!r} on this server")
+    outcomes = asyncio.run(_check_all(config, repair=repair))
+    if all(outcome.report.seq is None for outcome in outcomes.values()):
+        where = "no pool" if config.pool.shard is None else f"no shard {config.pool.shard} of pool"
+        raise PoolUnknown(f"there is {where} {config.pool.name!r} on this server")
     if flags.json:
-        print_json(_described(config, outcome))
+        print_json(_described_all(config, outcomes))
     else:
-        _print(config, outcome, repair=repair)
-    return exit_codes.VERIFICATION_FAILED if outcome.left else exit_codes.OK
+        for number, outcome in outcomes.items():
+            _print(config, number, outcome, repair=repair)
+    left = any(outcome.left for outcome in outcomes.values())
+    return exit_codes.VERIFICATION_FAILED if left else exit_codes.OK
 
 
-async def _check(config: Config, *, repair: bool) -> Outcome:
+async def _check_all(config: Config, *, repair: bool) -> dict[int, Outcome]:
+    """Shard -> what there is to say of it."""
+    from nexus_sched.cli.stores import shards_of
+
+    return {number: await _check(config, number, repair=repair) for number in await shards_of(config)}
+
+
+async def _check(config: Config, shard: int, *, repair: bool) -> Outcome:
     from nexus_sched.cli.run import predictors_and_settings
     from nexus_sched.cli.stores import inspector_store, leader_store
     from nexus_sched.inspection import inspect_shard, repair_all
 
     predictors, _ = predictors_and_settings(config)
-    store, leader = inspector_store(config), leader_store(config)
+    store, leader = inspector_store(config, shard), leader_store(config, shard)
     progress = _Progress()
     try:
         await store.open()
@@ -97,11 +107,23 @@ class _Progress:
             sys.stderr.flush()
 
 
-def _described(config: Config, outcome: Outcome) -> dict[str, object]:
+def _described_all(config: Config, outcomes: dict[int, Outcome]) -> dict[str, object]:
+    """For `--json`: one shard by itself, several each and together."""
+    if len(outcomes) == 1:
+        return _described(config, *next(iter(outcomes.items())))
+    shards = [_described(config, number, outcome) for number, outcome in outcomes.items()]
+    together: dict[str, object] = {
+        part: [{"shard": shard["shard"], **row} for shard in shards for row in shard[part]]
+        for part in ("findings", "repairs", "left")
+    }
+    return {"pool": config.pool.name, "shards": shards, **together}
+
+
+def _described(config: Config, shard: int, outcome: Outcome) -> dict[str, Any]:
     report = outcome.report
     return {
         "pool": config.pool.name,
-        "shard": config.pool.shard,
+        "shard": shard,
         "seq": report.seq,
         "live_tasks": report.live_tasks,
         "looks": report.looks,
@@ -122,9 +144,12 @@ def _row(finding: Finding) -> dict[str, object]:
     }
 
 
-def _print(config: Config, outcome: Outcome, *, repair: bool) -> None:
+def _print(config: Config, shard: int, outcome: Outcome, *, repair: bool) -> None:
     report, out = outcome.report, console()
-    where = f"shard {config.pool.shard} of pool {config.pool.name}"
+    where = f"shard {shard} of pool {config.pool.name}"
+    if report.seq is None:
+        out.print(f"{where} was never led", markup=False)
+        return
     state = "led" if report.moving else "at rest"
     out.print(f"{where}, turn {report.seq}, {report.live_tasks} live tasks, {state}", markup=False)
     for finding in report.findings[:SHOWN_MAX]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any
 
 from nexus_sched.adapters.redis import RedisInspectorStore, RedisPoolStore
 from nexus_sched.client import AsyncClient, AsyncTaskHandle, submission
@@ -148,3 +150,46 @@ def test_scheduler_that_wants_another_number_of_shards_is_refused(
     assert "write shards = 2" in other.output
     first.terminate()
     assert first.wait() == 0
+
+
+def test_commands_look_at_all_shards_of_a_pool(server: TestServer, pool: str, programs: Programs) -> None:
+    first = programs.scheduler(f"pools.{pool}.shards=2")
+    while first.output.count("leading") < 2:
+        assert not first.ended(), first.output
+        time.sleep(0.02)
+    worker = programs.worker("one", 2)
+    status = told(programs, "status", "--json")
+    while status["frame"]["workers_live"] == 0:
+        assert not worker.ended(), worker.output
+        time.sleep(0.1)
+        status = told(programs, "status", "--json")
+    assert [shard["shard"] for shard in status["shards"]] == [0, 1]
+    assert sorted(shard["workers_live"] for shard in status["shards"]) == [0, 1]
+    (degraded,) = status["degraded"]
+    assert "no worker takes tasks" in degraded
+    checks = told(programs, "doctor", "--json")["checks"]
+    assert [check["sentence"] for check in checks if check["name"] == "shards"] == ["2 shards"]
+    assert [check["level"] for check in checks if check["name"] == "spread"] == ["warn"]
+    report = told(programs, "fsck", "--json")
+    assert [shard["shard"] for shard in report["shards"]] == [0, 1]
+    assert report["findings"] == []
+    assert told(programs, "fsck", "--shard", "1", "--json")["shard"] == 1
+    assert told(programs, "workers", "get", "one", "--json")["worker"] == "one"
+    assert [each["worker"] for each in told(programs, "workers", "list", "--json")["workers"]] == ["one"]
+    cordoned = told(programs, "workers", "cordon", "one", "--reason", "a test", "--json")
+    assert cordoned["in_force"]
+    pinned = ("override", "add", "--scope", "type=a", "--effect", "estimate=1s", "--reason", "r", "--for", "1h")
+    assert told(programs, *pinned, "--json")["in_force"]
+    assert told(programs, "override", "remove", "--scope", "type=a", "--json")["in_force"]
+    refused = programs.start("journal", "export", "journal.bin")
+    assert refused.wait() == 2
+    assert "name one, with --set pool.shard=N" in refused.output
+
+
+def told(programs: Programs, *command: str) -> dict[str, Any]:
+    """What a command says as JSON."""
+    program = programs.start(*command)
+    program.wait()
+    line = next(line for line in program.output.splitlines() if line.startswith("{"))
+    answer: dict[str, Any] = json.loads(line)
+    return answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 
-from nexus_sched.checkup import Check, Level, ShardBounds, check_server, check_shard
+from nexus_sched.checkup import Check, Level, PoolFacts, ShardBounds, check_pool, check_server, check_shard
 from nexus_sched.model.examination import ServerFacts, ShardFacts
 
 SERVER = ServerFacts(
@@ -105,3 +105,23 @@ def test_evicting_policy_without_a_bound_is_only_a_warning():
 )
 def test_fact_of_a_shard_that_is_not_as_it_should_be_is_said_with_a_remedy(changes, name: str, level: Level):
     assert wrong(check_shard(structs.replace(SHARD, **changes), BOUNDS)) == [(name, level)]
+
+
+@pytest.mark.parametrize(
+    ("settled", "wanted", "owners", "found"),
+    [
+        (1, None, ("a",), []),
+        (0, 3, ("",), []),
+        (3, None, ("a", "b", "c"), []),
+        (4, 4, ("a", "b", "b", "a"), []),
+        (3, 2, ("a", "b", "c"), [("shards", Level.FAIL)]),
+        (1, 2, ("a",), [("shards", Level.FAIL)]),
+        (3, 3, ("a", "a", "a"), [("spread", Level.WARN)]),
+        (4, None, ("a", "a", "a", "b"), [("spread", Level.WARN)]),
+        (3, None, ("", "", ""), []),  # each shard says that nobody leads it
+    ],
+)
+def test_pool_is_split_as_configured_and_its_shards_are_shared(
+    settled: int, wanted: int | None, owners: tuple[str, ...], found: list[tuple[str, Level]]
+):
+    assert wrong(check_pool(PoolFacts(settled=settled, wanted=wanted, owners=owners))) == found
