@@ -7,7 +7,7 @@ from nexus_sched.model.outcome import Reason
 from nexus_sched.model.task import Retry
 
 
-def why_not_again(record: TaskRecord, worker_killer_deaths: int) -> Reason | None:
+def why_not_again(record: TaskRecord, deaths_max: int) -> Reason | None:
     """Why a task must be dead-lettered now that it came back, `None` if it may wait for another attempt.
 
     A task that never started may always wait again.
@@ -17,7 +17,7 @@ def why_not_again(record: TaskRecord, worker_killer_deaths: int) -> Reason | Non
         return None
     if record.task.retry is Retry.NEVER:
         return Reason.NOT_REPEATABLE
-    if past.deaths >= worker_killer_deaths:
+    if past.deaths >= deaths_max:
         return Reason.WORKER_KILLER
     if past.starts >= record.task.max_attempts:
         return Reason.ATTEMPTS_EXHAUSTED

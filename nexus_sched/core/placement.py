@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -70,10 +71,11 @@ class Placement:
         self.mode = self._forecasts.mode = mode
         self.round_robin.early = mode != PREDICTIVE
 
-    def place(self, task: Task, now_ms: int, avoid: str = "") -> Choice | None:
-        """A worker for this task, `None` if none is open to it; `avoid` only if nobody else is. At 1000 workers < 5 us.
+    def place(self, task: Task, now_ms: int, avoid: Sequence[str] = ()) -> Choice | None:
+        """A worker for this task, `None` if none is open to it; those of `avoid` only if nobody else is.
 
-        Books nothing: whoever acts on the choice does, and says so to `scoring.sent`; until then `reasons` tells why.
+        At 1000 workers < 5 us. Books nothing: whoever acts on the choice does, and says so to `scoring.sent`; until
+        then `reasons` tells why.
         """
         self.held = False
         if not self._table.open_count:
@@ -135,7 +137,9 @@ class Placement:
             means_ms[index] = mean_ms
         return means_ms
 
-    def _fall_back(self, task: Task, prediction: TaskPrediction | None, now_ms: int, avoid: str) -> Choice | None:
+    def _fall_back(
+        self, task: Task, prediction: TaskPrediction | None, now_ms: int, avoid: Sequence[str]
+    ) -> Choice | None:
         """By the configured rule; `prediction` is what is booked all the same."""
         policy: FallbackPolicy = self.round_robin
         if self.settings.fallback == LEAST_OUTSTANDING and self.mode == PREDICTIVE:
@@ -152,13 +156,13 @@ class Placement:
         told = self._forecasts.class_means(task, alone, self._mean_ms, now_ms)
         return Choice(worker, policy, self._mean_ms[0] if told else prediction.mean_ms, prediction, None)
 
-    def _by_policy(self, policy: FallbackPolicy, task: Task, avoid: str) -> WorkerRecord | None:
+    def _by_policy(self, policy: FallbackPolicy, task: Task, avoid: Sequence[str]) -> WorkerRecord | None:
         """Whom a policy picks from the ring, or from those workers of it that the task may run on."""
         ring, needs = self._roster.ring, task.terms.needs
         if task.asks is not None or self._roster.tainted:
             ring = [worker for worker in ring if rejection(worker, needs) is None]
         if avoid:
-            others = [worker for worker in ring if worker.name != avoid]
+            others = [worker for worker in ring if worker.name not in avoid]
             index = policy.choose(others)
             if index >= 0:
                 return others[index]

@@ -32,7 +32,7 @@ class Placing:
         """Hand out what waits, as far as workers are open and the bound of a turn allows."""
         state = self._state
         now_ms = state.now_ms
-        backlog, table, placement = state.backlog, state.roster.table, state.placement
+        backlog, table, placement, suspects = state.backlog, state.roster.table, state.placement, state.suspects
         self._keep_time()
         backlog.begin_turn(now_ms)
         if state.paused:
@@ -43,7 +43,8 @@ class Placing:
             record = backlog.first(now_ms)
             if record is None:
                 break
-            choice = placement.place(record.task, now_ms, record.past.avoid)
+            avoid = () if record.history is None else suspects.avoided_by(record)
+            choice = placement.place(record.task, now_ms, avoid)
             if choice is None:
                 if placement.held:
                     backlog.block()
@@ -73,7 +74,7 @@ class Placing:
             if not state.backlog.admits(record, now_ms):
                 record.remembered().reserve_at_ms = 0
                 continue
-            choice = state.placement.place(record.task, now_ms, record.past.avoid)
+            choice = state.placement.place(record.task, now_ms, state.suspects.avoided_by(record))
             if choice is not None:
                 state.backlog.pull(record, now_ms)
                 self._dispatch(record, choice)
@@ -105,7 +106,7 @@ class Placing:
             if not state.roster.table.open_count:
                 return
             copy = TaskRecord(record.task, "", "", attempt=record.attempt, history=History(avoid=record.worker))
-            choice = state.placement.place(copy.task, state.now_ms, record.worker)
+            choice = state.placement.place(copy.task, state.now_ms, (record.worker,))
             if choice is None or choice.worker.name == record.worker or choice.worker.in_flight >= choice.worker.slots:
                 continue
             self._hand_out(copy, choice)
@@ -123,6 +124,8 @@ class Placing:
     def _dispatch(self, record: TaskRecord, choice: Choice) -> None:
         state = self._state
         wait_ms = self._hand_out(record, choice)
+        if record.history is not None:
+            state.suspects.placed(record, state.tasks)
         state.overdue.watch(record, wait_ms, state.now_ms)
         if state.settings.preemption.enabled:
             self._preemption.watch(record)

@@ -39,13 +39,14 @@ class Booking(Struct, array_like=True, gc=False, eq=False):
     spare: str = ""  # a pointer in `q:r` that a lost copy left, for the case that this run never began
     copied: bool = False  # it began as a copy
     copy_at_ms: int = 0  # when a copy of it should be considered, 0 for never
+    together: bool = False  # another task that had lost a worker was there as well
 
 
 class History(Struct, array_like=True, gc=False, eq=False):
     """What a task has been through, or was told to wait for."""
 
     starts: int = 0  # attempts known to have been started and not finished
-    deaths: int = 0  # workers that were lost while running it
+    deaths: int = 0  # workers whose loss while running it counts against it, see `core.suspects`
     retries: int = 0  # runs that failed and were followed by another attempt
     attempts: int = 0  # highest attempt ever given, if that was a copy's
     avoid: str = ""  # the worker where it failed or was taken from; another one is better

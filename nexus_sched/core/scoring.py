@@ -11,6 +11,7 @@ added to the answer. Exploring is a wider margin, within which the least loaded 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from nexus_sched._kernel.bill import bill
@@ -26,7 +27,7 @@ from nexus_sched.model.task import Task
 from nexus_sched.model.terms import NO_NEEDS, Terms
 
 TRANSFER_MS_MAX = 1e15  # what the kernel takes
-AVOIDED_MS = 1e9  # a task that failed somewhere goes back there if nobody else will have it
+AVOIDED_MS = 1e9  # a task that failed somewhere goes back there, or a suspect to another, if nobody else will have it
 MIB_BYTES = 2.0**20
 REACH_MS_MAX = 1e9
 NO_TERMS: tuple[tuple[int, float], ...] = ()
@@ -57,7 +58,7 @@ class Scoring:
         self._may_hold = settings.hold_for_faster
         self.reach_ms = min(max(0.0, settings.prefetch_reach * settings.round_trip_ms), REACH_MS_MAX)
 
-    def choose(self, task: Task, means_ms: Means, rotation: int, now_ms: int, avoid: str) -> int:
+    def choose(self, task: Task, means_ms: Means, rotation: int, now_ms: int, avoid: Sequence[str]) -> int:
         """Row of the best worker, -1 if none is open to the task, `HELD` if it had better wait.
 
         Raises `KernelError` if the means or a score are not usable.
@@ -71,8 +72,9 @@ class Scoring:
                 terms = self._near(asks, transfer_ms, now_ms)
         elif roster.tainted:
             extra_ms = self.eligibility.column(NO_NEEDS, weights.fit_ms)
-        if avoid and avoid in roster.by_name:
-            terms = (*terms, (roster.by_name[avoid].row, AVOIDED_MS))
+        if avoid:
+            workers = roster.by_name
+            terms = (*terms, *((workers[name].row, AVOIDED_MS) for name in avoid if name in workers))
         self.explored = weights.explore_below > 0 and digest64(task.id.encode()) < weights.explore_below
         if self.explored:
             margin = weights.explore_margin

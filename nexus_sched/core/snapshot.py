@@ -91,6 +91,7 @@ class EngineSnapshot(Struct, array_like=True):
     pauses: dict[str, Pause] = {}
     wishes: dict[str, str] = {}
     transit_ms: float = 0.0
+    suspects: list[tuple[str, list[str]]] = []
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -129,6 +130,7 @@ def capture(engine: Engine) -> EngineSnapshot:
         engine.pauses,
         engine.wishes,
         engine.overdue.transit_ms,
+        engine.suspects.snapshot(),
     )
 
 
@@ -177,6 +179,7 @@ def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) ->
     engine.overdue.restore(engine.tasks.values())
     engine.overdue.transit_ms = state.transit_ms
     engine.ejection.restore(state.ejection)
+    engine.suspects.restore(state.suspects)
     engine.forgiving.restore(engine.roster.ring)
     engine.cordons = dict(state.cordons)
     engine.pauses, engine.wishes = dict(state.pauses), dict(state.wishes)

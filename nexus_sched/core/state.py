@@ -22,6 +22,7 @@ from nexus_sched.core.records import Booking, Cordon, TaskRecord, WorkerRecord
 from nexus_sched.core.requests import Requests
 from nexus_sched.core.reservations import Reservations
 from nexus_sched.core.roster import Roster
+from nexus_sched.core.suspects import Suspects
 from nexus_sched.model.effects import AnyEffect, CancelQueued, DeadLetter, Discard, Noticed
 from nexus_sched.model.events import QuestionAsked
 from nexus_sched.model.outcome import Reason
@@ -83,6 +84,7 @@ class EngineState:
         self.placement = Placement(self.roster, self.settings, self.forecasts)
         self.overdue = Overdue()
         self.requests = Requests()
+        self.suspects = Suspects()
         self.ejection = Ejection(self.roster, self.settings.worker_breaker)
         self.forgiving = Forgiving(self.roster)
         self.cordons: dict[str, Cordon] = {}  # by the name of a worker, live or not
@@ -186,6 +188,7 @@ class EngineState:
         copy.counted, record.counted = record.counted, False  # limits count the task, however often it runs
         self.unplace(record)
         self.tasks[record.task.id] = copy
+        self.suspects.placed(copy, self.tasks)
         self.overdue.resume(copy)
         return copy
 
@@ -193,6 +196,8 @@ class EngineState:
         """A placed task is no longer with its worker, whose time it has used for `used_ms`; see `forget`."""
         booking = record.booking
         assert booking is not None, "a task that is placed has been booked"
+        if record.history is not None:
+            self.suspects.left(record)
         if booking.spare or booking.stop_entry or booking.gives_way >= 0:
             self._tidy(record.place, booking)
         started = self.roster.settle(record, worker)

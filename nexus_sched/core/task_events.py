@@ -20,6 +20,7 @@ from nexus_sched.core.placing import Placing
 from nexus_sched.core.reaction import Reactions
 from nexus_sched.core.records import Booking, TaskRecord, WorkerRecord
 from nexus_sched.core.state import EngineState
+from nexus_sched.core.suspects import MANY_DIE_FACTOR, blame
 from nexus_sched.core.worker_breaker import bad_case_ms
 from nexus_sched.model.effects import Discard
 from nexus_sched.model.events import (
@@ -107,7 +108,10 @@ class TaskEvents:
         if booking.cancelled:
             state.end_cancelled(record)
             return
-        reason = why_not_again(record, state.settings.worker_killer_deaths)
+        deaths_max = state.settings.worker_killer_deaths
+        if state.ejection.many_die(state.now_ms):
+            deaths_max *= MANY_DIE_FACTOR
+        reason = why_not_again(record, deaths_max)
         if reason is None:
             if event.reason is Reason.RUN_FAILED:
                 history = record.remembered()
@@ -201,15 +205,12 @@ class TaskEvents:
             self._hear([notice])
 
     def _blame(self, record: TaskRecord, event: TaskReclaimed) -> None:
-        """A run came back that had been started: whether its worker failed, or died of it.
-
-        Where many workers die, a task that ran on two of them did not kill them; its starts are counted all the same.
-        """
+        """A run came back that had been started: whether its worker failed, or died of it."""
         state = self._state
         ejection, task_type, cost_ms = state.ejection, record.task.type, bad_case_ms(record.booked.prediction)
         if event.reason in (Reason.WORKER_LOST, Reason.WORKER_RESTARTED):
             ejection.died(event.worker, task_type, cost_ms, state.now_ms)
-            record.remembered().deaths += not ejection.many_die(state.now_ms)
+            blame(record)
         elif event.reason is Reason.RUN_FAILED:
             ejection.failed(event.worker, task_type, cost_ms, "a run failed", state.now_ms)
 
@@ -285,7 +286,9 @@ class TaskEvents:
         if not event.started:
             state.effects.append(Discard(record.place, record.entry))
             self._wait_again(record, event.entry)
-        elif record.booked.spare:
+            return True
+        state.suspects.placed(record, state.tasks)
+        if record.booked.spare:
             state.effects.append(Discard("q:r", event.entry))
         else:
             record.booked.spare = event.entry

@@ -314,18 +314,18 @@ def test_worker_to_avoid_is_taken_only_if_nobody_else_is_open():
     bench.turn(joined("w1"), joined("w2"))
     placement = bench.engine.placement
     for _ in range(4):
-        assert placement.place(task("t"), 0, "w1").worker.name == "w2"
+        assert placement.place(task("t"), 0, ("w1",)).worker.name == "w2"
     bench.turn(submitted("t1"))
     (open_one,) = (worker for worker in bench.engine.roster.ring if not worker.in_flight)
-    assert placement.place(task("t"), 0, open_one.name).worker is open_one
-    assert placement.place(task("t"), 0, "gone long ago").worker is open_one
+    assert placement.place(task("t"), 0, (open_one.name,)).worker is open_one
+    assert placement.place(task("t"), 0, ("gone long ago",)).worker is open_one
 
 
 def test_fallback_avoids_as_well():
     bench = Bench(settings(prefetch=0), ToldPredictor(lambda _: None))
     bench.turn(joined("w1"), joined("w2"))
     for _ in range(4):
-        assert bench.engine.placement.place(task("t"), 0, "w1").worker.name == "w2"
+        assert bench.engine.placement.place(task("t"), 0, ("w1",)).worker.name == "w2"
 
 
 def test_busier_worker_loses_under_balance_though_the_other_one_is_slower():
