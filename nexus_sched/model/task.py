@@ -22,6 +22,7 @@ CONDITIONS_MAX = 16
 RESOURCES_MAX = 8
 
 Attempts = Annotated[int, Meta(ge=1, le=ATTEMPTS_MAX)]
+FormerAttempts = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 DurationMs = Annotated[float, Meta(ge=0.0, le=DURATION_MS_MAX)]
 Name = Annotated[str, Meta(max_length=128)]
 Amount = Annotated[float, Meta(gt=0.0, le=1e15)]
@@ -62,6 +63,7 @@ class TaskSpec(Struct, frozen=True, omit_defaults=True, kw_only=True):
     idempotent: bool = False  # may run twice at once
     backoff_ms: DurationMs | None = None  # before the first retry, doubled each time
     eta: bool = False  # answer with an estimate on the reply channel
+    former_attempts: FormerAttempts = 0  # it had before it was sent again as a dead letter; written by the store
 
 
 class Task(Struct, frozen=True, array_like=True, gc=False):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from nexus_sched.errors import InvalidInput
 from nexus_sched.model.outcome import Acceptance, Reason, Receipt
-from nexus_sched.runtime.ports import LETTERS_MAX, DeadLetter, EndLine, LetterKey, Redrive
+from nexus_sched.runtime.ports import LETTERS_MAX, DeadLetter, EndLine, LetterKey, Redrive, SubmitLine
 from nexus_sched.testing.conformance import START, Stage, case, readable
 
 
@@ -78,6 +80,27 @@ async def redrive_refuses_late_starts_of_former_attempts(stage: Stage) -> None:
     assert await stage.start("v", next_one, "a", entry, 2) is not None
     assert await stage.start("w", former, "a", "1-1", 1) is None
     assert await stage.complete("v", next_one, "a", entry, 2) is Receipt.ACCEPTED
+
+
+@case
+async def redrive_says_how_many_attempts_a_task_had_before(stage: Stage) -> None:
+    """In its description, in the queue and where it is started; however long that is, and each time anew."""
+    await stage.lead()
+    incarnation = await stage.worker.register("w", b"")
+    specs = {"short": {"type": "t"}, "long": {"type": "t"} | {f"k{number}": number for number in range(14)}}
+    specs["longer"] = specs["long"] | {"k14": 14}
+    for task_id, spec in specs.items():
+        await stage.submitter.submit([SubmitLine(task_id, 5, msgspec.msgpack.encode(spec), b"payload")], "")
+        for last in (2, 70_000):
+            assert await redrive(stage, await die(stage, task_id, last)) == [Redrive.QUEUED]
+            ((_, fields),) = await stage.entries("q:5")
+            entry = await stage.dispatch(task_id, "w", last + 1)
+            envelope = await stage.start("w", incarnation, task_id, entry, last + 1)
+            assert envelope is not None
+            length = int.from_bytes(envelope[:4], "big")
+            assert envelope[4 : 4 + length] == fields["m"]
+            assert envelope[4 + length :] == b"payload"
+            assert msgspec.msgpack.decode(fields["m"]) == spec | {"former_attempts": last}
 
 
 @case

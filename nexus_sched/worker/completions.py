@@ -24,13 +24,13 @@ def is_final(outcome: Outcome, attempt: int, spec: TaskSpec, function: TaskFunct
     A run that gave way to another never does. Else only one that failed or ran out of time may be repeated, under
     retry `any`: the submitter's, or the
     function's where the submitter left the default. Of two bounds on attempts the lower one holds,
-    because the scheduler keeps to the submitter's in any case.
+    because the scheduler keeps to the submitter's in any case. A task that was sent again has all of them before it.
     """
     if outcome not in _REPEATED_BY_ANY:
         return outcome is not Outcome.PREEMPTED
     retry = function.retry if spec.retry is Retry.LOST and function.retry is not None else spec.retry
     attempts_max = min(spec.max_attempts, function.max_attempts or spec.max_attempts)
-    return retry is not Retry.ANY or attempt >= attempts_max
+    return retry is not Retry.ANY or attempt - spec.former_attempts >= attempts_max
 
 
 def completion(line: StartLine, ending: Ending, queue_ms: float = 0.0, final: bool = True) -> CompletionLine:

@@ -17,7 +17,20 @@ from tests.chaos.scenarios import LOSING, UNAVAILABLE, catalogue
 from tests.chaos.verdict import Verdict
 
 ALL = "all"
-COLUMNS = ("faults", "acknowledged", "lost", "accepted_twice", "re_executed", "stuck", "fsck", "journal_gaps")
+COLUMNS = (
+    *(
+        "faults",
+        "acknowledged",
+        "lost",
+        "accepted_twice",
+        "re_executed",
+        "started_twice",
+        "run_as_two",
+        "stuck",
+        "fsck",
+    ),
+    "journal_gaps",
+)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

@@ -17,6 +17,7 @@ import msgspec
 
 from nexus_sched.core.engine import Engine
 from nexus_sched.errors import NexusError
+from nexus_sched.model.outcome import Reason
 from nexus_sched.plugins.catalogue import Catalogue
 from nexus_sched.replay.verify import Verdict as Replay
 from nexus_sched.replay.verify import verify
@@ -24,13 +25,14 @@ from nexus_sched.runtime.recovery import Checkpoint
 from tests.chaos.inspection import fsck
 from tests.chaos.places import findings as misplaced
 from tests.chaos.places import is_at_rest
+from tests.chaos.producer import ONCE
 from tests.chaos.stage import Stage
 from tests.chaos.verdict import Verdict, recovery
 
 FINDINGS_MAX = 5  # of each kind
 BATCH = 200
 POLL_S = 0.1
-SUCCEEDED = b"succeeded"
+SUCCEEDED, NOT_REPEATABLE = b"succeeded", Reason.NOT_REPEATABLE.value.encode()
 ENDED = (b"F", b"D", b"C")
 
 
@@ -40,6 +42,7 @@ class Ends(msgspec.Struct):
     open: list[str] = []
     lost: list[str] = []
     dead: list[str] = []
+    not_repeated: list[str] = []
 
 
 async def drain(stage: Stage, timeout_s: float) -> float:
@@ -80,6 +83,8 @@ def _look_at(
         found.lost.append(f"{task_id} was acknowledged, and the store does not know it")
     elif state not in ENDED:
         found.open.append(f"{task_id} is still {state.decode()}")
+    elif state == b"D" and task_id.startswith(ONCE) and outcome == NOT_REPEATABLE:
+        found.not_repeated.append(task_id)
     elif state == b"D":
         found.dead.append(f"{task_id} is a dead letter: {(outcome or b'').decode()}")
     elif outcome != SUCCEEDED:
@@ -103,6 +108,14 @@ def runs_again(stage: Stage) -> tuple[int, list[str]]:
         if sum(pid not in stage.victims for _, pid in runs) > 1
     ]
     return again, elsewhere
+
+
+def started_twice(stage: Stage) -> list[str]:
+    """Tasks that may be started once, and were started more often: no death of anything excuses that."""
+    begun = Counter(line[1] for line in stage.executions() if line[0] == "begin" and line[1].startswith(ONCE))
+    return [
+        f"{task_id} may be started once, and was started {times} times" for task_id, times in begun.items() if times > 1
+    ]
 
 
 def twice(stage: Stage) -> list[str]:
@@ -140,10 +153,13 @@ async def judge(stage: Stage, faults: int, spans_s: Sequence[float], drained_s: 
     places = [*await misplaced(stage.server, stage.keys), *await fsck(stage)]
     again, elsewhere = runs_again(stage)
     doubled, differing = twice(stage), await replay(stage)
+    restarted = started_twice(stage)
+    told_twice = {task_id for task_id, times in Counter(stage.acknowledgements()).items() if times > 1}
+    split = [finding for finding in elsewhere if finding.partition(" ")[0] in told_twice]
     gaps = observer.missing() + (observer.rolled_back if options.durability == "strict" else 0)
     words = [
         finding
-        for kind in (found.lost, found.open, doubled, places, differing, elsewhere, found.dead)
+        for kind in (found.lost, found.open, doubled, restarted, places, differing, elsewhere, found.dead)
         for finding in kind[:FINDINGS_MAX]
     ]
     return Verdict(
@@ -157,6 +173,10 @@ async def judge(stage: Stage, faults: int, spans_s: Sequence[float], drained_s: 
         re_executed=again,
         re_executed_elsewhere=len(elsewhere),
         dead_letters=len(found.dead),
+        not_repeated=len(found.not_repeated),
+        started_twice=len(restarted),
+        submitted_twice=len(told_twice),
+        run_as_two=len(split),
         stuck=len(found.open),
         fsck=len(places),
         journal_gaps=gaps,

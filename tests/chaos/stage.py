@@ -235,7 +235,11 @@ class Stage:
                 process.start()
 
     def acknowledged(self) -> list[str]:
-        """What the producer wrote down, without what it had not finished writing."""
+        """The tasks that the producer wrote down, without what it had not finished writing."""
+        return list(dict.fromkeys(self.acknowledgements()))
+
+    def acknowledgements(self) -> list[str]:
+        """The same, with those twice that two clients were told of."""
         return _lines(self.directory / "acknowledged.log")
 
     def refusals(self) -> list[str]:

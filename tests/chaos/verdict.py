@@ -26,7 +26,11 @@ class Verdict(Struct, kw_only=True):
     accepted_twice: int
     re_executed: int
     re_executed_elsewhere: int  # of those, begun before on a process that nobody had killed or paused
-    dead_letters: int  # ended with a stated reason and without a result
+    dead_letters: int  # ended with a stated reason and without a result, other than these:
+    not_repeated: int  # tasks with `retry = "never"` that had been started, and whose run was lost
+    started_twice: int  # of those with `retry = "never"`
+    submitted_twice: int  # by two clients at the same time
+    run_as_two: int  # of these, run more often than the death of a worker explains
     stuck: int
     fsck: int
     journal_gaps: int
@@ -41,6 +45,7 @@ class Verdict(Struct, kw_only=True):
     def good(self) -> bool:
         """Whether the promise held."""
         wrong = self.lost + self.accepted_twice + self.stuck + self.fsck + self.journal_gaps
+        wrong += self.started_twice + self.run_as_two
         return wrong == 0 and self.digest_equal and self.faults > 0
 
 

@@ -14,11 +14,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from nexus_sched.testing.servers import REDIS, VALKEY, ServerMissing, find_binary
+from tests.chaos.checker import started_twice
 from tests.chaos.options import RELAXED, Options, Skipped
+from tests.chaos.producer import COMMON, ONCE
 from tests.chaos.proxy import commands
 from tests.chaos.run import run
 from tests.chaos.verdict import Verdict
@@ -57,6 +60,13 @@ async def test_power_cut_without_syncs_is_found_to_have_lost_tasks() -> None:
     assert verdict.unsynced_bytes > 0
     assert verdict.lost > 0
     assert not verdict.good
+
+
+@pytest.mark.parametrize("starts", [1, 2])
+def test_second_start_of_a_task_that_may_start_once_is_found(starts: int) -> None:
+    lines = [["begin", f"{ONCE}1", str(number), "worker", "7"] for number in range(starts)]
+    stage = SimpleNamespace(executions=lambda: [*lines, ["begin", f"{COMMON}2", "1", "worker", "7"]])
+    assert len(started_twice(stage)) == starts - 1
 
 
 def test_commands_on_the_wire_are_found_where_they_begin_and_end() -> None:

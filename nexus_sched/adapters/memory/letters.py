@@ -12,6 +12,8 @@ from nexus_sched.adapters.memory.stream import RawFields, format_entry_id, parse
 from nexus_sched.runtime.ports import DeadLetter, LetterKey, Operation, Redrive
 
 OPERATIONS_KEPT = 1_000
+FORMER_KEY = b"\xafformer_attempts\xce"  # a string of 15 bytes, and what begins an unsigned integer of 4
+FIXMAP, FIXMAP_MAX, MAP16 = 0x80, 0x8F, 0xDE  # how maps begin: up to 15 keys in the same byte, more in two more
 
 
 def letters(shard: MemoryShard, after: str, count: int) -> list[DeadLetter]:
@@ -64,11 +66,28 @@ def _redrive_one(shard: MemoryShard, key: LetterKey, length_max: int, bytes_max:
     last = max(task.attempt, task.attempt_min - 1, letter.attempt)
     task.state, task.outcome, task.eta = QUEUED, "", None
     task.attempt_min, task.redriven = last + 1, key.entry
-    spec = task.envelope[4 : 4 + int.from_bytes(task.envelope[:4], "big")]
+    length = int.from_bytes(task.envelope[:4], "big")
+    spec, payload = _sent_again(task.envelope[4 : 4 + length], last), task.envelope[4 + length :]
+    task.envelope = len(spec).to_bytes(4, "big") + spec + payload
     shard.append(queue, b"i", key.task_id.encode(), b"m", spec, b"b", b"%d" % size, b"a", b"%d" % last)
     shard.streams["dead"].remove(parse_entry_id(key.entry))
     shard.queued_bytes += size
     return Redrive.QUEUED
+
+
+def _sent_again(spec: bytes, attempts: int) -> bytes:
+    """The description of a task that is sent again; see `TaskSpec.former_attempts`."""
+    value = FORMER_KEY + attempts.to_bytes(4, "big")
+    head = spec[0] if spec else 0
+    if spec[-len(value) : -4] == FORMER_KEY:
+        return spec[: -len(value)] + value
+    if FIXMAP <= head < FIXMAP_MAX:
+        return bytes([head + 1]) + spec[1:] + value
+    if head == FIXMAP_MAX:
+        return bytes([MAP16, 0, 16]) + spec[1:] + value
+    if head != MAP16 or len(spec) < 3:
+        return spec
+    return bytes([MAP16]) + (int.from_bytes(spec[1:3], "big") + 1).to_bytes(2, "big") + spec[3:] + value
 
 
 def _find(shard: MemoryShard, key: LetterKey) -> DeadLetter | None:

@@ -27,9 +27,22 @@ local function letters_given(a, from)
   return true
 end
 
+-- The description of a task that is sent again, with how many attempts it had before that: the last key of the map. What
+-- is no map stays as it is; nobody can run it.
+local FORMER_KEY = '\175former_attempts\206' -- a string of 15 bytes, and what begins an unsigned integer of 4
+local function sent_again(spec, attempts)
+  local value = FORMER_KEY .. struct.pack('>I4', attempts)
+  if spec:sub(-#value, -5) == FORMER_KEY then return spec:sub(1, -#value - 1) .. value end
+  local head = spec:byte(1) or 0
+  if head >= 128 and head < 143 then return string.char(head + 1) .. spec:sub(2) .. value end
+  if head == 143 then return '\222\0\16' .. spec:sub(2) .. value end
+  if head ~= 222 or #spec < 3 then return spec end
+  return '\222' .. struct.pack('>I2', struct.unpack('>I2', spec, 2) + 1) .. spec:sub(4) .. value
+end
+
 -- redrive: P, length_max, bytes_max, reason, actor, n * (letter, id)
 -- -> n * (1 queued | 2 queued before by this very letter | 0 no such letter | -1 not a dead task | -2 payload lost | -3 busy)
--- The task begins anew, but its attempts count on: a start of a former attempt stays refused.
+-- The task begins anew, with all its attempts before it, but their numbers count on: a start of a former one stays refused.
 local function redrive(keys, a)
   local P, length_max, bytes_max = a[1], tonumber(a[2]), tonumber(a[3])
   if not length_max or not bytes_max or not letters_given(a, 6) then
@@ -51,7 +64,9 @@ local function redrive(keys, a)
     else
       local last = math.max(tonumber(t[3] or '0'), tonumber(t[4] or '0') - 1, tonumber(letter.a) or 0)
       local length = struct.unpack('>I4', redis.call('GETRANGE', envelope, 0, 3))
-      local spec = redis.call('GETRANGE', envelope, 4, 3 + length)
+      local spec = sent_again(redis.call('GETRANGE', envelope, 4, 3 + length), last)
+      local payload = redis.call('GETRANGE', envelope, 4 + length, -1)
+      redis.call('SET', envelope, struct.pack('>I4', #spec) .. spec .. payload)
       redis.call('HDEL', task, 'o', 'e')
       redis.call('HSET', task, 's', QUEUED, 'm', tostring(last + 1), 'v', entry)
       redis.call('XADD', queue, '*', 'i', id, 'm', spec, 'b', tostring(size), 'a', tostring(last))
