@@ -87,8 +87,9 @@ async def redrive_says_how_many_attempts_a_task_had_before(stage: Stage) -> None
     """In its description, in the queue and where it is started; however long that is, and each time anew."""
     await stage.lead()
     incarnation = await stage.worker.register("w", b"")
-    specs = {"short": {"type": "t"}, "long": {"type": "t"} | {f"k{number}": number for number in range(14)}}
-    specs["longer"] = specs["long"] | {"k14": 14}
+    more = {f"k{number}": number for number in range(15)}
+    specs: dict[str, dict[str, object]] = {"short": {"type": "t"}, "longer": {"type": "t", **more}}
+    specs["long"] = {"type": "t", **dict(list(more.items())[:14])}
     for task_id, spec in specs.items():
         await stage.submitter.submit([SubmitLine(task_id, 5, msgspec.msgpack.encode(spec), b"payload")], "")
         for last in (2, 70_000):
