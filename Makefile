@@ -78,6 +78,7 @@ docs: $(VENV)/.installed ## write the generated pages of docs/reference
 	@$(BIN)/python -m nexus_sched.config.reference > docs/reference/configuration.md
 	@$(BIN)/python -m nexus_sched.cli.reference cli > docs/reference/cli.md
 	@$(BIN)/python -m nexus_sched.cli.reference errors > docs/reference/errors.md
+	@$(BIN)/python -m nexus_sched.gateway.metrics.reference > docs/reference/metrics.md
 
 .PHONY: proto
 proto: $(VENV)/.tools ## write the messages of the gRPC interface anew

@@ -7,16 +7,19 @@ from functools import partial
 
 from nexus_sched.config.schema import Config
 from nexus_sched.gateway.access.authority import Authority
-from nexus_sched.gateway.connect import reporter_store, submitter_store, worker_store
+from nexus_sched.gateway.connect import frames_of, reporter_store, submitter_store, worker_store
 from nexus_sched.gateway.grpc.part import GrpcPart
 from nexus_sched.gateway.health import Health
 from nexus_sched.gateway.http.app import build_app
 from nexus_sched.gateway.http.part import HttpPart
 from nexus_sched.gateway.http.services import Services
+from nexus_sched.gateway.metrics.collector import Own
+from nexus_sched.gateway.metrics.source import Metrics
 from nexus_sched.gateway.part import Part
 from nexus_sched.gateway.picture import Picture
 from nexus_sched.gateway.process import Gateway
 from nexus_sched.gateway.store import PoolStore
+from nexus_sched.units import MS_PER_S
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,16 +38,34 @@ def compose(config: Config) -> Composed:
     health = Health()
     pool = PoolStore(submitter_store(config), config.http.patience_ms)
     picture = Picture(pool)
-    parts: list[Part] = [pool, picture]
+    grpc = _grpc_part(config, authority) if config.grpc.enabled else None
+    drain_target_s = config.metrics.drain_target_ms / MS_PER_S
+    metrics = Metrics(partial(frames_of, pool.store), partial(_own, grpc), drain_target_s)
+    parts: list[Part] = [pool, picture, metrics, *([] if grpc is None else [grpc])]
     http = None
     if config.http.enabled:
         authority.check_listening(config.http.host, "http.host")
-        services = Services(config=config, pool=pool, picture=picture, authority=authority, health=health)
+        services = Services(
+            config=config, pool=pool, picture=picture, authority=authority, health=health, metrics=metrics
+        )
         http = HttpPart(config.http, build_app(services))
         parts.append(http)
-    grpc = None
-    if config.grpc.enabled:
-        waiter = partial(worker_store, config)
-        grpc = GrpcPart(config.grpc, authority, worker_store(config), reporter_store(config), waiter)
-        parts.append(grpc)
     return Composed(gateway=Gateway(parts, health), http=http, grpc=grpc)
+
+
+def _grpc_part(config: Config, authority: Authority) -> GrpcPart:
+    waiter = partial(worker_store, config)
+    return GrpcPart(config.grpc, authority, worker_store(config), reporter_store(config), waiter)
+
+
+def _own(grpc: GrpcPart | None) -> Own:
+    """What this gateway counts of itself."""
+    if grpc is None:
+        return Own()
+    doors, reports = grpc.service, grpc.reports
+    return Own(
+        grpc_streams=doors.streams.inside,
+        grpc_reports=reports.reports,
+        grpc_packs=reports.packs,
+        grpc_refused=doors.streams.refused + doors.calls.refused,
+    )

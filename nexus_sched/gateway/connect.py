@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from nexus_sched.adapters.redis import RedisReporterStore, RedisWorkerStore
 from nexus_sched.client.connect import connect
 from nexus_sched.config.schema import Config, PoolTable
+from nexus_sched.model.frame import Frame, decode_frame
 from nexus_sched.runtime.ports import ReporterStore, SubmitterStore, WorkerStore
+from nexus_sched.sharding.submitter import PoolSubmitterStore
 from nexus_sched.units import MS_PER_S
 
 
@@ -30,3 +34,10 @@ def worker_store(config: Config) -> WorkerStore:
 def reporter_store(config: Config) -> ReporterStore:
     """The store by which many workers are reported for, not opened yet."""
     return RedisReporterStore(config.redis.url, config.pool.name, config.pool.shard or 0)
+
+
+async def frames_of(store: SubmitterStore) -> list[Frame]:
+    """The newest picture of each shard that has one. Raises a `StoreError`, or a `MsgspecError` for what is none."""
+    shards = await store.each_shard() if isinstance(store, PoolSubmitterStore) else [store]
+    blobs = await asyncio.gather(*(shard.frame() for shard in shards))
+    return [decode_frame(blob) for blob in blobs if blob is not None]

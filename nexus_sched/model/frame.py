@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from nexus_sched.model.events import EstimatePinned
+from nexus_sched.model.tallies import Tallies
 from nexus_sched.model.worker import WorkerState
 
 FRAME_WORKERS_MAX = 256  # rows in a frame; the counts beside them are of all workers
@@ -49,6 +50,7 @@ class Frame(Struct, frozen=True, kw_only=True):
     durability: str = ""  # the level that is promised
     durability_gap: str = ""  # why the server does not keep it, empty if it does or does not say
     alarms: list[str] = []  # what endangers tasks now, a sentence each, with the remedy
+    tallies: Tallies | None = None  # not in a picture of several shards
     drain_tasks_s: float = 0.0  # tasks a second that are predicted to leave the queue; 0: nothing is known
 
 

@@ -23,6 +23,8 @@ def paint(pool: str, shard: int, lease: Lease, loop: TurnLoop, now_ms: int) -> F
     placement, ring = engine.placement, engine.roster.ring
     counters = engine.counters
     predictions = counters["predictions"]
+    breaker = engine.forecasts.breaker.state(now_ms).value
+    loop.tally.breaker(breaker)
     return Frame(
         drain_tasks_s=predict_drain(engine.backlog.predicted_ms, len(engine.backlog), ring),
         pool=pool,
@@ -33,7 +35,8 @@ def paint(pool: str, shard: int, lease: Lease, loop: TurnLoop, now_ms: int) -> F
         at_ms=now_ms,
         mode=placement.mode,
         predictor=engine.forecasts.active.name,
-        breaker=engine.forecasts.breaker.state(now_ms).value,
+        breaker=breaker,
+        tallies=loop.tally.tallies(engine.seq - max(loop.seq_written, loop.seq_began)),
         queued=len(engine.backlog),
         in_flight=len(engine.tasks) - len(engine.backlog),
         queued_predicted_ms=engine.backlog.predicted_ms,

@@ -29,8 +29,9 @@ from nexus_sched.runtime.picture import paint
 from nexus_sched.runtime.ports import LeaderStore, Lease
 from nexus_sched.runtime.recovery import Recovered, recover
 from nexus_sched.runtime.standby import Standby
+from nexus_sched.runtime.tally import Tally
 from nexus_sched.runtime.turn import TurnLoop
-from nexus_sched.units import NS_PER_MS
+from nexus_sched.units import MS_PER_S, NS_PER_MS
 
 FRAME_EVERY_S = 0.5
 RETRY_FIRST_S, RETRY_MAX_S = 0.05, 1.0
@@ -75,6 +76,7 @@ class Service:
         self._is_dead = is_dead
         self._guard = Guard()
         self._health = Health(store)
+        self._tally = Tally(self._clock.wall_ns() // NS_PER_MS)
         self.standby = Standby(store, self._predictors, self._clock)
         self._stop = asyncio.Event()
         self._loop: TurnLoop | None = None
@@ -143,7 +145,7 @@ class Service:
                 live_tasks=len(state.engine.tasks),
             )
             inputs = Inputs(self._store, state.cursors, one_by_one=self._guard.careful, prepare=self._predictors.get)
-            loop = TurnLoop(self._store, lease, state, inputs, self._guard, self._clock, ownership.confirm)
+            loop = TurnLoop(self._store, lease, state, inputs, self._guard, self._clock, ownership.confirm, self._tally)
             self._loop = loop
             if self._news:
                 inputs.feed(list(self._news))
@@ -235,7 +237,9 @@ class Service:
             frame = self._health.show(frame, heartbeats)
             with contextlib.suppress(StoreError):
                 await self._store.write_frame(encode_frame(frame), frame.drain_tasks_s)
+            due_s = asyncio.get_running_loop().time() + FRAME_EVERY_S
             await asyncio.sleep(FRAME_EVERY_S)
+            self._tally.loop_lag_ms = (asyncio.get_running_loop().time() - due_s) * MS_PER_S
 
     async def _unless_stopped(self, acquiring: Awaitable[Lease]) -> Lease | None:
         task = asyncio.ensure_future(acquiring)

@@ -30,6 +30,7 @@ from nexus_sched.runtime.intake import Inputs
 from nexus_sched.runtime.plan import plan_commit
 from nexus_sched.runtime.ports import LeaderStore, Lease
 from nexus_sched.runtime.recovery import Recovered
+from nexus_sched.runtime.tally import Tally
 from nexus_sched.units import NS_PER_MS
 
 log = structlog.get_logger("nexus_sched.scheduler")
@@ -53,10 +54,13 @@ class TurnLoop:
         guard: Guard,
         clock: Clock,
         confirm_lease: Callable[[Lease], Awaitable[None]],
+        tally: Tally | None = None,
     ) -> None:
         self.engine: Engine = state.engine
+        self.tally = tally or Tally()
         self.decision_ns = LogHistogram()
         self.turn_ns = LogHistogram()
+        self.seq_began = state.engine.seq  # the last turn before this epoch
         self.seq_written = 0  # the last turn that the store has confirmed, 0 before the first
         self._store = store
         self._lease = lease
@@ -151,6 +155,7 @@ class TurnLoop:
         engine = self.engine
         at_ns = self._turn_clock.next_ns()
         before = engine.counters["dispatched"]
+        self.tally.before(engine.tasks, events)
         started_ns = time.perf_counter_ns()
         effects = self._guard.handle(engine, events, at_ns)
         self._inputs.one_by_one = self._inputs.one_by_one and self._guard.careful
@@ -159,6 +164,7 @@ class TurnLoop:
         decisions = engine.counters["dispatched"] - before
         if decisions:
             self.decision_ns.observe(spent_ns / decisions, decisions)
+            self.tally.after(effects, spent_ns, decisions)
         for event in events:
             if type(event) is ModeChanged:
                 self.decision_ns.clear()
@@ -170,6 +176,7 @@ class TurnLoop:
         self._last_turn = turn
         commit = self._store.commit(self._lease, engine.seq - 1, plan_commit(turn, effects, cursors))
         reply = asyncio.ensure_future(commit)
+        reply.add_done_callback(self.tally.commit())
         reply.add_done_callback(self._replied)
         self._in_flight.append(reply)
         self._cursors.update(cursors)

@@ -39,7 +39,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "client.connect": ("client", *PORTS, "adapters.redis", "sharding"),
     "control": ("client", *PORTS),
     "gateway": ("client", "control", "config", *PORTS, "proto"),
-    "gateway.connect": ("gateway", "config", *PORTS, "client.connect", "adapters.redis"),
+    "gateway.connect": ("gateway", "config", *PORTS, "client.connect", "adapters.redis", "sharding"),
     "checkup": (),
     "inspection": ("core", "runtime.ports", "runtime.recovery"),
     "accuracy": ("core", "traces", "plugins"),

@@ -7,8 +7,8 @@ those of `EngineSettings` where a decision depends on them. A key marked `HOT` t
 configuration is read again; any other one at the next start.
 
 `scheduler`, `placement` and `reaction` hold what decisions depend on, `shares` who gets how much, `prediction` who
-predicts, `process` what concerns the process itself, `gateway` who faces people, `rpc` who faces workers; `kinds` is
-what a key may say of itself.
+predicts, `process` what concerns the process itself, `gateway` who faces people, `rpc` who faces workers,
+`observation` what is measured; `kinds` is what a key may say of itself.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from nexus_sched.config.schema.gateway import AuditSection, HttpAuthSection, HttpSection, RateLimitSection
+from nexus_sched.config.schema.observation import MetricsSection, TracingSection
 from nexus_sched.config.schema.placement import WeightsSection
 from nexus_sched.config.schema.prediction import BreakerSection, PredictorSection
 from nexus_sched.config.schema.process import (
@@ -57,6 +58,8 @@ class Config(Struct, frozen=True, kw_only=True):
     http_auth: HttpAuthSection = field(name="http.auth", default_factory=HttpAuthSection)
     http_rate_limit: RateLimitSection = field(name="http.rate_limit", default_factory=RateLimitSection)
     grpc: GrpcSection = field(default_factory=GrpcSection)
+    metrics: MetricsSection = field(default_factory=MetricsSection)
+    tracing: TracingSection = field(default_factory=TracingSection)
     audit: AuditSection = field(default_factory=AuditSection)
     logging: LoggingSection = field(default_factory=LoggingSection)
 
@@ -79,6 +82,7 @@ __all__ = [
     "HttpSection",
     "LimitSection",
     "LoggingSection",
+    "MetricsSection",
     "PoolSection",
     "PoolTable",
     "PredictorSection",
@@ -89,6 +93,7 @@ __all__ = [
     "RedisSection",
     "SchedulerSection",
     "TenantsSection",
+    "TracingSection",
     "WeightsSection",
     "WorkerBreakerSection",
     "WorkerSection",

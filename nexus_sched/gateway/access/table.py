@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexus_sched.gateway.access.roles import EVERYBODY, WORK, Group
+from nexus_sched.gateway.access.roles import EVERYBODY, SCRAPE, WORK, Group
 
 # (method, path as it is declared) -> who
 HTTP_ROUTES: dict[tuple[str, str], Group] = {
@@ -10,6 +10,7 @@ HTTP_ROUTES: dict[tuple[str, str], Group] = {
     ("GET", "/readyz"): EVERYBODY,
     ("GET", "/startupz"): EVERYBODY,
     ("GET", "/openapi.json"): EVERYBODY,
+    ("GET", "/metrics"): SCRAPE,
 }
 
 # full name of the method -> who; health and reflection are everybody's

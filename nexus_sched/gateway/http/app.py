@@ -16,6 +16,7 @@ from nexus_sched.gateway.access.roles import EVERYBODY
 from nexus_sched.gateway.access.table import HTTP_ROUTES
 from nexus_sched.gateway.http.door import PRINCIPAL, Door
 from nexus_sched.gateway.http.health_routes import HealthRoutes
+from nexus_sched.gateway.http.metrics_routes import MetricsRoutes
 from nexus_sched.gateway.http.problems import on_defect, on_http_error, on_nexus_error
 from nexus_sched.gateway.http.schema import SchemaRoutes
 from nexus_sched.gateway.http.services import Services
@@ -40,7 +41,7 @@ def build_app(services: Services) -> ASGIApp:
 
 def routes(services: Services) -> list[HTTPRouteHandler]:
     """All of them."""
-    served = [*HealthRoutes(services).routes()]
+    served = [*HealthRoutes(services).routes(), *MetricsRoutes(services).routes()]
     return [*served, *SchemaRoutes(served).routes()]
 
 

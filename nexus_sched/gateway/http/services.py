@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from nexus_sched.config.schema import Config
 from nexus_sched.gateway.access.authority import Authority
 from nexus_sched.gateway.health import Health
+from nexus_sched.gateway.metrics.source import Metrics
 from nexus_sched.gateway.picture import Picture
 from nexus_sched.gateway.store import PoolStore
 
@@ -20,3 +21,4 @@ class Services:
     picture: Picture
     authority: Authority
     health: Health
+    metrics: Metrics

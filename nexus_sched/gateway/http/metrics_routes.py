@@ -1,0 +1,27 @@
+"""`/metrics`: what Prometheus scrapes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import Parameter
+
+from nexus_sched.gateway.http.services import Services
+
+
+class MetricsRoutes:
+    """One route."""
+
+    def __init__(self, services: Services) -> None:
+        self._metrics = services.metrics
+
+    def routes(self) -> list[HTTPRouteHandler]:
+        """The handlers."""
+        return [get("/metrics", operation_id="metrics", media_type="text/plain")(self.metrics)]
+
+    async def metrics(self, accept: Annotated[str, Parameter(header="accept", default="*/*")]) -> Response[bytes]:
+        """All metrics of the pool, in Prometheus' text format or as OpenMetrics."""
+        text, content_type = await self._metrics.scrape(accept)
+        return Response(text, headers={"content-type": content_type})
