@@ -6,7 +6,7 @@ from typing import Annotated
 
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Parameter
+from litestar.params import HeaderParameter
 
 from nexus_sched.gateway.http.services import Services
 
@@ -21,7 +21,7 @@ class MetricsRoutes:
         """The handlers."""
         return [get("/metrics", operation_id="metrics", media_type="text/plain")(self.metrics)]
 
-    async def metrics(self, accept: Annotated[str, Parameter(header="accept", default="*/*")]) -> Response[bytes]:
+    async def metrics(self, accept: Annotated[str, HeaderParameter(name="accept")] = "*/*") -> Response[bytes]:
         """All metrics of the pool, in Prometheus' text format or as OpenMetrics."""
         text, content_type = await self._metrics.scrape(accept)
         return Response(text, headers={"content-type": content_type})
