@@ -197,8 +197,10 @@ def funnel(WorkerTable table not None, standing not None, forbidden, extra_ms):
     )
 
 
-def left_open(WorkerTable table not None, standing not None, forbidden, extra_ms):
-    """Of the rows that are not forbidden: how many accept and lack resources, and how many are open to the task."""
+def left_open(WorkerTable table not None, standing not None, forbidden, extra_ms, tuple former not None):
+    """The funnel of the rows, where `former` is what it was without resources and for other bookings."""
+    if len(former) != NEXUS_FUNNEL_COUNTS:
+        raise KernelError(f"a funnel has {NEXUS_FUNNEL_COUNTS} counts, not {len(former)}")
     cdef Py_ssize_t rows = (table.row_count + NEXUS_BLOCK_ROWS - 1) // NEXUS_BLOCK_ROWS * NEXUS_BLOCK_ROWS
     cdef Py_buffer standings, forbids, extras
     cdef nexus_left left
@@ -219,7 +221,10 @@ def left_open(WorkerTable table not None, standing not None, forbidden, extra_ms
         PyBuffer_Release(&standings)
         PyBuffer_Release(&forbids)
         PyBuffer_Release(&extras)
-    return left.lacking, left.open
+    return (
+        former[0], left.open, former[2], former[3], left.lacking, former[5], former[6], former[7], former[8],
+        <Py_ssize_t>former[1] + <Py_ssize_t>former[9] - left.open - left.lacking
+    )
 
 
 cdef int take_bytes(source, Py_ssize_t count, Py_buffer *view, str what) except -1:

@@ -131,18 +131,12 @@ class Eligibility:
     def counts(self, extra_ms: array[float] | None) -> Counts:
         """The funnel of the task of the last column, in the order of `FUNNEL`. Only what is open is counted anew."""
         roster, group = self._roster, self._last
+        forbidden = None if group is self._unbound else group.forbidden
         if group.stood != roster.stood + roster.changed:
-            forbidden = group.forbidden if group is not self._unbound else None
             group.funnel = funnel(roster.table, roster.standings, forbidden, None)
             group.stood = roster.stood + roster.changed
-        workers, open_count, taints, labels, _, draining, cordoned, broken, suspect, busy = group.funnel
-        rest = open_count + busy
-        forbidden = group.forbidden if group is not self._unbound else None
-        lacking, open_count = left_open(
-            roster.table, roster.standings, forbidden, extra_ms if self._last_lacks else None
-        )
-        busy = rest - lacking - open_count
-        return workers, open_count, taints, labels, lacking, draining, cordoned, broken, suspect, busy
+        lacking_ms = extra_ms if self._last_lacks else None
+        return left_open(roster.table, roster.standings, forbidden, lacking_ms, group.funnel)
 
     def possible(self, needs: Needs) -> bool:
         """Whether there is a worker that could run it if it held nothing and were accepting. O(workers)."""

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from msgspec import Struct, structs
 
 from nexus_sched._kernel.digest import digest64
+from nexus_sched._kernel.pace import DEAD_BAND
 from nexus_sched.core.breaker import Breaker
 from nexus_sched.core.predictors.base import CompletedRun, Predictor, PredictorFactory
 from nexus_sched.core.predictors.choice import make_predictor, successor
@@ -98,9 +99,13 @@ class Forecasts:
 
     def class_means(self, task: Task, classes: tuple[str, ...], means_ms: array[float], now_ms: int) -> bool:
         """Fill `means_ms` with the mean on each class, if the active predictor tells classes apart and has data."""
-        if self.mode == ROUND_ROBIN or task.type in self.pins or not self.breaker.allows(now_ms):
+        active, breaker = self.active, self.breaker
+        if (
+            self.mode == ROUND_ROBIN
+            or task.type in self.pins
+            or not (breaker.opened_at_ms is None or breaker.allows(now_ms))
+        ):
             return False
-        active = self.active
         if not hasattr(active, "predict_classes"):
             return False
         try:
@@ -109,8 +114,8 @@ class Forecasts:
             # A predictor may be anybody's code; whatever it raises, the task is placed all the same.
             self.failed(now_ms)
             return False
-        if told and self.breaker.failures and not self.scoring_failed:
-            self.breaker.succeeded()
+        if breaker.failures and told and not self.scoring_failed:
+            breaker.succeeded()
         return told
 
     def refine(
@@ -128,7 +133,8 @@ class Forecasts:
             name = worker.name if active.knows_workers else None
             refined = self._ask(task, name, worker.worker_class, now_ms)
             if refined is not None and refined.predictor == active.name and active.knows_workers:
-                return scaled(refined, banded(worker.pace))
+                pace = worker.pace
+                return refined if -DEAD_BAND <= pace - 1.0 <= DEAD_BAND else scaled(refined, pace)
             first = refined or first  # the active one has just failed: the baseline knows no workers
         return None if first is None else scaled(first, worker.factor * banded(worker.pace))
 
@@ -146,25 +152,23 @@ class Forecasts:
         return scaled(prediction, worker.factor)
 
     def _ask(self, task: Task, worker: str | None, worker_class: str, now_ms: int) -> TaskPrediction | None:
-        if self.breaker.allows(now_ms):
+        active, breaker = self.active, self.breaker
+        if breaker.opened_at_ms is None or breaker.allows(now_ms):
             try:
-                active = self.active
                 prediction = active.predict(task, worker, worker_class)
                 if type(active) not in OWN:
                     prediction = checked(prediction)
                 if prediction is not None:
-                    if self.breaker.failures and not self.scoring_failed:
-                        self.breaker.succeeded()
-                    return self._signed(prediction)
+                    if breaker.failures and not self.scoring_failed:
+                        breaker.succeeded()
+                    if prediction.predictor == active.name:
+                        return prediction
+                    # under the name by which it was chosen: it is scored by that, and asked again
+                    return structs.replace(prediction, predictor=active.name)
             except Exception:
                 # A predictor may be anybody's code; whatever it raises, the task is placed all the same.
                 self.failed(now_ms)
         return None if self.baseline is None else self.baseline.predict(task)
-
-    def _signed(self, prediction: TaskPrediction) -> TaskPrediction:
-        """Under the name by which the active predictor was chosen: it is scored by that, and asked again."""
-        name = self.active.name
-        return prediction if prediction.predictor == name else structs.replace(prediction, predictor=name)
 
     def _pinned(self, pin: EstimatePinned, prediction: TaskPrediction | None, now_ms: int) -> TaskPrediction | None:
         if now_ms >= pin.until_ms:

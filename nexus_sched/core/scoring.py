@@ -41,13 +41,13 @@ class Scoring:
 
     def __init__(self, roster: Roster, settings: EngineSettings) -> None:
         self._roster = roster
+        self._table = roster.table
         self._scorer = Scorer(roster.table)
         self.eligibility = Eligibility(roster)
         self.affinity = Affinity()
         self.score_ms = 0.0  # J of the row chosen last
         self.explored = False  # whether the last choice was exploring
         self.extra_ms: array[float] | None = None  # of the last choice, like the next one
-        self._base_ms: array[float] | None = None
         self._transfer_ms_asked = 0.0
         self.configure(settings)
 
@@ -55,6 +55,13 @@ class Scoring:
         """Take over a configuration; it counts from the next decision on."""
         self.settings = settings
         self.weights = weights_of(settings)
+        weights = self.weights  # what every question needs of them
+        self._wait_weight, self._tie_ms, self._balance_ms = weights.wait_weight, weights.near_tie_ms, weights.balance_ms
+        self._tie_share, self._fit_ms, self._explore_below = (
+            weights.near_tie_share,
+            weights.fit_ms,
+            weights.explore_below,
+        )
         self._may_hold = settings.hold_for_faster
         self.reach_ms = min(max(0.0, settings.prefetch_reach * settings.round_trip_ms), REACH_MS_MAX)
 
@@ -63,39 +70,32 @@ class Scoring:
 
         Raises `KernelError` if the means or a score are not usable.
         """
-        weights, roster, asks = self.weights, self._roster, task.asks
-        extra_ms, transfer_ms, terms, margin = None, 0.0, NO_TERMS, weights.near_tie_share
+        roster, asks, margin = self._roster, task.asks, self._tie_share
+        extra_ms, transfer_ms, terms = None, 0.0, NO_TERMS
         if asks is not None:
-            extra_ms = self.eligibility.column(asks.needs, weights.fit_ms)
+            extra_ms = self.eligibility.column(asks.needs, self._fit_ms)
             if asks.affinity:
                 transfer_ms = self._transfer_ms(task)
                 terms = self._near(asks, transfer_ms, now_ms)
         elif roster.tainted:
-            extra_ms = self.eligibility.column(NO_NEEDS, weights.fit_ms)
+            extra_ms = self.eligibility.column(NO_NEEDS, self._fit_ms)
         if avoid:
             workers = roster.by_name
             terms = (*terms, *((workers[name].row, AVOIDED_MS) for name in avoid if name in workers))
-        self.explored = weights.explore_below > 0 and digest64(task.id.encode()) < weights.explore_below
+        self.explored = self._explore_below > 0 and digest64(task.id.encode()) < self._explore_below
         if self.explored:
-            margin = weights.explore_margin
-        scorer, wait_weight, tie_ms, balance_ms = (
-            self._scorer,
-            weights.wait_weight,
-            weights.near_tie_ms,
-            weights.balance_ms,
-        )
-        row = scorer.choose(means_ms, wait_weight, margin, tie_ms, rotation, balance_ms, extra_ms, terms)
+            margin = self.weights.explore_margin
+        scorer = self._scorer
+        question = (means_ms, self._wait_weight, margin, self._tie_ms, rotation, self._balance_ms, extra_ms, terms)
+        row = scorer.choose(*question)
         if row < 0:
             return row
-        if roster.table.wait_ms(row) > self.reach_ms and not scorer.has_idle(extra_ms):
-            row = scorer.choose(
-                means_ms, wait_weight, margin, tie_ms, rotation, balance_ms, extra_ms, terms, self.reach_ms
-            )
+        if self._table.wait_ms(row) > self.reach_ms and not scorer.has_idle(extra_ms):
+            row = scorer.choose(*question, self.reach_ms)
             if row < 0:
                 return HELD
         self.score_ms = scorer.score_ms + transfer_ms
         self.extra_ms, self._transfer_ms_asked = extra_ms, transfer_ms
-        self._base_ms = None if extra_ms is None else self.eligibility.base_ms
         return HELD if self._may_hold and self._worth_waiting(means_ms, extra_ms, row) else row
 
     def _worth_waiting(self, means_ms: Means, extra_ms: array[float] | None, row: int) -> bool:
@@ -128,7 +128,8 @@ class Scoring:
 
     def written_bill(self, row: int, top: int, turn: int) -> tuple[bytes, tuple[str, ...], str, float]:
         """The bill of the last choice, its workers, round robin's, and what the others promised; see `_kernel.bill`."""
-        return bill(self._scorer, row, top, self._transfer_ms_asked, self._base_ms, turn)
+        base_ms = None if self.extra_ms is None else self.eligibility.base_ms
+        return bill(self._scorer, row, top, self._transfer_ms_asked, base_ms, turn)
 
     def sent(self, task: Task, worker: WorkerRecord, now_ms: int) -> None:
         """The task goes to this worker: its affinity key lives there from now on."""

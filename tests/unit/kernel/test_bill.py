@@ -118,8 +118,11 @@ def test_what_is_left_open_is_what_the_funnel_says(workers: int):
     extra_ms = array("f", (dice.choice((0.0, -5.0, math.inf)) for _ in range(table.capacity)))
     closed_ms = table.column("closed").tolist()
     for masks in ((forbidden, extra_ms), (None, extra_ms), (forbidden, None), (None, None)):
-        counts = oracle_bill.funnel(closed_ms, standing, *masks)
-        assert left_open(table, standing, *masks) == (counts[4], counts[1])
+        former = oracle_bill.funnel(closed_ms, standing, masks[0], None)
+        for row in range(0, workers, 3):
+            table.set_credit(row, 1 - table.credit(row))
+        closed_ms = table.column("closed").tolist()
+        assert left_open(table, standing, *masks, former) == oracle_bill.funnel(closed_ms, standing, *masks)
 
 
 def test_bill_explains_the_last_choice_and_nothing_else():
@@ -162,7 +165,9 @@ def test_funnel_refuses_a_buffer_that_is_too_short_or_of_other_numbers(standing:
     with pytest.raises(KernelError):
         funnel(table, standing, None, None)
     with pytest.raises(KernelError):
-        left_open(table, standing, None, None)
+        left_open(table, standing, None, None, (0,) * 10)
+    with pytest.raises(KernelError, match="counts"):
+        left_open(table, array("B", [1] * 1024), None, None, ())
 
 
 def test_round_robin_takes_the_next_accepting_worker_whatever_it_holds():
