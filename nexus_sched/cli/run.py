@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import uvloop
 from msgspec import structs
 
 from nexus_sched.cli import exit_codes
@@ -47,7 +48,7 @@ def run_scheduler(read: Callable[[], Config], *, as_json: bool, gateway: Sequenc
     """
     config = read()
     set_up_logs(config.logging)
-    asyncio.run(_serve(config, read, gateway))
+    uvloop.run(_serve(config, read, gateway))
     if as_json:
         print_json({"stopped": True})
     return exit_codes.OK
