@@ -80,7 +80,7 @@ class _Reader:
         if self._values["redis.durability"] == REPLICATED:
             self._check(_CHECK_REPLICATED)
         self._check_objective()
-        self._check_pool()
+        self._choose_pool()
         build: Callable[..., Config] = Config
         return build(**{section.attribute: self._section(section) for section in sections()})
 
@@ -193,15 +193,21 @@ class _Reader:
                     f"write {possible} there, or leave it out"
                 )
 
-    def _check_pool(self) -> None:
-        """A pool that is named beside `[pools]` must be one of them: nobody would serve it."""
+    def _choose_pool(self) -> None:
+        """The only pool of `[pools]` is ours; of several, one that is named, or that streams go to, must be there."""
         names = {path.split(".")[1] for path in self._values if path.startswith("pools.")}
         names |= {table.split(".")[1] for layer in self._layers for table in layer.named}
         name, origin = self._values["pool.name"], self.origins["pool.name"]
-        if names and origin != DEFAULT_ORIGIN and name not in names:
+        if len(names) == 1 and origin == DEFAULT_ORIGIN:
+            (self._values["pool.name"],) = names
+        elif names and name not in names and origin != DEFAULT_ORIGIN:
             self.problems.append(
                 f'{origin}: `pool.name` is "{name}", which has no table in `[pools]`: add [pools.{name}], or leave out '
                 f"those of {', '.join(sorted(names))}"
+            )
+        elif names and name not in names and any(layer.repeated.get("intake") for layer in self._layers):
+            self.problems.append(
+                f"{origin}: `pool.name` does not say which of `[pools]` the streams of [[intake]] go to"
             )
 
 

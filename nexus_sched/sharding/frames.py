@@ -53,6 +53,9 @@ def merge_frames(frames: Sequence[Frame]) -> Frame:
         shadow=_said(frame.shadow for frame in frames),
         scores=scores,
         pins=_pins(frames),
+        durability=_said(frame.durability for frame in frames),
+        durability_gap=_said(frame.durability_gap for frame in frames),
+        alarms=list(dict.fromkeys(alarm for frame in frames for alarm in frame.alarms)),
         paused={task_type: why for frame in reversed(frames) for task_type, why in frame.paused.items()},
         drain_tasks_s=sum(frame.drain_tasks_s for frame in frames),
     )

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from nexus_sched.adapters.redis.keys import ShardKeys
 from nexus_sched.core.engine import Engine
 from nexus_sched.errors import NexusError
 from nexus_sched.model.outcome import Reason
@@ -22,7 +23,9 @@ from nexus_sched.plugins.catalogue import Catalogue
 from nexus_sched.replay.verify import Verdict as Replay
 from nexus_sched.replay.verify import verify
 from nexus_sched.runtime.recovery import Checkpoint
+from nexus_sched.sharding.hashing import shard_of
 from tests.chaos.inspection import fsck
+from tests.chaos.observer import Observer
 from tests.chaos.places import findings as misplaced
 from tests.chaos.places import is_at_rest
 from tests.chaos.producer import ONCE
@@ -50,7 +53,8 @@ async def drain(stage: Stage, timeout_s: float) -> float:
     began_s = time.monotonic()
     while time.monotonic() - began_s < timeout_s:
         await asyncio.sleep(POLL_S)
-        if await is_at_rest(stage.server, stage.keys) and not (await ends(stage)).open:
+        at_rest = [await is_at_rest(stage.server, keys) for keys in stage.all_keys]
+        if all(at_rest) and not (await ends(stage)).open:
             break
     return time.monotonic() - began_s
 
@@ -63,8 +67,10 @@ async def ends(stage: Stage) -> Ends:
     ids = stage.acknowledged()
     for at in range(0, len(ids), BATCH):
         batch = ids[at : at + BATCH]
-        records = await asyncio.gather(*(stage.server.call("HMGET", stage.keys.task(i), "s", "o") for i in batch))
-        results = await asyncio.gather(*(stage.server.call("GET", stage.keys.result(i)) for i in batch))
+        keys = [stage.all_keys[shard_of(task_id, len(stage.all_keys))] for task_id in batch]
+        homes = list(zip(batch, keys, strict=True))
+        records = await asyncio.gather(*(stage.server.call("HMGET", of.task(i), "s", "o") for i, of in homes))
+        results = await asyncio.gather(*(stage.server.call("GET", of.result(i)) for i, of in homes))
         for task_id, (state, outcome), result in zip(batch, records, results, strict=True):
             _look_at(found, task_id, state, outcome, result, task_id in begun, over)
     return found
@@ -120,22 +126,31 @@ def started_twice(stage: Stage) -> list[str]:
 
 def twice(stage: Stage) -> list[str]:
     """Results that were accepted more than once, by the journal or by the announcements."""
-    observer = stage.observer
-    counted: Counter[str] = observer.finished | observer.announced
+    counted: Counter[str] = Counter(stage.observer.announced)
+    for observer in stage.observers:
+        counted |= observer.finished
     return [f"the result of {task_id} was accepted {times} times" for task_id, times in counted.items() if times > 1]
 
 
 async def replay(stage: Stage) -> list[str]:
-    """Handle all turns anew; gives what differs, in words."""
-    observer, predictors = stage.observer, Catalogue()
+    """Handle all turns of all shards anew; gives what differs, in words."""
+    return [
+        wrong
+        for observer, keys in zip(stage.observers, stage.all_keys, strict=True)
+        for wrong in await _replay(stage, observer, keys)
+    ]
+
+
+async def _replay(stage: Stage, observer: Observer, keys: ShardKeys) -> list[str]:
+    predictors = Catalogue()
     engine, replayed = Engine(predictors), Replay(first_seq=1)
     turns = [observer.turns[seq] for seq in sorted(observer.turns)]
-    kept = int(await stage.server.call("HGET", stage.keys.meta, "snap") or 0)
+    kept = int(await stage.server.call("HGET", keys.meta, "snap") or 0)
     wrong: list[str] = []
     try:
         await asyncio.to_thread(verify, engine, turns[:kept], replayed)
         if kept:
-            blob = await stage.server.call("GET", stage.keys.snapshot(b"%d" % kept))
+            blob = await stage.server.call("GET", keys.snapshot(b"%d" % kept))
             if msgspec.msgpack.decode(zlib.decompress(blob), type=Checkpoint).digest != engine.digest():
                 wrong.append(f"the snapshot of turn {kept} has another digest than the replay")
         await asyncio.to_thread(verify, engine, turns[kept:], replayed)
@@ -148,15 +163,17 @@ async def replay(stage: Stage) -> list[str]:
 
 async def judge(stage: Stage, faults: int, spans_s: Sequence[float], drained_s: float) -> Verdict:
     """The verdict on a stage that was healed and drained, and whose schedulers have ended."""
-    options, observer = stage.options, stage.observer
+    options, observers = stage.options, stage.observers
     found = await ends(stage)
-    places = [*await misplaced(stage.server, stage.keys), *await fsck(stage)]
+    places = await fsck(stage)
+    for keys in stage.all_keys:
+        places += await misplaced(stage.server, keys)
     again, elsewhere = runs_again(stage)
     doubled, differing = twice(stage), await replay(stage)
     restarted = started_twice(stage)
     told_twice = {task_id for task_id, times in Counter(stage.acknowledgements()).items() if times > 1}
     split = [finding for finding in elsewhere if finding.partition(" ")[0] in told_twice]
-    gaps = observer.missing() + (observer.rolled_back if options.durability == "strict" else 0)
+    gaps = sum(each.missing() + (each.rolled_back if options.durability == "strict" else 0) for each in observers)
     words = [
         finding
         for kind in (found.lost, found.open, doubled, restarted, places, differing, elsewhere, found.dead)
@@ -181,7 +198,7 @@ async def judge(stage: Stage, faults: int, spans_s: Sequence[float], drained_s: 
         fsck=len(places),
         journal_gaps=gaps,
         digest_equal=not differing,
-        turns=observer.seq,
+        turns=sum(observer.seq for observer in observers),
         recovery_s=recovery(spans_s),
         drained_s=round(drained_s, 2),
         unsynced_bytes=stage.unsynced_bytes,

@@ -29,7 +29,7 @@ TIMEOUT_MS = 500
 class Observer:
     """Follows one shard. `turns` holds what its journal said, by sequence."""
 
-    def __init__(self, path: Path, pool: str, reply: str) -> None:
+    def __init__(self, path: Path, pool: str, reply: str, shard: int = 0) -> None:
         self.turns: dict[int, Turn] = {}
         self.blobs: dict[int, bytes] = {}
         self.finished: Counter[str] = Counter()  # results that the journal knows as accepted
@@ -37,7 +37,7 @@ class Observer:
         self.rolled_back = 0  # turns that the store once held and no longer did
         self.seq = 0
         self.dispatched: list[tuple[int, int]] = []  # (seq, epoch) of turns that placed something
-        self._keys = ShardKeys(pool, 0)
+        self._keys = ShardKeys(pool, shard)
         self._reply = reply
         self._jobs: list[asyncio.Task[None]] = []
         self._copying = asyncio.Lock()  # a turn that is copied twice would count its ends twice

@@ -19,12 +19,13 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from nexus_sched.adapters.redis import RedisSubmitterStore
+from nexus_sched.adapters.redis import RedisPoolStore, RedisSubmitterStore
 from nexus_sched.errors import StoreError
 from nexus_sched.model.outcome import Acceptance
 from nexus_sched.model.payload import encode_arguments
 from nexus_sched.model.task import PRIORITY_DEFAULT, PRIORITY_MAX, Retry, TaskSpec
-from nexus_sched.runtime.ports import SUBMIT_TASKS_MAX, SubmitLine
+from nexus_sched.runtime.ports import SUBMIT_TASKS_MAX, SubmitLine, SubmitterStore
+from nexus_sched.sharding.submitter import PoolSubmitterStore
 
 TICK_S = 0.05
 RETRY_S = 0.05
@@ -45,6 +46,7 @@ class Order(Struct, frozen=True, kw_only=True):
     rate: int
     seed: int
     length_max: int
+    shards: int
     acknowledged: str  # path of the file
     refusals: str  # path of the file that gets a line for each answer that was no yes
 
@@ -111,10 +113,17 @@ class Producer:
                 await asyncio.sleep(RETRY_S)
 
 
-def _store(order: Order) -> RedisSubmitterStore:
-    return RedisSubmitterStore(
-        order.url, order.pool, length_max=order.length_max, timeout_ms=TIMEOUT_MS, connect_timeout_ms=TIMEOUT_MS
-    )
+def _store(order: Order) -> SubmitterStore:
+    def of_shard(shard: int, _: int = 1) -> RedisSubmitterStore:
+        bound = order.length_max
+        return RedisSubmitterStore(
+            order.url, order.pool, shard, length_max=bound, timeout_ms=TIMEOUT_MS, connect_timeout_ms=TIMEOUT_MS
+        )
+
+    if order.shards == 1:
+        return of_shard(0)
+    pool = RedisPoolStore(order.url, order.pool, timeout_ms=TIMEOUT_MS, connect_timeout_ms=TIMEOUT_MS)
+    return PoolSubmitterStore(pool, of_shard)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,8 @@ async def _end(stage: Stage, struck: int, spans_s: Sequence[float], wrong: list[
         code = await scheduler.terminate()
         if code != 0:
             wrong.append(f"{scheduler.name} ended with {code}: {scheduler.output[-1_000:]}")
-    await stage.observer.catch_up()
+    for observer in stage.observers:
+        await observer.catch_up()
     verdict = await judge(stage, struck, spans_s, drained_s)
     wrong += [f"{process.name} printed a traceback" for process in stage.schedulers if "Traceback" in process.output]
     return msgspec.structs.replace(verdict, stuck=verdict.stuck + len(wrong), findings=[*wrong, *verdict.findings])

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
-from tests.chaos.faults import load, network, schedulers, servers, workers
+from tests.chaos.faults import load, network, replicas, schedulers, servers, workers
 from tests.chaos.faults.failpoints import Points
 from tests.chaos.options import Skipped
 from tests.chaos.stage import Needs, Stage
@@ -61,6 +61,7 @@ def catalogue() -> dict[str, Scenario]:
         "flood": Scenario(load.flood, Needs(length_max=FLOOD_LENGTH_MAX)),
         "hostile-messages": Scenario(load.send_garbage),
         "rolling-restart": Scenario(schedulers.restart_all),
+        "replicas": Scenario(replicas.come_and_go, Needs(shards=3, schedulers=3)),
         "mix": Scenario(mix, Needs(proxies=True, disk=True)),
         "clock-jumps": Scenario(load.jump, Needs(environment=load.clock_environment())),
         "disk-full": Scenario(servers.fill_disk, DISK),

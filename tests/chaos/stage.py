@@ -45,6 +45,8 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     proxies: bool = False
     disk: bool = False  # the library between server and disk
     replica: bool = False
+    shards: int = 1
+    schedulers: int = SCHEDULERS
     length_max: int = LENGTH_MAX  # queued tasks of one priority
     environment: Mapping[str, str] = {}  # of the server and all processes; {directory} is filled in
 
@@ -59,7 +61,8 @@ class Stage:
         self.diary = self.directory / "diary"
         self.diary.mkdir()
         self.processes = Processes(self.directory)
-        self.keys = ShardKeys(POOL, 0)
+        self.all_keys = [ShardKeys(POOL, number) for number in range(needs.shards)]
+        self.keys = self.all_keys[0]
         self.victims: set[int] = (
             set()
         )  # ids of worker processes that were killed or paused: what they ran may run again
@@ -88,11 +91,14 @@ class Stage:
 
     async def _start(self) -> None:
         await self._start_servers()
-        self.observer = Observer(self.server.path, POOL, REPLY)
-        self.observer.start()
-        for number in range(SCHEDULERS):
+        self.observers = [Observer(self.server.path, POOL, REPLY, number) for number in range(self._needs.shards)]
+        self.observer = self.observers[0]
+        for observer in self.observers:
+            observer.start()
+        for number in range(self._needs.schedulers):
             settings = "--set", f"scheduler.lease={LEASE_S:g}s", "--set", f"queue.length_max={self._needs.length_max}"
-            await self._program(f"scheduler-{number}", "run", *settings)
+            split = ("--set", f"pools.{POOL}.shards={self._needs.shards}") if self._needs.shards > 1 else ()
+            await self._program(f"scheduler-{number}", "run", *settings, *split)
         for number in range(self.options.workers):
             name = f"w-{number}"
             where = "tests.chaos.application:app", "--id", name, "--slots", str(self.options.slots)
@@ -102,7 +108,8 @@ class Stage:
             "producer", [sys.executable, "-m", "tests.chaos.producer", *await self._order()]
         )
         self.producer.start()
-        await self.dispatching_again(0, 0)
+        for number in range(self._needs.shards):
+            await self.dispatching_again(0, 0, shard=number)
 
     async def _start_servers(self) -> None:
         environment = dict(self._environment)
@@ -144,6 +151,7 @@ class Stage:
             rate=self.options.rate,
             seed=self.options.seed,
             length_max=self._needs.length_max,
+            shards=self._needs.shards,
             acknowledged=str(self.directory / "acknowledged.log"),
             refusals=str(self.directory / "refusals.log"),
         )
@@ -155,8 +163,8 @@ class Stage:
         try:
             for proxy in self.proxies.values():
                 await proxy.close()
-            if hasattr(self, "observer"):
-                await self.observer.stop()
+            for observer in getattr(self, "observers", ()):
+                await observer.stop()
             for server in (getattr(self, "server", None), self.replica):
                 if server is not None:
                     await server.close()
@@ -172,13 +180,20 @@ class Stage:
 
     async def _ready(self) -> bool:
         with contextlib.suppress(StoreError):
-            live = await self.server.call("ZCARD", self.keys.heartbeats)
-            return int(live) >= self.options.workers and await self.leader() is not None
+            live = [int(await self.server.call("ZCARD", keys.heartbeats)) for keys in self.all_keys]
+            return sum(live) >= self.options.workers and all(await self.leaders())
         return False
 
     async def leader(self) -> Process | None:
-        """The scheduler that holds the lease, if it runs."""
-        owner = await self.server.call("HGET", self.keys.meta, "owner")
+        """The scheduler that holds the lease of the first shard, if it runs."""
+        return await self._leader_of(self.keys)
+
+    async def leaders(self) -> list[Process | None]:
+        """The scheduler that holds the lease of each shard, `None` where it does not run."""
+        return [await self._leader_of(keys) for keys in self.all_keys]
+
+    async def _leader_of(self, keys: ShardKeys) -> Process | None:
+        owner = await self.server.call("HGET", keys.meta, "owner")
         pid = int((owner or b"").decode().rpartition(":")[2] or 0)
         return next((process for process in self.schedulers if process.pids[-1:] == [pid] and process.alive), None)
 
@@ -199,9 +214,11 @@ class Stage:
         """The last turn that the store holds."""
         return int(await self.server.call("HGET", self.keys.meta, "seq") or 0)
 
-    async def dispatching_again(self, after: int, epoch: int, timeout_s: float = RECOVERY_TIMEOUT_S) -> None:
+    async def dispatching_again(
+        self, after: int, epoch: int, timeout_s: float = RECOVERY_TIMEOUT_S, shard: int = 0
+    ) -> None:
         """Wait until a task is placed behind turn `after`. Raises `Stuck`."""
-        if await self.observer.dispatches(after, epoch, timeout_s) is None:
+        if await self.observers[shard].dispatches(after, epoch, timeout_s) is None:
             logs = "\n".join(process.output[-1_500:] for process in self.schedulers)
             raise Stuck(f"nothing is dispatched behind turn {after} within {timeout_s:g} s:\n{logs}")
 

@@ -286,3 +286,39 @@ def test_load_intake_problems_name_their_lines():
 def test_load_intake_that_is_one_table_says_how_to_write_it():
     (problem,) = problems_of('[intake]\nstream = "jobs"\n')
     assert problem == "nexus.toml:1: `intake` is a list of tables: write [[intake]]"
+
+
+def pools_file(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "nexus.toml"
+    file.write_text(text)
+    return file
+
+
+def test_pools_are_tables_by_name_that_every_source_may_fill(tmp_path: Path):
+    file = pools_file(tmp_path, '[pool]\nname = "blue"\n[pools.blue]\nshards = 2\n[pools.red]\n')
+    loaded = load(file, {"NEXUS__POOLS__BLUE__SHARDS": "3"}, [("--set pools.green.shards", "pools.green.shards", "4")])
+    assert {name: table.shards for name, table in loaded.config.pools.items()} == {"blue": 3, "green": 4, "red": None}
+    assert loaded.origins["pools.blue.shards"] == "environment NEXUS__POOLS__BLUE__SHARDS"
+    assert load(pools_file(tmp_path, "")).config.pools == {}
+
+
+def test_pools_the_only_one_is_the_pool_of_the_process(tmp_path: Path):
+    assert load(pools_file(tmp_path, "[pools.blue]\nshards = 2\n")).config.pool.name == "blue"
+    assert load(pools_file(tmp_path, "[pools.blue]\n[pools.red]\n")).config.pool.name == "default"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[pools.blue]\nshards = 0\n", "pools.blue.shards`: expected a whole number, 1 to 1024, got 0"),
+        ("[pools.blue]\nshard = 2\n", "unknown key `pools.shard`"),
+        ("[pools.Blue]\nshards = 2\n", "`Blue` cannot be the name of a pool"),
+        ("[pools]\nblue = 2\n", "`pools.blue` is a table: write [pools.blue]"),
+        ('[pool]\nname = "red"\n[pools.blue]\n', '`pool.name` is "red", which has no table in `[pools]`'),
+        ('[pools.a]\n[pools.b]\n[[intake]]\nstream = "jobs"\n', "does not say to which of `[pools]`"),
+    ],
+)
+def test_pools_what_is_wrong_is_told_with_its_place(tmp_path: Path, text: str, words: str):
+    with pytest.raises(ConfigInvalid) as caught:
+        load(pools_file(tmp_path, text))
+    assert words in str(caught.value)
