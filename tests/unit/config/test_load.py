@@ -315,7 +315,7 @@ def test_pools_the_only_one_is_the_pool_of_the_process(tmp_path: Path):
         ("[pools.Blue]\nshards = 2\n", "`Blue` cannot be the name of a pool"),
         ("[pools]\nblue = 2\n", "`pools.blue` is a table: write [pools.blue]"),
         ('[pool]\nname = "red"\n[pools.blue]\n', '`pool.name` is "red", which has no table in `[pools]`'),
-        ('[pools.a]\n[pools.b]\n[[intake]]\nstream = "jobs"\n', "does not say to which of `[pools]`"),
+        ('[pools.a]\n[pools.b]\n[[intake]]\nstream = "jobs"\n', "does not say which of `[pools]`"),
     ],
 )
 def test_pools_what_is_wrong_is_told_with_its_place(tmp_path: Path, text: str, words: str):
