@@ -17,7 +17,8 @@ from nexus_sched.model.choices import pairs_of, resources_of
 from nexus_sched.units import MS_PER_S
 
 if TYPE_CHECKING:
-    from nexus_sched.config.schema import WorkerSection
+    from nexus_sched.config.schema import TracingSection, WorkerSection
+    from nexus_sched.tracing.sink import SpanSink
     from nexus_sched.worker import App
 
 NOTHING: list[str] = []  # never changed
@@ -86,11 +87,21 @@ def worker(
             log_as_json=config.logging.format == "json",
             gateway=config.worker.gateway or None,
             gateway_files=gateway_files(config.worker),
+            tracing=span_sink(config.tracing),
         )
     )
     if flags.json:
         print_json({"stopped": True, "unfinished": code != 0})
     return code
+
+
+def span_sink(section: TracingSection) -> SpanSink | None:
+    """Where spans go, if anywhere. Raises `ConfigInvalid` if the extra `otel` is not installed."""
+    if not section.endpoint:
+        return None
+    from nexus_sched.tracing.sink import SpanSink, read_headers
+
+    return SpanSink(section.endpoint, "nexus-sched-worker", read_headers(section.headers_file))
 
 
 def gateway_files(section: WorkerSection) -> dict[str, str | None]:

@@ -28,6 +28,7 @@ from nexus_sched.client.estimate import Estimate, estimate_of
 from nexus_sched.client.explain import explain
 from nexus_sched.client.letters import check_reason, find_letters, pages
 from nexus_sched.client.submission import Submission, submission
+from nexus_sched.client.tracing import sending
 from nexus_sched.errors import (
     PASSING,
     AnswerMissing,
@@ -156,9 +157,16 @@ class AsyncClient:
         `StoreNotReplicated`, when it is not known whether the task is in the queue: submit it again with the
         same `task_id` to be sure.
         """
-        if eta:
-            return await self._submit_and_hear(submission(task_type, *args, eta=True, **options), span_ms(eta_timeout))
-        one = submission(task_type, *args, **options)
+        if options.get("traceparent") is None:
+            with sending(task_type) as traceparent:
+                one = submission(task_type, *args, eta=eta, **{**options, "traceparent": traceparent})
+                return await self._submit_one(one, span_ms(eta_timeout) if eta else None)
+        one = submission(task_type, *args, eta=eta, **options)
+        return await self._submit_one(one, span_ms(eta_timeout) if eta else None)
+
+    async def _submit_one(self, one: Submission, wait_ms: float | None) -> AsyncTaskHandle:
+        if wait_ms is not None:
+            return await self._submit_and_hear(one, wait_ms)
         await self._send_one(one)
         return AsyncTaskHandle(self, one.id)
 

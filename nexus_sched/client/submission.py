@@ -66,7 +66,7 @@ def submission(
     payload, codec
         An encoded payload instead of arguments, and its codec: `"msgpack"`, `"json"` or `"raw"`.
     traceparent
-        W3C trace context, handed on to the function untouched.
+        W3C trace context, handed on to the function untouched; by default that of OpenTelemetry where it is in use.
     eta
         Ask the scheduler when it will start and finish; see `AsyncClient.submit`, which hears the answer.
     demands

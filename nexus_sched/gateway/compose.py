@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from msgspec import structs
+
 from nexus_sched.config.schema import Config
 from nexus_sched.gateway.access.authority import Authority
-from nexus_sched.gateway.connect import frames_of, reporter_store, submitter_store, worker_store
+from nexus_sched.gateway.connect import frames_of, reporter_store, shards_of, submitter_store, worker_store
 from nexus_sched.gateway.grpc.part import GrpcPart
 from nexus_sched.gateway.health import Health
 from nexus_sched.gateway.http.app import build_app
@@ -19,6 +21,8 @@ from nexus_sched.gateway.part import Part
 from nexus_sched.gateway.picture import Picture
 from nexus_sched.gateway.process import Gateway
 from nexus_sched.gateway.store import PoolStore
+from nexus_sched.gateway.tracer import Tracer
+from nexus_sched.tracing.sink import SpanSink, read_headers
 from nexus_sched.units import MS_PER_S
 
 
@@ -40,8 +44,9 @@ def compose(config: Config) -> Composed:
     picture = Picture(pool)
     grpc = _grpc_part(config, authority) if config.grpc.enabled else None
     drain_target_s = config.metrics.drain_target_ms / MS_PER_S
-    metrics = Metrics(partial(frames_of, pool.store), partial(_own, grpc), drain_target_s)
-    parts: list[Part] = [pool, picture, metrics, *([] if grpc is None else [grpc])]
+    tracer = _tracer(config, pool) if config.tracing.endpoint else None
+    metrics = Metrics(partial(frames_of, pool.store), partial(_own, grpc, tracer), drain_target_s)
+    parts: list[Part] = [pool, picture, metrics, *(part for part in (grpc, tracer) if part is not None)]
     http = None
     if config.http.enabled:
         authority.check_listening(config.http.host, "http.host")
@@ -58,12 +63,20 @@ def _grpc_part(config: Config, authority: Authority) -> GrpcPart:
     return GrpcPart(config.grpc, authority, worker_store(config), reporter_store(config), waiter)
 
 
-def _own(grpc: GrpcPart | None) -> Own:
+def _tracer(config: Config, pool: PoolStore) -> Tracer:
+    section = config.tracing
+    sink = SpanSink(section.endpoint, "nexus-sched-gateway", read_headers(section.headers_file))
+    return Tracer(config.pool.name, partial(shards_of, pool.store), sink)
+
+
+def _own(grpc: GrpcPart | None, tracer: Tracer | None) -> Own:
     """What this gateway counts of itself."""
+    own = Own() if tracer is None else Own(journal_follower_lag_s=tracer.lag_s, spans=tracer.spans)
     if grpc is None:
-        return Own()
+        return own
     doors, reports = grpc.service, grpc.reports
-    return Own(
+    return structs.replace(
+        own,
         grpc_streams=doors.streams.inside,
         grpc_reports=reports.reports,
         grpc_packs=reports.packs,

@@ -38,6 +38,10 @@ def reporter_store(config: Config) -> ReporterStore:
 
 async def frames_of(store: SubmitterStore) -> list[Frame]:
     """The newest picture of each shard that has one. Raises a `StoreError`, or a `MsgspecError` for what is none."""
-    shards = await store.each_shard() if isinstance(store, PoolSubmitterStore) else [store]
-    blobs = await asyncio.gather(*(shard.frame() for shard in shards))
+    blobs = await asyncio.gather(*(shard.frame() for shard in (await shards_of(store)).values()))
     return [decode_frame(blob) for blob in blobs if blob is not None]
+
+
+async def shards_of(store: SubmitterStore) -> dict[int, SubmitterStore]:
+    """The store of each shard by its number. Raises a `StoreError`."""
+    return dict(enumerate(await store.each_shard() if isinstance(store, PoolSubmitterStore) else [store]))

@@ -33,6 +33,7 @@ class TaskSubmitted(Event, frozen=True, tag="submitted"):
     task: Task
     entry: str
     attempts: int = 0  # it had before, if it was a dead letter that was sent again: the next one is higher
+    traceparent: str = ""  # only if its trace is sampled
 
 
 class TaskReclaimed(Event, frozen=True, tag="reclaimed"):

@@ -64,6 +64,7 @@ from nexus_sched.model.outcome import Completion, Outcome, Reason
 from nexus_sched.model.question import AskEta, AskWhy, AskWorker, Question
 from nexus_sched.model.settings import MODES
 from nexus_sched.model.task import PAYLOAD_BYTES_MAX, Task, TaskSpec
+from nexus_sched.model.trace import SAMPLED_DIGITS, sampled
 from nexus_sched.model.worker import (
     PACK_REPORTS_MAX,
     PackedReport,
@@ -261,7 +262,11 @@ def _submitted(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[A
         terms_of(spec, arrived_at_ms) if asks else None,
     )
     attempts = _integer(fields, b"a", ATTEMPT_MAX) if b"a" in fields else 0  # of a dead letter that was sent again
-    return [TaskSubmitted(task, entry_id, attempts)]
+    traceparent = spec.traceparent
+    wanted = ""
+    if traceparent is not None and traceparent[-1:] in SAMPLED_DIGITS and sampled(traceparent):
+        wanted = traceparent
+    return [TaskSubmitted(task, entry_id, attempts, wanted)]
 
 
 def _reason(text: str) -> Reason:

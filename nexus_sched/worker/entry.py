@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from nexus_sched.model.choices import resources_of
+from nexus_sched.tracing.sink import SpanSink
 from nexus_sched.worker.app import App
 from nexus_sched.worker.connect import connect, connect_gateway
 from nexus_sched.worker.log import Log
 from nexus_sched.worker.service import Worker
 from nexus_sched.worker.settings import DRAIN_TIMEOUT_S_DEFAULT, WorkerSettings, default_slots, default_worker_id
+from nexus_sched.worker.spans import ProcessSpans
 
 URL_DEFAULT = "redis://127.0.0.1:6379/0"
 RESULT_TTL_S_DEFAULT = 3_600
@@ -42,6 +44,7 @@ async def serve(
     log_as_json: bool = False,
     gateway: str | None = None,
     gateway_files: Mapping[str, str | None] | None = None,
+    tracing: SpanSink | None = None,
     on_ready: Callable[[str], None] | None = None,
 ) -> int:
     """Serve `app` until SIGTERM or SIGINT; gives the exit code.
@@ -60,18 +63,15 @@ async def serve(
         What it has to give for all its tasks together: `{"gpu": 2, "memory": "64GiB"}` or `"gpu=2,memory=64GiB"`.
     alone
         It is the only worker on its machine, so that what else takes processors there makes its slots count less.
-    drain_timeout_s
-        How long running tasks may finish after the first signal; then they go back to the queue.
-    result_ttl_s
-        How long results and the records of ended tasks are kept.
-    heartbeat_s
-        Longest pause between two signs of life; the scheduler suspects a worker that is silent for longer.
+    drain_timeout_s, result_ttl_s, heartbeat_s
+        How long running tasks may finish after the first signal, results and records of ended tasks are kept, and the
+        pause between two signs of life may be; the scheduler suspects a worker that is silent for longer.
     log_level, log_as_json
         `"info"` tells of readiness and draining, `"warning"` only of trouble; as JSON or logfmt lines.
     gateway, gateway_files
         Work through the gateway at `host:port`, not `url`; the files are those of `adapters.grpc.GatewayAccess`.
-    on_ready
-        Called once with the worker's id when it is registered and can be given tasks.
+    tracing, on_ready
+        Where spans of sampled runs go; what is called once with the worker's id when it can be given tasks.
 
     Gives 0 after a clean drain and 1 if tasks were left unfinished. Raises `InvalidInput`, a `StoreError` that waiting
     cannot cure, and `Fenced` if another process uses the same worker id; each error carries its exit code.
@@ -89,17 +89,20 @@ async def serve(
     )
     through = None if gateway is None else connect_gateway(gateway, **(gateway_files or {}))
     store = through or connect(url, pool, shard, slots=settings.slots, result_ttl_s=result_ttl_s, shards=shards)
-    worker = Worker(app, store, settings, Log(log_level, settings.worker_id, as_json=log_as_json))
-    return await _run(worker, settings.worker_id, on_ready)
+    spans = None if tracing is None else ProcessSpans(settings.worker_id, tracing)
+    worker = Worker(app, store, settings, Log(log_level, settings.worker_id, as_json=log_as_json), spans=spans)
+    return await _run(worker, settings.worker_id, on_ready, tracing)
 
 
-async def _run(worker: Worker, worker_id: str, on_ready: Callable[[str], None] | None) -> int:
+async def _run(worker: Worker, worker_id: str, on_ready: Callable[[str], None] | None, tracing: SpanSink | None) -> int:
     announcing = asyncio.create_task(_announce(worker, worker_id, on_ready))
     with _signals_to(worker):
         try:
             return await worker.run()
         finally:
             announcing.cancel()
+            if tracing is not None:
+                await asyncio.to_thread(tracing.close)
 
 
 @contextmanager

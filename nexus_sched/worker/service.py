@@ -35,6 +35,7 @@ from nexus_sched.worker.ledger import PREEMPT, STOP, Key, Ledger
 from nexus_sched.worker.load import MachineLoad
 from nexus_sched.worker.log import Log
 from nexus_sched.worker.settings import WorkerSettings
+from nexus_sched.worker.spans import ProcessSpans
 
 STARTS_PER_STEP_MAX = 128
 FENCED_COUNT_MAX = 5  # this often within the window below: the name is in use elsewhere
@@ -62,8 +63,10 @@ class Worker:
         *,
         clock_s: Callable[[], float] = time.monotonic,
         executors: MakeExecutors = Executors,
+        spans: ProcessSpans | None = None,
     ) -> None:
         self._clock_s = clock_s
+        self._spans = spans
         self._functions = app.resolve()
         self._store = store
         self._settings = settings
@@ -270,6 +273,8 @@ class Worker:
 
     def _settled(self, run: Run, ending: Ending) -> None:
         line = run.line
+        if self._spans is not None:
+            self._spans.ended(run, ending)
         del self._runs[(line.task_id, line.attempt)]
         self._end(line, ending, run.queue_ms, is_final(ending.outcome, line.attempt, run.spec, run.function))
 

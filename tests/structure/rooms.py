@@ -24,6 +24,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "config": (),
     "traces": (),
     "proto": (),
+    "tracing": (),
     "_kernel": (),
     "fallback": (),
     "core": ("_kernel", "fallback"),
@@ -33,12 +34,12 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "adapters.redis": PORTS,
     "adapters.grpc": (*PORTS, "proto"),
     "sharding": PORTS,
-    "worker": ("runtime.ports",),
+    "worker": ("runtime.ports", "tracing"),
     "worker.connect": ("worker", *PORTS, "adapters.redis", "adapters.grpc", "sharding"),  # from a URL to an adapter
     "client": ("runtime.ports",),
     "client.connect": ("client", *PORTS, "adapters.redis", "sharding"),
     "control": ("client", *PORTS),
-    "gateway": ("client", "control", "config", *PORTS, "proto"),
+    "gateway": ("client", "control", "config", *PORTS, "proto", "tracing"),
     "gateway.connect": ("gateway", "config", *PORTS, "client.connect", "adapters.redis", "sharding"),
     "checkup": (),
     "inspection": ("core", "runtime.ports", "runtime.recovery"),
@@ -53,7 +54,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "cli": (
         *("adapters", "runtime", "core", "worker", "client", "config", "replay", "demo", "fallback", "traces"),
-        *("accuracy", "plugins", "sim", "inspection", "checkup", "gateway", "control", "sharding"),
+        *("accuracy", "plugins", "sim", "inspection", "checkup", "gateway", "control", "sharding", "tracing"),
     ),
     "__main__": ("cli",),
 }

@@ -1,0 +1,68 @@
+"""One trace from whoever submits through the decision to the worker, as a real collector gets it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+from nexus_sched.client import AsyncClient
+from nexus_sched.testing.servers import VALKEY, TestServer
+from tests.integration.otlp_receiver import Receiver, attributes
+from tests.integration.programs import Programs
+
+TIMEOUT_S = 20.0
+UNSAMPLED = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+
+
+async def test_life_of_a_sampled_task_is_one_trace(tmp_path: Path):
+    with TestServer(VALKEY) as server, Receiver() as receiver:
+        provider = TracerProvider(resource=Resource.create({"service.name": "shop"}))
+        provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(endpoint=receiver.endpoint)))
+        trace.set_tracer_provider(provider)
+        programs = Programs(server.url, "traced", tmp_path)
+        tracing = ("--set", f"tracing.endpoint={receiver.endpoint}")
+        try:
+            programs.scheduler()
+            programs.start("run", "--role", "gateway", "--set", "http.port=0", *tracing)
+            application = "tests.integration.worker_application:app"
+            programs.start("worker", application, "--id", "w1", "--slots", "2", *tracing)
+            async with AsyncClient(server.url, pool="traced") as client:
+                first = await client.submit("awaiting", str(tmp_path / "diary"), 0.01, traceparent=UNSAMPLED)
+                assert await first.result(timeout=TIMEOUT_S) == "awaited"  # the gateway follows by now, or soon
+                await asyncio.sleep(1.0)
+                with trace.get_tracer("test").start_as_current_span("order"):
+                    task = await client.submit("awaiting", str(tmp_path / "diary"), 0.05)
+                assert await task.result(timeout=TIMEOUT_S) == "awaited"
+                await asyncio.to_thread(
+                    receiver.until,
+                    lambda: all(map(receiver.named, ("schedule awaiting", "process awaiting", "receive traced"))),
+                )
+            (order,), (send,) = receiver.named("order"), receiver.named("send awaiting")
+            (received,), (schedule,) = receiver.named("receive traced"), receiver.named("schedule awaiting")
+            (process,) = receiver.named("process awaiting")
+            assert send.parent_span_id == order.span_id
+            for span in (received, schedule, process):
+                assert [(link.trace_id, link.span_id) for link in span.links] == [(send.trace_id, send.span_id)]
+            for span in (schedule, process):
+                assert (span.trace_id, span.parent_span_id) == (send.trace_id, send.span_id)
+            assert received.trace_id != send.trace_id
+            assert attributes(received)["messaging.batch.message_count"] == 1
+            about, ran = attributes(schedule), attributes(process)
+            assert about["messaging.message.id"] == ran["messaging.message.id"] == task.id
+            assert about["nexus.decision"] == ran["nexus.decision"]
+            assert (about["nexus.worker"], about["nexus.attempt"], ran["nexus.outcome"]) == ("w1", 1, "succeeded")
+            assert [event.name for event in schedule.events] == ["predict", "score"]
+            assert send.start_time_unix_nano <= process.start_time_unix_nano < process.end_time_unix_nano
+            assert process.end_time_unix_nano - process.start_time_unix_nano >= 45_000_000
+            services = {receiver.services[span.span_id] for span in (send, schedule, process)}
+            assert services == {"shop", "nexus-sched-gateway", "nexus-sched-worker"}
+            assert not any(b"4bf92f3577b34da6" in body for body in receiver.bodies)  # nobody wanted that one
+        finally:
+            programs.close()
+            provider.shutdown()
