@@ -135,7 +135,7 @@ class Service:
         keeper = asyncio.ensure_future(ownership.keep(lease))
         try:
             await self._check_progress(lease)
-            state, warm = await self._state_at(lease.seq)
+            state, warm = await self._state_at(lease)
             log.info(
                 "leading",
                 epoch=lease.epoch,
@@ -185,12 +185,20 @@ class Service:
             self._seq_written = self.standby.seq_seen = lease.seq
             await asyncio.sleep(ROLLBACK_GRACE_S)
 
-    async def _state_at(self, seq: int) -> tuple[Recovered, bool]:
-        """What to go on from, and whether it was kept warm."""
-        state = await self.standby.take_over(seq)
+    async def _state_at(self, lease: Lease) -> tuple[Recovered, bool]:
+        """What to go on from, and whether it was kept warm.
+
+        Raises `StateLost` only if the lease is still ours: else the store may have gone back once more since it was
+        taken, and what is missing belongs to a history that is no more.
+        """
+        state = await self.standby.take_over(lease.seq)
         if state is not None:
             return state, True
-        return await recover(self._store, self._predictors, seq), False
+        try:
+            return await recover(self._store, self._predictors, lease.seq), False
+        except StateLost:
+            await self._store.renew(lease)
+            raise
 
     async def _stand_by(self, ownership: Ownership) -> Lease | None:
         """Follow whoever leads until the lease is ours; `None` if it is time to stop."""

@@ -1,4 +1,4 @@
-"""Conformance of a store that went back in time, as its workers meet it: entries of a history that is no more.
+"""Conformance of a store that went back in time, as workers and leaders meet it: entries and turns of no history.
 
 Ids of inbox entries come from the journal's sequence, so the new history gives them again, to other tasks. Law: a step
 touches only an entry that is of the task and attempt it names, nothing starts without its pointer, and whoever takes a
@@ -8,6 +8,7 @@ pointer away without ending or returning its task says so.
 from __future__ import annotations
 
 from nexus_sched.model.outcome import Receipt
+from nexus_sched.runtime.ports import SequenceMismatch
 from nexus_sched.testing.conformance import Stage, case
 
 
@@ -79,3 +80,18 @@ async def leaving_tells_of_a_pointer_whose_task_has_ended(stage: Stage) -> None:
     assert await stage.worker.leave("v", second) == 0
     assert await _vanished(stage) == [(b"a", b"v")]
     assert await stage.entries("q:r") == []
+
+
+@case
+async def snapshot_of_a_turn_that_the_journal_does_not_have_is_refused(stage: Stage) -> None:
+    """A leader that has not noticed yet would leave a state that no journal leads to, and nobody could ever lead."""
+    lease = await stage.lead()
+    await stage.commit()
+    await stage.leader.save_snapshot(lease, 1, b"state 1")
+    try:
+        await stage.leader.save_snapshot(lease, 2, b"state 2")
+    except SequenceMismatch as mismatch:
+        assert mismatch.seq == 1
+    else:
+        raise AssertionError("a snapshot of turn 2 was kept at turn 1")
+    assert await stage.leader.snapshots() == [(1, b"state 1")]

@@ -268,7 +268,9 @@ class MemoryShard:
 
     def save_snapshot(self, lease: Lease, seq: int, blob: bytes) -> None:
         """Twin of `nx_snapshot`."""
-        self.fence(lease)
+        held = self.fence(lease)
+        if held < seq:
+            raise SequenceMismatch(held)
         if (self.kept[0] or 0) <= seq:
             self._keep(seq, blob)
 

@@ -200,6 +200,8 @@ class RedisLeaderStore:
     async def save_snapshot(self, lease: Lease, seq: int, blob: bytes) -> None:
         """Keep a snapshot of the state after turn `seq`; the journal is cut behind the one before it."""
         reply = await self._functions.call(b"nx_snapshot", lease.epoch, lease.nonce, seq, blob)
+        if reply[0] == b"SEQ":
+            raise SequenceMismatch(int(reply[1]))
         if reply[0] != b"OK":
             raise Fenced(f"the lease of epoch {lease.epoch} is somebody else's")
 

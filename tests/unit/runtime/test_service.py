@@ -10,7 +10,7 @@ import pytest
 from nexus_sched.adapters.memory import MemoryLeaderStore, MemoryShard
 from nexus_sched.adapters.memory.shard import DEAD, FINISHED
 from nexus_sched.core.task_events import TaskEvents
-from nexus_sched.errors import InvalidInput, StoreUnreachable
+from nexus_sched.errors import InvalidInput, StateLost, StoreUnreachable
 from nexus_sched.model.events import SettingsChanged
 from nexus_sched.model.frame import decode_frame
 from nexus_sched.model.journal import decode_turn
@@ -257,5 +257,42 @@ def test_settings_change_while_leading_and_while_standing_by():
             assert standby._loop.engine.settings == changed
             verdict = await verify_store(MemoryLeaderStore(stage.shard), PREDICTORS)
             assert verdict.agrees, verdict.differences
+
+    virtually(story())
+
+
+class Overtaken(MemoryLeaderStore):
+    """While the first leader recovers, the store goes back behind its lease and its turns."""
+
+    went_back = False
+
+    async def snapshots(self):
+        if not self.went_back:
+            self.went_back = True
+            self.shard.seq, self.shard.epoch, self.shard.owner, self.shard.nonce = 0, 1, "", ""
+        return await super().snapshots()
+
+
+def test_turns_that_are_missing_after_the_lease_was_lost_do_not_end_the_scheduler():
+    async def story():
+        async with staged("w1") as stage:
+            stage.shard.seq = 3
+            store = Overtaken(stage.shard)
+            service = stage.lead("a", store)
+            await until(service.leading.is_set)
+            assert store.went_back
+            stage.submit("t1")
+            await stage.all_ended()
+
+    virtually(story())
+
+
+def test_turns_that_are_missing_under_a_good_lease_end_the_scheduler():
+    async def story():
+        async with staged() as stage:
+            stage.shard.seq = 3
+            stage.lead("a")
+            with pytest.raises(StateLost, match="ends at turn 0"):
+                await stage.services.pop("a")[1]
 
     virtually(story())

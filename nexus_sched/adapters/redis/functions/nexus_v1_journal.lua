@@ -18,10 +18,12 @@ local function keep(P, meta, seq, blob)
   redis.call('SET', P .. ':snap:' .. seq, blob)
 end
 
--- snapshot: P, epoch, nonce, seq, blob -> {'OK'} | {'FENCED'}
+-- snapshot: P, epoch, nonce, seq, blob -> {'OK'} | {'FENCED'} | {'SEQ', seq}
 -- A leader writes beside its turns: one that a standby has overtaken in the meantime is of no more use.
 local function snapshot(keys, a)
-  if not fence(keys[1], a[2], a[3]) then return {'FENCED'} end
+  local seq = fence(keys[1], a[2], a[3])
+  if not seq then return {'FENCED'} end
+  if seq < tonumber(a[4]) then return {'SEQ', seq} end
   if tonumber(redis.call('HGET', keys[1], 'snap') or '0') <= tonumber(a[4]) then keep(a[1], keys[1], a[4], a[5]) end
   return {'OK'}
 end
