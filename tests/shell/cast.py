@@ -157,7 +157,8 @@ class Stage:
             self.laws.broken.append(f"{process.title} ended: {type(error).__name__}: {error}")
         elif error is not None:
             self.history.disturb(process.title, "gave up its name")
-        if process.role != CLIENT and not self.closing:
+        replaced = any(each.role == WORKER and each.name == process.name for each in self.alive())
+        if process.role != CLIENT and not self.closing and not replaced:
             self.history.disturb(process.title, "ended")
             self._start_again(process)
 

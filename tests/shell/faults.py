@@ -45,6 +45,20 @@ def pause(stage: Stage) -> None:
         stage.pause(process, random.choice((0.05, 0.3, 1.0, 2.5, 4.0)) * random.uniform(0.5, 1.5))
 
 
+def replace(stage: Stage) -> None:
+    """A process sleeps, and is replaced under its name, as if it were dead; then it wakes beside its successor."""
+    process, random = _pick(stage, SCHEDULER, WORKER), stage.world.random
+    if process is not None and not process.loop.paused:
+        stage.pause(process, random.choice((0.5, 2.0, 5.0)) * random.uniform(0.5, 1.5))
+        stage.world.after(random.uniform(0.0, 1.0), lambda: _succeed(stage, process))
+
+
+def _succeed(stage: Stage, process: Process) -> None:
+    if stage.healing:
+        return
+    stage.history.disturb(stage.start(process.role, process.name).title, "shares its name")
+
+
 def weather(stage: Stage) -> None:
     """A way becomes slow, or loses messages with their connections."""
     process, random = _pick(stage), stage.world.random
@@ -120,11 +134,11 @@ def roll_back(stage: Stage) -> None:
         history, shard = stage.history, stage.server.shard
         history.went_back(shard.tasks, kept["tasks"], kept["seq"] or 0)
         stage.told("store", f"goes back from turn {shard.seq} to turn {kept['seq']}")
-        for process in stage.processes:
-            process.link.break_off(late=False)
         stage.server.go_back(kept)
+        for process in stage.processes:
+            process.link.lose_server(stage.world.random.uniform(0.0, 0.2))
 
-    stage.world.after(stage.world.random.choice((0.01, 0.1, 0.5, 1.5)), go_back)
+    stage.world.after(stage.world.random.choice((0.01, 0.1, 0.5, 1.5, 4.0)), go_back)
 
 
 def jump(stage: Stage) -> None:
@@ -153,23 +167,23 @@ def flush(stage: Stage) -> None:
     stage.laws.flushed = True
     stage.told("store", "loses everything")
     stage.history.went_back(stage.server.shard.tasks, {}, 0)
+    stage.server.flush()
     for process in stage.processes:
         process.link.break_off(late=False)
-    stage.server.flush()
 
 
 KINDS: Mapping[str, tuple[Fault, ...]] = {
     "calm": (),
     "network": (weather, weather, cut, break_connections),
     "crash": (crash,),
-    "pause": (pause,),
+    "pause": (pause, pause, replace),
     "refuse": (refuse, break_connections),
     "rollback": (roll_back,),
     "clock": (jump, restart),
     "poison": (restart,),
     "restart": (restart, restart, crash),
-    "mix": (crash, crash, pause, weather, cut, break_connections, refuse, jump, restart),
-    "storm": (crash, pause, weather, cut, break_connections, refuse, roll_back, jump, restart),
+    "mix": (crash, crash, pause, replace, weather, cut, break_connections, refuse, jump, restart),
+    "storm": (crash, pause, replace, weather, cut, break_connections, refuse, roll_back, jump, restart),
     "flush": (weather, flush),
 }
 POISONOUS = ("poison", "mix", "storm")

@@ -144,6 +144,19 @@ class Link:
         for lane in (COMMANDS, WAITS):
             self._break(lane, late=late)
 
+    def lose_server(self, skew_s: float) -> None:
+        """Another server takes the place of this one; one of the connections notices that a moment later."""
+        first = self._world.random.choice((COMMANDS, WAITS))
+        self._break(first, late=False)
+        self._stalled[1 - first] = True
+        generation = self._generations[1 - first]
+
+        def known() -> None:
+            if generation == self._generations[1 - first]:
+                self._break(1 - first, late=False)
+
+        self._world.after(skew_s, known)
+
     def close(self) -> None:
         """The party is gone. What it sent before is still under way."""
         self.closed = True

@@ -54,6 +54,7 @@ class Plan(Struct, frozen=True):
     proofs: bool  # whether the death of a process can be proven, as on one machine
     names_kept: bool  # whether workers come back under their names
     length_max: int  # of a queue
+    small_bounds: bool
     troubled_s: float  # how long things go wrong
 
 
@@ -80,6 +81,7 @@ def draw(random: Random, *, poison: bool) -> Plan:
         proofs=random.random() < 0.5,
         names_kept=random.random() < 0.5,
         length_max=random.choice((4, 1_000)),
+        small_bounds=random.random() < 0.5,
         troubled_s=troubled_s,
     )
 

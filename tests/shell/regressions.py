@@ -27,4 +27,10 @@ REGRESSIONS: tuple[Regression, ...] = (
     Regression("rollback", 40, _LEAK + ", with a repeated completion"),
     Regression("storm", 209, _LEAK + ", with the inbox of a lost worker"),
     Regression("rollback", 297, _LEAK + "; all slots of the only worker, so that the queue stood still for ever"),
+    Regression(
+        "rollback", 306, "a leader that had not noticed wrote a snapshot ahead of the journal: nobody could lead"
+    ),
+    Regression(
+        "storm", 424, "a store that went back twice ended a scheduler with STATE_LOST that held no lease any more"
+    ),
 )

@@ -15,6 +15,7 @@ from nexus_sched.core.engine import Engine
 from nexus_sched.inspection.inspect import inspect_shard
 from nexus_sched.runtime.recovery import recover
 from nexus_sched.testing.builders import PREDICTORS
+from tests.shell.bounds import bounds
 from tests.shell.cast import CLIENT, SCHEDULER, WORKER, Stage
 from tests.shell.faults import KINDS, POISONOUS, heal, let_go_wrong
 from tests.shell.plan import draw
@@ -61,7 +62,7 @@ def run(seed: int, kind: str, tell: Callable[[str], None] | None = None) -> Verd
     state = chance.getstate()
     chance.seed(seed)  # what the product draws by itself
     try:
-        with structlog.testing.capture_logs() as logs:
+        with structlog.testing.capture_logs() as logs, bounds(small=stage.plan.small_bounds):
             drained_s = _live(stage, kind)
             for process in stage.processes:
                 process.link.close()
