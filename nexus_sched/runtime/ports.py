@@ -183,8 +183,7 @@ class LeaderStore(Protocol):
     async def save_snapshot(self, lease: Lease, seq: int, blob: bytes) -> None:
         """Keep a snapshot of the state after turn `seq`; the journal is cut behind the one before it.
 
-        Nothing happens if one of a later turn is kept already. Raises `Fenced`, or `SequenceMismatch` if the journal
-        has no such turn (any more).
+        Nothing happens if one of a later turn is kept already. Raises `SequenceMismatch` if there is no such turn yet.
         """
 
     async def offer_snapshot(self, seq: int, turn: bytes, blob: bytes) -> bool:
