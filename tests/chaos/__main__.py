@@ -11,9 +11,9 @@ import sys
 import msgspec
 
 from nexus_sched.testing.servers import KINDS
-from tests.chaos.options import FSYNC, STRICT, Options, Skipped
+from tests.chaos.options import FSYNC, Options, Skipped
 from tests.chaos.run import run
-from tests.chaos.scenarios import LOSING, UNAVAILABLE, catalogue
+from tests.chaos.scenarios import LOSING, UNAVAILABLE, catalogue, durability_of
 from tests.chaos.verdict import Verdict
 
 ALL = "all"
@@ -41,7 +41,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--server", choices=KINDS, default=KINDS[0])
-    parser.add_argument("--durability", choices=list(FSYNC), default=STRICT)
+    parser.add_argument("--durability", choices=list(FSYNC), help="else that of the scenario")
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--rate", type=int, default=100, help="tasks a second")
     parser.add_argument("--json", action="store_true", help="the verdict as JSON")
@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> int:
             faults=asked.faults,
             seed=asked.seed,
             server=asked.server,
-            durability=asked.durability,
+            durability=asked.durability or durability_of(name),
             workers=asked.workers,
             rate=asked.rate,
         )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from nexus_sched.model.durability import RELAXED, REPLICATED, STRICT
+
 LEASE_S = 1.0  # shorter than the default of three, so that a run has time for more faults
-STRICT, RELAXED = "strict", "relaxed"
-FSYNC = {STRICT: "always", RELAXED: "everysec"}
+FSYNC = {STRICT: "always", REPLICATED: "everysec", RELAXED: "everysec"}
 
 
 class Options(Struct, frozen=True, kw_only=True):

@@ -28,7 +28,7 @@ class Process:
 
     def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         self.name = name
-        self._command = command
+        self.command = command
         self._environment = {**inherited_environment(), "PYTHONPATH": str(ROOT), **environment}
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -40,7 +40,7 @@ class Process:
         assert not self.alive, f"{self.name} runs already"
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                self._command,
+                self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

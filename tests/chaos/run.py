@@ -8,15 +8,20 @@ from collections.abc import Sequence
 import msgspec
 
 from nexus_sched.errors import StoreError
+from nexus_sched.model.durability import RELAXED, REPLICATED, STRICT
 from tests.chaos.checker import drain, judge
 from tests.chaos.faults.schedulers import until_all_serve
 from tests.chaos.inspection import fsck
-from tests.chaos.options import RELAXED, STRICT, Options, Stuck
+from tests.chaos.options import Options, Stuck
 from tests.chaos.scenarios import Scenario, find
 from tests.chaos.stage import Stage
 from tests.chaos.verdict import Recovery, Verdict, recovery
 
-CALM_S = {STRICT: (0.1, 0.6), RELAXED: (2.0, 3.0)}  # before each fault; more than one second between two syncs
+CALM_S = {
+    STRICT: (0.1, 0.6),
+    REPLICATED: (0.1, 0.6),
+    RELAXED: (2.0, 3.0),
+}  # before each fault; more than one second between two syncs
 
 
 async def run(options: Options) -> Verdict:

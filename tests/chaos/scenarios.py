@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
-from tests.chaos.faults import load, network, replicas, schedulers, servers, workers
+from nexus_sched.model.durability import REPLICATED, STRICT
+from tests.chaos.faults import load, network, replicas, schedulers, servers, topologies, workers
 from tests.chaos.faults.failpoints import Points
 from tests.chaos.options import Skipped
 from tests.chaos.stage import Needs, Stage
+from tests.chaos.topologies import CLUSTER, SENTINEL
 
 Fault = Callable[[Stage], Awaitable[float | None]]
 FLOOD_LENGTH_MAX = 200
@@ -27,6 +29,7 @@ class Scenario(Struct, frozen=True):
     fault: Fault
     needs: Needs = Needs()
     once: bool = False
+    durability: str = STRICT  # unless another level is asked for
 
 
 async def mix(stage: Stage) -> float | None:
@@ -54,6 +57,10 @@ def catalogue() -> dict[str, Scenario]:
         "swizzle": Scenario(network.swizzle, PROXIES),
         "failover": Scenario(servers.fail_over, Needs(replica=True)),
         "failover-stale": Scenario(servers.fail_over_stale, Needs(replica=True)),
+        "sentinel-failover": Scenario(topologies.kill_primary, Needs(topology=SENTINEL), durability=REPLICATED),
+        "cluster-failover": Scenario(topologies.kill_primary, Needs(topology=CLUSTER), durability=REPLICATED),
+        "readonly": Scenario(topologies.read_only),
+        "evicting-policy": Scenario(topologies.evict),
         "functions-flushed": Scenario(servers.flush_functions),
         "flushall": Scenario(servers.flush_all, once=True),
         "maxmemory": Scenario(servers.fill_memory),
@@ -70,6 +77,11 @@ def catalogue() -> dict[str, Scenario]:
 
 LOSING = ("failover-stale",)  # no durability level survives it: not among all
 UNAVAILABLE = {"version-skew": "there is one version of the protocol so far"}
+
+
+def durability_of(name: str) -> str:
+    """The level at which a scenario is run if none is asked for."""
+    return catalogue()[name].durability if name in catalogue() else STRICT
 
 
 def find(name: str) -> Scenario:

@@ -37,8 +37,9 @@ class Server:
             binary = find_binary(kind)
         except ServerMissing as error:
             raise Skipped(str(error)) from error
-        directory.mkdir(exist_ok=True)
+        directory.mkdir(exist_ok=True, parents=True)
         self.kind = kind
+        self.options = dict(options)
         self.port = port
         self.path = directory / "s.sock"
         self.disk = Disk(directory)

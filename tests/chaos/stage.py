@@ -28,6 +28,7 @@ from tests.chaos.processes import Process, Processes
 from tests.chaos.producer import Order
 from tests.chaos.proxy import Proxy
 from tests.chaos.server import Server, free_port
+from tests.chaos.topologies import CLUSTER, Clustered, Topology, Watched
 
 POOL = "chaos"
 REPLY = "chaos"
@@ -47,6 +48,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     replica: bool = False
     shards: int = 1
     schedulers: int = SCHEDULERS
+    topology: str = ""  # servers that belong together, see `topologies`
     length_max: int = LENGTH_MAX  # queued tasks of one priority
     environment: Mapping[str, str] = {}  # of the server and all processes; {directory} is filled in
 
@@ -70,6 +72,7 @@ class Stage:
         self.schedulers: list[Process] = []
         self.workers: list[Process] = []
         self.replica: Server | None = None
+        self.topology: Topology | None = None
         self.unsynced_bytes = 0  # that power cuts have taken
         self._needs = needs
         self._environment = {name: text.format(directory=self.directory) for name, text in needs.environment.items()}
@@ -97,8 +100,9 @@ class Stage:
             observer.start()
         for number in range(self._needs.schedulers):
             settings = "--set", f"scheduler.lease={LEASE_S:g}s", "--set", f"queue.length_max={self._needs.length_max}"
+            level = "--set", f"redis.durability={self.options.durability}"
             split = ("--set", f"pools.{POOL}.shards={self._needs.shards}") if self._needs.shards > 1 else ()
-            await self._program(f"scheduler-{number}", "run", *settings, *split)
+            await self._program(f"scheduler-{number}", "run", *settings, *level, *split)
         for number in range(self.options.workers):
             name = f"w-{number}"
             where = "tests.chaos.application:app", "--id", name, "--slots", str(self.options.slots)
@@ -112,6 +116,9 @@ class Stage:
             await self.dispatching_again(0, 0, shard=number)
 
     async def _start_servers(self) -> None:
+        if self._needs.topology:
+            await self._start_topology()
+            return
         environment = dict(self._environment)
         place = self.directory / "server-0"
         options = {"appendfsync": FSYNC[self.options.durability]}
@@ -127,7 +134,15 @@ class Stage:
             await self.replica.start()
             await self.replica.follow(self.server)
 
+    async def _start_topology(self) -> None:
+        options = {"appendfsync": FSYNC[self.options.durability]}
+        common = self.processes, self.options.server, self.directory, options
+        self.topology = Clustered(*common, self.keys.meta) if self._needs.topology == CLUSTER else Watched(*common)
+        self.server, self.replica = await self.topology.start()
+
     async def _url(self, name: str) -> str:
+        if self.topology is not None:
+            return self.topology.url
         if not (self._needs.proxies or self._needs.replica):
             return self.server.url
         proxy = self.proxies[name] = Proxy(self.server.path, self.random.randrange(2**32))
@@ -168,6 +183,8 @@ class Stage:
             for server in (getattr(self, "server", None), self.replica):
                 if server is not None:
                     await server.close()
+            if self.topology is not None:
+                await self.topology.close()
         finally:
             self.processes.close()
             shutil.rmtree(self.directory, ignore_errors=True)

@@ -94,9 +94,11 @@ class ShardFunctions:
             if isinstance(each, StoreError):
                 raise each
         if replicas < 1:
-            raise StoreNotReplicated(
+            error = StoreNotReplicated(
                 f"{self._client.locator}: no replica has it within {wait_ms} ms; it is written here"
             )
+            self._client.doubt(error)
+            raise error
         return reply
 
     async def call_in_turn(self, function: bytes, *arguments: object, wait_ms: int = 0) -> Reply:

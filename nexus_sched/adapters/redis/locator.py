@@ -11,8 +11,9 @@ Laws of this file:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec import structs
 
@@ -20,9 +21,10 @@ from nexus_sched.adapters.redis.address import Address
 from nexus_sched.adapters.redis.connection import Connection, dial, pack
 from nexus_sched.adapters.redis.replies import Redirection, Reply
 from nexus_sched.adapters.redis.topology import CLUSTER, SENTINEL, Topology, parse_topology, slot_of
-from nexus_sched.errors import StoreClusterDown, StoreError, StoreReadOnly, StoreUnreachable
+from nexus_sched.errors import StoreClusterDown, StoreError, StoreNotReplicated, StoreReadOnly, StoreUnreachable
 
 ASK_TIMEOUT_S = 0.5  # for one Sentinel or node to answer; there are others
+RECHECK_S = 3.0  # Sentinels tell each other every two seconds
 
 OnMessage = Callable[[Reply], None] | None
 
@@ -67,13 +69,18 @@ class Fixed:
 
 
 class SentinelLocator:
-    """The primary of a service, as the first Sentinel that answers names it."""
+    """The primary of a service, as the Sentinel with the newest configuration names it.
+
+    A primary that died and was started again believes that it is one for up to 10 s, and a Sentinel that has not heard
+    of the promotion yet names it; what is written there is lost. So all Sentinels are asked, and once more when the
+    news has had the time to go round; a primary that waits for its replicas in vain is doubted as well.
+    """
 
     clustered = False
 
     def __init__(self, topology: Topology) -> None:
         self._topology = topology
-        self._sentinels = list(topology.seeds)
+        self._looking: set[asyncio.Task[None]] = set()
 
     def __str__(self) -> str:
         return str(self._topology)
@@ -91,28 +98,37 @@ class SentinelLocator:
             connection.lose("it is not the primary")
             raise
         connection.on_message = on_message
+        asyncio.get_running_loop().call_later(RECHECK_S, self._look_again, connection, address)
         return connection
 
     def is_elsewhere(self, error: StoreError) -> bool:
-        """A primary that refuses writes has been demoted."""
-        return isinstance(error, StoreReadOnly)
+        """A primary that refuses writes has been demoted, and one that lost its replicas perhaps as well."""
+        return isinstance(error, StoreReadOnly | StoreNotReplicated)
 
     async def connect_to(self, redirection: Redirection) -> Connection:
         """Sentinels watch servers without a cluster."""
         raise redirection
 
+    def _look_again(self, connection: Connection, address: Address) -> None:
+        if not connection.lost:
+            task = asyncio.ensure_future(self._recheck(connection, address))
+            self._looking.add(task)
+            task.add_done_callback(self._looking.discard)
+
+    async def _recheck(self, connection: Connection, address: Address) -> None:
+        with contextlib.suppress(StoreError):  # Sentinels that are away say nothing against it
+            if await self._primary() != address:
+                connection.lose("another server is the primary")
+
     async def _primary(self) -> Address:
-        why = ""
-        for sentinel in tuple(self._sentinels):
-            try:
-                found = await _ask(sentinel, b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._topology.service)
-                if found:
-                    return structs.replace(self._topology.server, host=found[0].decode(), port=int(found[1]))
-                why = f"{sentinel} does not know the service {self._topology.service}"
-            except (OSError, TimeoutError, StoreError) as error:
-                why = str(error) or f"{sentinel} does not answer"
-            self._sentinels.append(self._sentinels.pop(0))
-        raise StoreUnreachable(f"{self}: no Sentinel names a primary: {why}")
+        """As most Sentinels will name it: of all answers the one with the newest configuration."""
+        sentinels, service = self._topology.seeds, self._topology.service
+        answers = await asyncio.gather(*(_named(sentinel, service) for sentinel in sentinels))
+        named = [answer for answer in answers if isinstance(answer, Named)]
+        if not named:
+            raise StoreUnreachable(f"{self}: no Sentinel names a primary: {answers[-1]}")
+        newest = max(named, key=lambda answer: answer.epoch)
+        return structs.replace(self._topology.server, host=newest.host, port=newest.port)
 
 
 class ClusterLocator:
@@ -175,6 +191,24 @@ class ClusterLocator:
         ]
         others = [node for node in (*found, *self._topology.seeds) if node != answered]
         self._nodes = list(dict.fromkeys((answered, *others)))
+
+
+class Named(NamedTuple):
+    """A primary, as one Sentinel has it."""
+
+    epoch: int  # of its configuration: each promotion gets a higher one
+    host: str
+    port: int
+
+
+async def _named(sentinel: Address, service: str) -> Named | str:
+    """What a Sentinel says, or in words why it does not."""
+    try:
+        flat = await _ask(sentinel, b"SENTINEL", b"MASTER", service)
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        return Named(int(fields[b"config-epoch"]), fields[b"ip"].decode(), int(fields[b"port"]))
+    except (OSError, TimeoutError, StoreError) as error:
+        return str(error) or f"{sentinel} does not answer"
 
 
 def locator_of(url: str, key: bytes) -> Locator:

@@ -157,9 +157,10 @@ class RespClient:
         self._dialling = None
         if not task.cancelled() and task.exception() is None:
             connection = self._connection = task.result()
-            connection.on_refusal = self._on_refusal
+            connection.on_refusal = self.doubt
 
-    def _on_refusal(self, error: StoreError) -> None:
+    def doubt(self, error: StoreError) -> None:
+        """What came of a call that was answered: whether the next one has to look for another server."""
         connection = self._connection
         if connection is not None and self.locator.is_elsewhere(error):
             self._connection = None

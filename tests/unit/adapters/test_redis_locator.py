@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -14,6 +15,7 @@ from nexus_sched.errors import (
     StoreClusterDown,
     StoreError,
     StoreMoved,
+    StoreNotReplicated,
     StoreReadOnly,
     StoreUnreachable,
     StoreUnsuitable,
@@ -85,53 +87,88 @@ def slots(*rows: tuple[int, int, int]) -> bytes:
 # -- under Sentinels
 
 
-async def test_sentinel_that_does_not_know_is_passed_over_and_its_primary_is_asked_for_its_role() -> None:
-    def primary(words: list[bytes]) -> bytes:
-        return b"*2\r\n$6\r\nmaster\r\n:0\r\n" if words == [b"ROLE"] else b"+OK\r\n"
+def named(port: int, epoch: int = 0) -> bytes:
+    """SENTINEL MASTER, as far as it is read."""
+    return bulk("ip", "127.0.0.1", "port", str(port), "config-epoch", str(epoch))
 
-    def knowing(_: list[bytes]) -> bytes:
-        return bulk("127.0.0.1", str(played[2].port))
 
-    async with playing(lambda _: b"*-1\r\n", knowing, primary) as played:
-        url = f"redis+sentinel://127.0.0.1:1,127.0.0.1:{played[0].port},127.0.0.1:{played[1].port}/m"
-        async with client_of(url) as client:
+def serving(words: list[bytes]) -> bytes:
+    return b"*2\r\n$6\r\nmaster\r\n:0\r\n" if words == [b"ROLE"] else b"+OK\r\n"
+
+
+def sentinels_url(*sentinels: Played) -> str:
+    return f"redis+sentinel://127.0.0.1:1,{','.join(f'127.0.0.1:{one.port}' for one in sentinels)}/m"
+
+
+async def test_sentinel_with_the_newest_configuration_is_believed_and_its_primary_asked_for_its_role() -> None:
+    async with playing(serving, serving) as (former, primary):
+
+        def ignorant(_: list[bytes]) -> bytes:
+            return b"-ERR No such master with that name\r\n"
+
+        async with (
+            playing(ignorant, lambda _: named(former.port, 3), lambda _: named(primary.port, 4)) as sentinels,
+            client_of(sentinels_url(*sentinels)) as client,
+        ):
             assert await client.call("A") == b"OK"
-            assert played[2].asked == [b"PING", b"ROLE", b"A"]
-            assert played[0].asked == [b"PING", b"SENTINEL"]
+            assert (former.asked, primary.asked) == ([], [b"PING", b"ROLE", b"A"])
+
+
+async def test_sentinels_that_know_no_such_service_or_are_none_are_told() -> None:
+    async with (
+        playing(lambda _: b"-ERR No such master with that name\r\n") as (ignorant,),
+        client_of(sentinels_url(ignorant)) as client,
+    ):
+        with pytest.raises(StoreUnreachable, match="no Sentinel names a primary: ERR No such master"):
+            await client.call("A")
 
 
 async def test_server_that_is_no_primary_is_not_taken() -> None:
-    async with playing(lambda _: b"*3\r\n$5\r\nslave\r\n$1\r\nh\r\n:1\r\n") as (replica,):
-
-        def naming(_: list[bytes]) -> bytes:
-            return bulk("127.0.0.1", str(replica.port))
-
-        async with (
-            playing(naming) as (sentinel,),
-            client_of(f"redis+sentinel://127.0.0.1:{sentinel.port}/m") as client,
-        ):
-            with pytest.raises(StoreUnreachable, match="it is a slave"):
-                await client.call("A")
-            assert b"A" not in replica.asked
-            assert sentinel.asked.count(b"SENTINEL") > 1  # it is asked anew each time
+    async with (
+        playing(lambda _: b"*3\r\n$5\r\nslave\r\n$1\r\nh\r\n:1\r\n") as (replica,),
+        playing(lambda _: named(replica.port)) as (sentinel,),
+        client_of(sentinels_url(sentinel)) as client,
+    ):
+        with pytest.raises(StoreUnreachable, match="it is a slave"):
+            await client.call("A")
+        assert b"A" not in replica.asked
+        assert sentinel.asked.count(b"SENTINEL") > 1  # it is asked anew each time
 
 
 async def test_primary_that_turned_read_only_is_left_for_the_next_call() -> None:
-    def former(words: list[bytes]) -> bytes:
-        return b"*1\r\n$6\r\nmaster\r\n" if words == [b"ROLE"] else b"-READONLY You can't write\r\n"
+    def demoted(words: list[bytes]) -> bytes:
+        return serving(words) if words == [b"ROLE"] else b"-READONLY You can't write\r\n"
 
-    def successor(words: list[bytes]) -> bytes:
-        return b"*1\r\n$6\r\nmaster\r\n" if words == [b"ROLE"] else b"+OK\r\n"
-
-    async with playing(former, successor) as played:
-        ports = iter([str(played[0].port), str(played[1].port)])
-        async with (
-            playing(lambda _: bulk("127.0.0.1", next(ports))) as (sentinel,),
-            client_of(f"redis+sentinel://127.0.0.1:{sentinel.port}/m") as client,
-        ):
+    async with playing(demoted, serving) as played:
+        ports = iter([played[0].port, played[1].port])
+        async with playing(lambda _: named(next(ports))) as (sentinel,), client_of(sentinels_url(sentinel)) as client:
             with pytest.raises(StoreReadOnly):
                 await client.call("A")
             assert await client.call("B") == b"OK"
+
+
+async def test_primary_whose_replicas_are_gone_is_doubted() -> None:
+    async with playing(serving, serving) as played:
+        ports = iter([played[0].port, played[1].port])
+        async with playing(lambda _: named(next(ports))) as (sentinel,), client_of(sentinels_url(sentinel)) as client:
+            await client.call("A")
+            client.doubt(StoreNotReplicated("in vain"))
+            await client.call("B")
+            assert played[1].asked[-1] == b"B"
+
+
+async def test_primary_that_was_started_again_beside_its_successor_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nexus_sched.adapters.redis.locator.RECHECK_S", 0.05)
+    async with playing(serving, serving) as (former, successor):
+        answers = [named(former.port, 1)]
+        async with playing(lambda _: answers[-1]) as (sentinel,), client_of(sentinels_url(sentinel)) as client:
+            await client.call("A")
+            answers.append(named(successor.port, 2))
+            async with asyncio.timeout(5):
+                while b"PING" not in successor.asked:
+                    with contextlib.suppress(StoreUnreachable):
+                        await client.call("B")
+                    await asyncio.sleep(0.01)
 
 
 # -- in a cluster
