@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nexus_sched.checkup.check import Check, fail, ok, warn
+from nexus_sched.model.durability import REPLICATED, STRICT
 from nexus_sched.model.examination import ServerFacts
 
 VERSION_MIN = {"redis": (7, 0), "valkey": (7, 2)}  # the first with functions
@@ -21,15 +22,17 @@ LEVELS = {
 }
 
 
-def check_server(facts: ServerFacts) -> list[Check]:
-    """All checks of a server, in the order in which a reader should mend them."""
+def check_server(facts: ServerFacts, level: str = STRICT) -> list[Check]:
+    """All checks of a server that promises a durability level, in the order in which a reader should mend them."""
     return [
         _version(facts),
         _functions(facts),
         _role(facts),
+        *_sentinels(facts),
         _cluster(facts),
         _policy(facts),
-        *_durability(facts),
+        *_evicted(facts),
+        *_durability(facts, level),
         _memory(facts),
         _clients(facts),
         _latency(facts),
@@ -69,10 +72,30 @@ def _role(facts: ServerFacts) -> Check:
 
 
 def _cluster(facts: ServerFacts) -> Check:
-    if facts.cluster:
-        fix = "the server of `redis.url` must own the shard's slot: all keys of a shard share one hash tag"
-        return warn("cluster", "the server is a node of a cluster", fix)
-    return ok("cluster", "no cluster" if facts.cluster is False else "the server does not say; taken to be none")
+    if not facts.cluster:
+        return ok("cluster", "no cluster" if facts.cluster is False else "the server does not say; taken to be none")
+    if not facts.clustered_url:
+        fix = "write `redis.url` as redis+cluster://host:port,host:port, so that the owner of the shard's slot is found"
+        return fail("cluster", "the server is a node of a cluster, and the URL is that of one server", fix)
+    if facts.cluster_state == "fail":
+        fix = "see CLUSTER NODES; a slot without a primary gets its replica promoted, or must be given to somebody"
+        return fail("cluster", "the cluster cannot serve all its slots", fix)
+    if facts.slots_moving:
+        fix = "let the move end: calls of a shard whose slot moves key by key wait until it is over"
+        return warn("cluster", "slots of this node are on their way", fix)
+    return ok("cluster", "a node of a cluster that serves all its slots")
+
+
+def _sentinels(facts: ServerFacts) -> Iterator[Check]:
+    if not facts.sentinels:
+        return
+    sentence = f"{facts.sentinels_answering} of {facts.sentinels} Sentinels name a primary"
+    if 2 * facts.sentinels_answering <= facts.sentinels:
+        yield fail("sentinels", sentence, "start them again: without a majority nobody is promoted")
+    elif facts.sentinels_answering < facts.sentinels:
+        yield warn("sentinels", sentence, "see why the others do not answer")
+    else:
+        yield ok("sentinels", sentence)
 
 
 def _policy(facts: ServerFacts) -> Check:
@@ -85,20 +108,42 @@ def _policy(facts: ServerFacts) -> Check:
     return fail("eviction", sentence, fix) if facts.memory_max_bytes else warn("eviction", sentence, fix)
 
 
-def _durability(facts: ServerFacts) -> Iterator[Check]:
-    fix = "CONFIG SET appendonly yes and CONFIG SET appendfsync always, and put both into the server's configuration"
+def _evicted(facts: ServerFacts) -> Iterator[Check]:
+    if facts.evicted_keys:
+        sentence = f"{facts.evicted_keys} keys were evicted since the server was started"
+        yield warn("evictions", sentence, "`nexus-sched fsck` says what they left of tasks; `--repair` mends it")
+
+
+def _durability(facts: ServerFacts, level: str) -> Iterator[Check]:
+    files = "CONFIG SET appendonly yes and CONFIG SET appendfsync always, and put both into the server's configuration"
+    fix = f"{files}; or choose another `redis.durability`"
+    if level == REPLICATED:
+        yield _replicated(facts)
     if facts.append_only is None:
         yield warn("durability", "the server does not say whether it keeps an append-only file", fix)
     elif not facts.append_only:
         yield warn("durability", "no append-only file: a restart loses everything since the last snapshot", fix)
-    elif facts.append_fsync is None:
+    elif level == STRICT and facts.append_fsync is None:
         yield warn("durability", "an append-only file, but the server does not tell its appendfsync", fix)
-    elif facts.append_fsync == "always":
-        yield ok("durability", LEVELS["always"])
-    else:
-        yield warn("durability", LEVELS.get(facts.append_fsync, facts.append_fsync), fix)
+    elif level == STRICT and facts.append_fsync != "always":
+        sentence = LEVELS.get(facts.append_fsync or "", facts.append_fsync)
+        yield warn("durability", f"strict is promised, but the server is {sentence}", fix)
+    elif level != REPLICATED:
+        yield ok("durability", LEVELS.get(facts.append_fsync or "", f"appendfsync is {facts.append_fsync}"))
     if facts.write_failed:
         yield fail("disk", "the server could not write its files the last time", "look at its log and its disk")
+
+
+def _replicated(facts: ServerFacts) -> Check:
+    if facts.replicas is None:
+        return warn("durability", "replicated is promised; the server does not tell its replicas", "grant INFO")
+    if facts.replicas == 0:
+        fix = "connect a replica, or choose another `redis.durability`"
+        return fail("durability", "replicated is promised, and there is no replica: nothing is acknowledged", fix)
+    if facts.replicas == 1:
+        fix = "connect a second one: while the only one is away, and after it was promoted, nothing is acknowledged"
+        return warn("durability", "replicated, by a single replica", fix)
+    return ok("durability", f"replicated: each acknowledgement waits for one of {facts.replicas} replicas")
 
 
 def _memory(facts: ServerFacts) -> Check:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec import Struct
 
 from nexus_sched.checkup.check import Check, fail, ok, warn
@@ -14,10 +16,11 @@ LETTERS_MAX = 10_000  # the oldest gives way beyond it
 
 
 class ShardBounds(Struct, frozen=True):
-    """What the configuration allows to wait."""
+    """What the configuration allows to wait, and what it promises."""
 
     length_max: int
     bytes_max: int
+    durability: str = ""
 
 
 def check_shard(facts: ShardFacts, bounds: ShardBounds) -> list[Check]:
@@ -25,7 +28,33 @@ def check_shard(facts: ShardFacts, bounds: ShardBounds) -> list[Check]:
     if not facts.exists:
         fix = "start one with `nexus-sched run`"
         return [warn("scheduler", "no scheduler has ever led this shard", fix), *_waiting(facts, bounds)]
-    return [_leader(facts), _workers(facts), *_waiting(facts, bounds), _letters(facts)]
+    return [
+        _leader(facts),
+        *_told(facts, bounds),
+        _workers(facts),
+        *_waiting(facts, bounds),
+        _letters(facts),
+        *_exporter(facts),
+    ]
+
+
+def _told(facts: ShardFacts, bounds: ShardBounds) -> Iterator[Check]:
+    for alarm in facts.alarms:
+        yield fail("alarm", alarm, "do what it says; it goes away within seconds once the cause is gone")
+    if bounds.durability and facts.durability not in ("", bounds.durability):
+        sentence = f"the scheduler promises {facts.durability}, this configuration says {bounds.durability}"
+        yield warn("level", sentence, "give all the same `redis.durability`, and start the schedulers again")
+
+
+def _exporter(facts: ShardFacts) -> Iterator[Check]:
+    if facts.export_lag is None:
+        return
+    sentence = f"an exporter is {facts.export_lag} turns behind, {facts.export_max} are kept for it"
+    if 2 * facts.export_lag > facts.export_max:
+        fix = "run `nexus-sched journal export` more often, or `--hold 0` if nobody exports any more"
+        yield warn("exporter", sentence, fix)
+    else:
+        yield ok("exporter", sentence)
 
 
 def _leader(facts: ShardFacts) -> Check:

@@ -68,11 +68,11 @@ async def _examine_store(config: Config, *, fix: bool) -> list[Check]:
 
     store = inspector_store(config)
     try:
-        checks = check_server(await examine_server(store.client))
+        checks = check_server(await examine_server(store.client), config.redis.durability)
         if fix and any(check.mend == "library" for check in checks):
             await load_library(store.client)
             note("Loaded the function library.")
-            checks = check_server(await examine_server(store.client))
+            checks = check_server(await examine_server(store.client), config.redis.durability)
         return checks + await _examine_shards(config)
     finally:
         await store.close()
@@ -95,7 +95,8 @@ async def _examine_shards(config: Config) -> list[Check]:
     wanted = None if config.pool.shard is not None else wanted_shards(config, config.pool.name)
     settled = len(numbers) if len(numbers) > 1 or facts[0].exists else 0
     checks = check_pool(PoolFacts(settled=settled, wanted=wanted, owners=tuple(each.owner for each in facts)))
-    bounds = ShardBounds(-(-config.queue.length_max // len(numbers)), -(-config.queue.bytes_max // len(numbers)))
+    length_max, bytes_max = -(-config.queue.length_max // len(numbers)), -(-config.queue.bytes_max // len(numbers))
+    bounds = ShardBounds(length_max, bytes_max, config.redis.durability)
     for number, each in zip(numbers, facts, strict=True):
         found = check_shard(each, bounds)
         if len(numbers) > 1:

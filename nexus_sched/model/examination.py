@@ -26,6 +26,12 @@ class ServerFacts(Struct, frozen=True, kw_only=True):
     memory_policy: str | None = None
     clients: int | None = None
     clients_max: int | None = None
+    evicted_keys: int | None = None  # since the server was started
+    clustered_url: bool = False  # the address that was used is one of a cluster
+    cluster_state: str | None = None  # "ok" or "fail", of a node of a cluster
+    slots_moving: bool = False  # some slot of this node is on its way
+    sentinels: int = 0  # that the address names, 0: it names none
+    sentinels_answering: int = 0  # with a primary
     library: str | None = None  # "current", "other" or "missing"
 
 
@@ -43,3 +49,7 @@ class ShardFacts(Struct, frozen=True, kw_only=True):
     workers_beating: int  # whose counter moved while somebody looked
     letters: int
     letters_dropped: int
+    durability: str = ""  # the level that whoever leads promises; empty: nobody ever led
+    export_lag: int | None = None  # turns that an exporter has not taken yet, `None` without one
+    export_max: int = 0  # turns that are kept for it
+    alarms: tuple[str, ...] = ()  # of the newest picture

@@ -47,7 +47,19 @@ class Observer:
         """Look at another server from now on: a promoted replica."""
         await self.stop()
         self._look_at(path)
+        async with self._copying:
+            await self._align()
         self.start()
+
+    async def _align(self) -> None:
+        """Forget turns of the end that the promoted server has otherwise: it may have gone on already."""
+        first = max(1, self.seq - PAGE)
+        held = await self._client.call("XRANGE", self._keys.journal, f"{first}-0", f"{self.seq}-0")
+        there = {int(entry.partition(b"-")[0]): fields[1] for entry, fields in held}
+        for seq in range(min(there, default=self.seq + 1), self.seq + 1):
+            if there.get(seq) != self.blobs[seq]:
+                self._roll_back(seq - 1)
+                break
 
     def _look_at(self, path: Path) -> None:
         url = f"unix://{path}"

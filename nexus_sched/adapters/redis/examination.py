@@ -6,12 +6,16 @@ import asyncio
 import statistics
 import time
 
+import msgspec
+
 from nexus_sched.adapters.redis.inspector import RedisInspectorStore
 from nexus_sched.adapters.redis.library import LIBRARY, LIBRARY_TEXT
+from nexus_sched.adapters.redis.locator import SentinelLocator
 from nexus_sched.adapters.redis.replies import Reply
 from nexus_sched.adapters.redis.resp import Argument, RespClient
 from nexus_sched.errors import StoreError, StoreUnreachable
 from nexus_sched.model.examination import ServerFacts, ShardFacts
+from nexus_sched.model.frame import decode_frame
 from nexus_sched.runtime.ports import PRIORITY_STREAMS, RECLAIMED_STREAM
 from nexus_sched.units import MS_PER_S
 
@@ -25,6 +29,9 @@ async def examine_server(client: RespClient) -> ServerFacts:
     settings = {name: await _setting(client, name) for name in ("appendfsync", "maxclients")}
     failed = info.get("aof_last_write_status") == "err" or info.get("rdb_last_bgsave_status") == "err"
     round_trip_ms, offset_ms = await _clock(client)
+    locator = client.locator
+    answering, sentinels = await locator.count_answering() if isinstance(locator, SentinelLocator) else (0, 0)
+    is_node = info.get("cluster_enabled") == "1"
     version = info.get("valkey_version") or info.get("redis_version", "0")
     return ServerFacts(
         product="valkey" if "valkey_version" in info else "redis",
@@ -42,6 +49,12 @@ async def examine_server(client: RespClient) -> ServerFacts:
         memory_policy=info.get("maxmemory_policy"),
         clients=_number(info.get("connected_clients")),
         clients_max=_number(settings["maxclients"]),
+        evicted_keys=_number(info.get("evicted_keys")),
+        clustered_url=locator.clustered,
+        cluster_state=await _cluster_state(client) if is_node else None,
+        slots_moving=is_node and await _moves_slots(client),
+        sentinels=sentinels,
+        sentinels_answering=answering,
         library=await _library(client),
     )
 
@@ -57,7 +70,8 @@ async def examine_shard(store: RedisInspectorStore, watch_ms: int) -> ShardFacts
         for stream in queues
         if queued[stream] and (found := await client.call(b"XRANGE", keys.inputs[stream], b"-", b"+", b"COUNT", 1))
     ]
-    dropped = await client.call(b"HGET", keys.meta, b"dead_dropped")
+    told = (b"dead_dropped", b"durability", b"export", b"export_max")
+    dropped, level, exported, export_max = await client.call(b"HMGET", keys.meta, *told)
     letters = int(await client.call(b"XLEN", keys.dead))
     seconds, micros = await client.call(b"TIME")
     await asyncio.sleep(watch_ms / MS_PER_S)
@@ -75,12 +89,36 @@ async def examine_shard(store: RedisInspectorStore, watch_ms: int) -> ShardFacts
         workers_beating=sum(beat != beats.get(worker) for worker, beat in later.items()),
         letters=letters,
         letters_dropped=int(dropped or 0),
+        durability=(level or b"").decode(),
+        export_lag=None if after is None or exported is None else after.seq - int(exported),
+        export_max=int(export_max or 0),
+        alarms=_alarms(await client.call(b"GET", keys.frame)),
     )
 
 
 async def load_library(client: RespClient) -> None:
     """Load this version's functions, in place of another text if there is one."""
     await client.call("FUNCTION", "LOAD", "REPLACE", LIBRARY_TEXT)
+
+
+def _alarms(frame: bytes | None) -> tuple[str, ...]:
+    if frame is None:
+        return ()
+    try:
+        return tuple(decode_frame(frame).alarms)
+    except msgspec.MsgspecError:
+        return ("the scheduler's picture is another version's",)
+
+
+async def _cluster_state(client: RespClient) -> str | None:
+    blob = await _or_none(client, b"CLUSTER", b"INFO") or b""
+    return next((line[14:].decode() for line in blob.splitlines() if line.startswith(b"cluster_state:")), None)
+
+
+async def _moves_slots(client: RespClient) -> bool:
+    """Whether this node gives a slot away or takes one: its own line of CLUSTER NODES then ends with `[slot-...]`."""
+    blob = await _or_none(client, b"CLUSTER", b"NODES") or b""
+    return any(b"myself" in line and b"[" in line for line in blob.splitlines())
 
 
 async def _info(client: RespClient) -> dict[str, str]:

@@ -120,6 +120,12 @@ class SentinelLocator:
             if await self._primary() != address:
                 connection.lose("another server is the primary")
 
+    async def count_answering(self) -> tuple[int, int]:
+        """How many Sentinels name a primary, and how many there are."""
+        sentinels, service = self._topology.seeds, self._topology.service
+        answers = await asyncio.gather(*(_named(sentinel, service) for sentinel in sentinels))
+        return sum(isinstance(answer, Named) for answer in answers), len(sentinels)
+
     async def _primary(self) -> Address:
         """As most Sentinels will name it: of all answers the one with the newest configuration."""
         sentinels, service = self._topology.seeds, self._topology.service

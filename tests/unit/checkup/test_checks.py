@@ -6,6 +6,7 @@ import pytest
 from msgspec import structs
 
 from nexus_sched.checkup import Check, Level, PoolFacts, ShardBounds, check_pool, check_server, check_shard
+from nexus_sched.model.durability import RELAXED, REPLICATED, STRICT
 from nexus_sched.model.examination import ServerFacts, ShardFacts
 
 SERVER = ServerFacts(
@@ -62,7 +63,16 @@ def test_sound_server_and_shard_pass_every_check():
         ({"library": None}, "functions", Level.WARN),
         ({"role": "slave"}, "role", Level.FAIL),
         ({"role": None}, "role", Level.WARN),
-        ({"cluster": True}, "cluster", Level.WARN),
+        ({"cluster": True}, "cluster", Level.FAIL),
+        ({"cluster": True, "clustered_url": True, "cluster_state": "fail"}, "cluster", Level.FAIL),
+        (
+            {"cluster": True, "clustered_url": True, "cluster_state": "ok", "slots_moving": True},
+            "cluster",
+            Level.WARN,
+        ),
+        ({"sentinels": 3, "sentinels_answering": 2}, "sentinels", Level.WARN),
+        ({"sentinels": 3, "sentinels_answering": 1}, "sentinels", Level.FAIL),
+        ({"evicted_keys": 3}, "evictions", Level.WARN),
         ({"memory_policy": "allkeys-lru"}, "eviction", Level.FAIL),
         ({"memory_policy": None}, "eviction", Level.WARN),
         ({"append_only": False}, "durability", Level.WARN),
@@ -80,6 +90,47 @@ def test_sound_server_and_shard_pass_every_check():
 )
 def test_fact_of_a_server_that_is_not_as_it_should_be_is_said_with_a_remedy(changes, name: str, level: Level):
     assert wrong(check_server(structs.replace(SERVER, **changes))) == [(name, level)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cluster": True, "clustered_url": True, "cluster_state": "ok"},
+        {"sentinels": 3, "sentinels_answering": 3},
+        {"evicted_keys": 0},
+    ],
+)
+def test_servers_that_belong_together_pass_if_all_is_well(changes):
+    assert wrong(check_server(structs.replace(SERVER, **changes))) == []
+
+
+@pytest.mark.parametrize(
+    ("level", "changes", "found"),
+    [
+        (RELAXED, {"append_fsync": "everysec"}, []),
+        (RELAXED, {"append_only": False}, [("durability", Level.WARN)]),
+        (REPLICATED, {"append_fsync": "everysec", "replicas": 2}, []),
+        (REPLICATED, {"replicas": 1}, [("durability", Level.WARN)]),
+        (REPLICATED, {"replicas": 0}, [("durability", Level.FAIL)]),
+        (REPLICATED, {"replicas": None}, [("durability", Level.WARN)]),
+    ],
+)
+def test_server_is_held_to_the_level_that_is_promised(level: str, changes, found):
+    assert wrong(check_server(structs.replace(SERVER, **changes), level)) == found
+
+
+def test_shard_whose_scheduler_promises_something_else_is_told():
+    bounds = structs.replace(BOUNDS, durability=STRICT)
+    assert wrong(check_shard(structs.replace(SHARD, durability=RELAXED), bounds)) == [("level", Level.WARN)]
+    assert wrong(check_shard(structs.replace(SHARD, durability=STRICT), bounds)) == []
+    assert wrong(check_shard(SHARD, bounds)) == []
+
+
+def test_alarms_and_an_exporter_that_falls_behind_are_told():
+    assert wrong(check_shard(structs.replace(SHARD, alarms=("so and so",)), BOUNDS)) == [("alarm", Level.FAIL)]
+    late = structs.replace(SHARD, export_lag=60, export_max=100)
+    assert wrong(check_shard(late, BOUNDS)) == [("exporter", Level.WARN)]
+    assert wrong(check_shard(structs.replace(late, export_lag=40), BOUNDS)) == []
 
 
 def test_evicting_policy_without_a_bound_is_only_a_warning():
