@@ -27,7 +27,6 @@ from nexus_sched.core.predictors.learned import LearnedPredictor
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.proto import worker_service_pb2 as messages
 from nexus_sched.proto.service import MESSAGES, REPORT
-from nexus_sched.runtime import turn
 from nexus_sched.runtime.gauges import LogHistogram
 from nexus_sched.runtime.service import Service, ServiceSettings
 from nexus_sched.testing.servers import TestServer
@@ -106,7 +105,6 @@ def start(*command: str, **options: Any) -> subprocess.Popen[str]:
 
 
 async def measure(arguments: argparse.Namespace) -> dict[str, float]:
-    turn.LogHistogram = Exact  # type: ignore[misc,assignment]  # to keep what it would only count
     children: list[subprocess.Popen[str]] = []
     with TestServer() as server, tempfile.TemporaryDirectory() as folder:
         store = RedisLeaderStore(server.url, POOL, 0)
@@ -114,6 +112,9 @@ async def measure(arguments: argparse.Namespace) -> dict[str, float]:
         settings = EngineSettings(predictor="learned")
         service = Service(store, ServiceSettings(pool=POOL, owner="bench"), settings, {"learned": LearnedPredictor})
         running = asyncio.ensure_future(service.run())
+        await service.leading.wait()
+        assert service._loop is not None
+        service._loop.decision_ns = Exact()  # to keep what it would only count
         common = ("--redis-url", server.url, "--set", f"pool.name={POOL}")
         try:
             log = Path(folder, "gateway.log")

@@ -1,4 +1,7 @@
-"""Log lines: structlog on standard error, JSON or for people, as `[logging]` says."""
+"""Log lines: structlog on standard error, JSON or for people, as `[logging]` says.
+
+Law: a traceback shows where a fault was, never the variables there: those may be payloads and tokens.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,13 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 
 def set_up_logs(section: LoggingSection) -> None:
     """Configure structlog for this process. Call once, before anything logs."""
-    renderer: structlog.typing.Processor = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    faults: structlog.typing.Processor = structlog.dev.set_exc_info
+    renderer: structlog.typing.Processor = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
     if section.format == "json":
+        without_variables = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        faults = structlog.processors.ExceptionRenderer(without_variables)
         renderer = structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
@@ -23,7 +31,7 @@ def set_up_logs(section: LoggingSection) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.StackInfoRenderer(),
-            structlog.processors.dict_tracebacks if section.format == "json" else structlog.dev.set_exc_info,
+            faults,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[section.level]),

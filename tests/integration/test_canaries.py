@@ -1,0 +1,160 @@
+"""What must stay secret is planted everywhere, and searched in everything that anybody gets to see.
+
+Canaries: a payload, a result and an error's text of tasks, the password in the store's URL, a token, the key of a
+collector. Searched: every line that any process logs at its most talkative level, the journal and all else that the
+store keeps for people, metrics, spans, pictures, explanations, and the bodies of refusals. Submitters get their own
+result, and nobody else does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+
+from nexus_sched.adapters.redis import RedisSubmitterStore
+from nexus_sched.client import AsyncClient
+from nexus_sched.errors import TaskFailed
+from nexus_sched.gateway.access import tokens
+from nexus_sched.gateway.access.roles import Role
+from nexus_sched.model.command import SetMode, encode_command
+from nexus_sched.proto.service import REGISTER
+from nexus_sched.testing.servers import VALKEY, TestServer
+from tests.integration.otlp_receiver import Receiver
+from tests.integration.programs import Programs
+from tests.integration.test_gateway_process import address_of
+from tests.unit.gateway.grpc.bench import Caller
+
+PAYLOAD, RESULT, ERROR = "canary-payload-4711", "canary-result-4712", "canary-error-4713"
+PASSWORD, COLLECTOR_KEY = "canary-password-4714", "canary-collector-key-4715"
+SAMPLED = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+TIMEOUT_S = 20.0
+APPLICATION = """
+from nexus_sched.worker import App
+
+app = App()
+
+
+@app.task
+def keep(secret: str) -> str:
+    return "canary-result-4712"
+
+
+@app.task
+def fail(secret: str) -> None:
+    raise ValueError("canary-error-4713 and " + secret)
+"""
+
+
+class Seen:
+    """Everything that was looked at, by where it was."""
+
+    def __init__(self) -> None:
+        self.places: dict[str, bytes] = {}
+
+    def add(self, place: str, text: bytes | str) -> None:
+        self.places[place] = text if isinstance(text, bytes) else text.encode()
+
+    def holding(self, canaries: list[str]) -> list[str]:
+        return [
+            f"{place} holds {canary}: ...{text[max(0, at - 80) : at + 80]!r}"
+            for place, text in self.places.items()
+            for canary in canaries
+            if (at := text.find(canary.encode())) >= 0
+        ]
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+async def test_nothing_secret_is_seen_by_anybody(tmp_path: Path, form: str):
+    (tmp_path / "canary_application.py").write_text(APPLICATION)
+    (tmp_path / "headers").write_text(f"authorization: {COLLECTOR_KEY}\n")
+    text, row = tokens.create("canary", Role.ADMIN, tokens.now_utc(), None)
+    tokens.write(tmp_path / "tokens.toml", [row])
+    seen = Seen()
+    with TestServer(VALKEY, options={"requirepass": PASSWORD}) as server, Receiver() as receiver:
+        url = f"unix://:{PASSWORD}@{server.socket_path}"
+        programs = Programs(url, "canaries", tmp_path)
+        common = ("--set", f"logging.format={form}", "--set", "logging.level=debug")
+        traced = ("--set", f"tracing.endpoint={receiver.endpoint}", "--set", f"tracing.headers_file={tmp_path}/headers")
+        started = []
+        try:
+            started.append(programs.scheduler(f"logging.format={form}", "logging.level=debug"))
+            door = ("--set", "http.port=0", "--set", f"http.auth.tokens_file={tmp_path}/tokens.toml")
+            started.append(programs.start("run", "--role", "gateway", *door, *traced, *common))
+            api = await asyncio.to_thread(address_of, started[1])
+            started.append(programs.start("worker", "canary_application:app", "--id", "w1", *traced, *common))
+            async with AsyncClient(url, pool="canaries") as client:
+                kept = await client.submit("keep", PAYLOAD, traceparent=SAMPLED)
+                assert await kept.result(timeout=TIMEOUT_S) == RESULT  # to whoever submitted, and to nobody else
+                failed = await client.submit("fail", PAYLOAD, traceparent=SAMPLED, retry="any", max_attempts=2)
+                with pytest.raises(TaskFailed, match=ERROR):
+                    await failed.result(timeout=TIMEOUT_S)
+                unknown = await client.submit("no-such-type", PAYLOAD)
+                with pytest.raises(TaskFailed):
+                    await unknown.result(timeout=TIMEOUT_S)
+                waiting = await client.submit("keep", PAYLOAD, requires=["zone=nowhere"])
+                seen.add("explanation", repr(await client.explain(waiting.id)))
+                seen.add("status", repr(await client.status()))
+            await _refusals(seen, api, text)
+            await _store(seen, url)
+            await asyncio.to_thread(receiver.until, lambda: bool(receiver.named("process fail")))
+            seen.add("spans", b"".join(receiver.bodies))
+            server.kill()  # and what is said when the store goes
+            await asyncio.sleep(1.0)
+            for program in started:
+                program.terminate()
+            await asyncio.to_thread(started[1].wait)
+        finally:
+            programs.close()
+    for number, program in enumerate(started):
+        seen.add(f"log {number}", program.output)
+        assert program.output
+    secret = text.removeprefix("nxt_canary_")
+    assert seen.holding([PAYLOAD, RESULT, ERROR, PASSWORD, COLLECTOR_KEY, secret]) == []
+
+
+async def _refusals(seen: Seen, api: str, token: str) -> None:
+    """What is answered to those who ask in the wrong way, with the right token, a wrong one, and none."""
+    async with httpx.AsyncClient(base_url=api) as client:
+        for name, header in (("right", f"Bearer {token}"), ("wrong", f"Bearer {token}x"), ("odd", token)):
+            for method, path in (("GET", "/metrics"), ("GET", "/v1/nothing"), ("POST", "/v1/tasks")):
+                answer = await client.request(method, path, headers={"authorization": header}, content=PAYLOAD)
+                seen.add(f"{method} {path} with the {name} token", answer.content + repr(answer.headers).encode())
+
+
+async def _store(seen: Seen, url: str) -> None:
+    """What the store keeps for people and schedulers, besides payloads and results themselves."""
+    store = RedisSubmitterStore(url, "canaries", 0)
+    await store.open()
+    try:
+        await store.command(encode_command(SetMode("shadow")))
+        for seq, blob in await store.journal(0, 10_000):
+            seen.add(f"turn {seq}", blob)
+        seen.add("frame", await store.frame() or b"")
+        for letter in await store.dead_letters("0-0", 100):
+            seen.add(f"letter {letter.entry}", repr(letter))
+    finally:
+        await store.close()
+
+
+async def test_refusals_of_the_grpc_door_repeat_nothing(tmp_path: Path):
+    from nexus_sched.gateway.access.authority import Authority
+    from nexus_sched.testing.gateways import grpc_door
+    from nexus_sched.testing.stores import MemoryFactory
+
+    text, row = tokens.create("canary", Role.VIEWER, tokens.now_utc(), None)
+    tokens.write(tmp_path / "tokens.toml", [row])
+    knows = Authority(str(tmp_path / "tokens.toml"))
+    async with (
+        grpc_door(MemoryFactory(), authority=knows) as door,
+        grpc.aio.insecure_channel(door.target) as channel,
+    ):
+        for token in (text, text + "x"):
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await Caller(channel, token).call(REGISTER, worker="w1", offer=PAYLOAD.encode())
+            said = repr(raised.value.details()) + repr(raised.value.trailing_metadata())
+            assert text.removeprefix("nxt_canary_") not in said
+            assert PAYLOAD not in said
