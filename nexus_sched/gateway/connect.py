@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from nexus_sched.adapters.redis import RedisReporterStore, RedisWorkerStore
+from nexus_sched.adapters.redis import RedisPoolStore, RedisReporterStore
 from nexus_sched.client.connect import connect
 from nexus_sched.config.schema import Config, PoolTable
 from nexus_sched.model.frame import Frame, decode_frame
 from nexus_sched.runtime.ports import ReporterStore, SubmitterStore, WorkerStore
+from nexus_sched.sharding.reporter import PoolReporterStore
 from nexus_sched.sharding.submitter import PoolSubmitterStore
 from nexus_sched.units import MS_PER_S
+from nexus_sched.worker.connect import connect as connect_workers
 
 
 def submitter_store(config: Config) -> SubmitterStore:
@@ -28,12 +30,15 @@ def submitter_store(config: Config) -> SubmitterStore:
 def worker_store(config: Config) -> WorkerStore:
     """The store by which workers work, not opened yet."""
     ttl_s = max(1, config.queue.result_ttl_ms // MS_PER_S)
-    return RedisWorkerStore(config.redis.url, config.pool.name, config.pool.shard or 0, result_ttl_s=ttl_s)
+    wanted = config.pools.get(config.pool.name, PoolTable()).shards
+    return connect_workers(config.redis.url, config.pool.name, config.pool.shard, result_ttl_s=ttl_s, shards=wanted)
 
 
 def reporter_store(config: Config) -> ReporterStore:
     """The store by which many workers are reported for, not opened yet."""
-    return RedisReporterStore(config.redis.url, config.pool.name, config.pool.shard or 0)
+    url, name = config.redis.url, config.pool.name
+    pool = RedisPoolStore(url, name)
+    return PoolReporterStore(pool, lambda shard: RedisReporterStore(url, name, shard), config.pool.shard)
 
 
 async def frames_of(store: SubmitterStore) -> list[Frame]:

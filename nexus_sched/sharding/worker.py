@@ -1,22 +1,30 @@
-"""A worker's side of a whole pool: it finds its shard, stays there, and from then on is a worker of that shard.
+"""The workers' side of a whole pool: each finds its shard, stays there, and from then on is a worker of that shard.
 
 Laws of this file:
   1. A worker belongs to one shard for as long as its process lives. One that comes back under its name gets its former
      place, and with it what it had not started; where it has none, it goes where slots are fewest.
   2. The shards of a pool have to be settled before a worker can choose: until then it waits for a scheduler. A pool
      that was led before there were several shards has one.
-  3. Places are accounting: a store that forgets them costs even numbers, and nothing else.
+  3. Places are accounting: a store that forgets them costs even numbers, and nothing else. Whoever speaks of a worker
+     that has no place is told to register it.
+  4. One store may serve many workers, as a gateway's does; a pool of one shard costs nothing beyond that shard.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
-from nexus_sched.errors import StoreError, StoreUnreachable
+import msgspec
+
+from nexus_sched.errors import Fenced, StoreError, StoreUnreachable
+from nexus_sched.model.worker import WorkerOffer
 from nexus_sched.runtime.pool_ports import Placement, PoolStore
 from nexus_sched.runtime.ports import CompletionLine, InboxItem, StartLine, StepReply, WorkerStore
 from nexus_sched.sharding.hashing import order_for
+
+_decode_offer = msgspec.msgpack.Decoder(WorkerOffer).decode
 
 
 class PoolUnsettled(StoreUnreachable):
@@ -26,7 +34,7 @@ class PoolUnsettled(StoreUnreachable):
 
 
 class PoolWorkerStore:
-    """`WorkerStore` over all shards of a pool, for one worker.
+    """`WorkerStore` over all shards of a pool.
 
     Parameters
     ----------
@@ -36,10 +44,8 @@ class PoolWorkerStore:
         Makes the store of a shard, not opened yet.
     was_led
         Whether a scheduler has ever led shard 0.
-    slots
-        Of the worker.
     shard
-        Where it is placed by hand, `None` to find a place.
+        Where workers are placed by hand, `None` for each to find a place.
     wanted
         The number of shards, if the configuration says it; settles it where nobody has.
     """
@@ -50,49 +56,39 @@ class PoolWorkerStore:
         make: Callable[[int], WorkerStore],
         was_led: Callable[[], Awaitable[bool]],
         *,
-        slots: int,
         shard: int | None = None,
         wanted: int | None = None,
     ) -> None:
         self._pool = pool
         self._make = make
         self._was_led = was_led
-        self._slots = slots
         self._shard = shard
         self._wanted = wanted
         self._count = 0  # of shards, once it is known
-        self._store: WorkerStore | None = None
+        self._stores: dict[int, WorkerStore] = {}
+        self._opening = asyncio.Lock()
+        self._placed: dict[str, Placement] = {}
 
     async def open(self) -> None:
         """Learn how many shards there are. Raises `PoolUnsettled` as long as nobody can know."""
-        await self._pool.open()
-        try:
-            settled = await (self._pool.shards() if self._wanted is None else self._pool.settle(self._wanted))
-            if not settled.count and self._shard is None and not await self._was_led():
-                raise PoolUnsettled("no scheduler has served this pool yet: start one with `nexus-sched run`")
-        finally:
-            await self._pool.close()
-        self._count = settled.count or 1
-        if self._count == 1 or self._shard is not None:
-            await self._opened(self._shard or 0)
+        if await self._known() == 1 or self._shard is not None:
+            await self._store(self._shard or 0)
 
     async def close(self) -> None:
         """Close all connections. Never raises."""
         await self._pool.close()
-        if self._store is not None:
-            await self._store.close()
+        for store in self._stores.values():
+            await store.close()
 
     async def register(self, worker: str, offer: bytes) -> int:
         """Find a place, or say again which it is; then announce a new incarnation there and get its number."""
-        if self._count > 1:
-            await self._pool.open()
-            try:
-                order = order_for(worker, self._count)
-                self._shard = await self._pool.place(worker, self._slots, order, self._shard)
-            finally:
-                await self._pool.close()
-        store = await self._opened(self._shard or 0)
-        return await store.register(worker, offer)
+        count, number = await self._known(), self._shard
+        if count > 1:
+            slots, former = _slots_of(offer), self._placed.get(worker)
+            held = number if former is None else former.shard
+            number = await self._pool.place(worker, slots, order_for(worker, count), held)
+            self._placed[worker] = Placement(number, slots)
+        return await (await self._store(number or 0)).register(worker, offer)
 
     async def step(
         self,
@@ -103,32 +99,64 @@ class PoolWorkerStore:
         starts: Sequence[StartLine],
     ) -> StepReply:
         """Results, next starts and heartbeat in one call. Raises `Fenced`: register again."""
-        return await self._registered().step(worker, incarnation, report, completions, starts)
+        return await (await self._of(worker)).step(worker, incarnation, report, completions, starts)
 
     async def leave(self, worker: str, incarnation: int) -> int:
         """Say good-bye, and give the place back; what is still in the inbox is reclaimed. Gives how many."""
-        reclaimed = await self._registered().leave(worker, incarnation)
-        if self._count > 1 and self._shard is not None:
+        reclaimed = await (await self._of(worker)).leave(worker, incarnation)
+        placement = self._placed.pop(worker, None)
+        if placement is not None:
             with contextlib.suppress(StoreError):  # the leader of the shard strikes it off later
-                await self._pool.open()
-                await self._pool.displace({worker: Placement(self._shard, self._slots)})
+                await self._pool.displace({worker: placement})
         return reclaimed
 
     async def read_inbox(self, worker: str, after: str, count: int, block_ms: int) -> list[InboxItem]:
         """Entries behind `after` ("0-0" for all). Waits up to `block_ms` for the first one."""
-        return await self._registered().read_inbox(worker, after, count, block_ms)
+        return await (await self._of(worker)).read_inbox(worker, after, count, block_ms)
 
-    def _registered(self) -> WorkerStore:
-        assert self._store is not None, "a worker registers before it does anything else"
-        return self._store
+    async def _known(self) -> int:
+        """How many shards there are."""
+        if self._count:
+            return self._count
+        await self._pool.open()
+        settled = await (self._pool.shards() if self._wanted is None else self._pool.settle(self._wanted))
+        if not settled.count and self._shard is None and not await self._was_led():
+            await self._pool.close()
+            raise PoolUnsettled("no scheduler has served this pool yet: start one with `nexus-sched run`")
+        if settled.count <= 1:
+            await self._pool.close()  # there is nothing more to ask
+        self._count = settled.count or 1
+        return self._count
 
-    async def _opened(self, shard: int) -> WorkerStore:
-        if self._store is None:
-            store = self._make(shard)
-            try:
-                await store.open()
-            except BaseException:
-                await store.close()
-                raise
-            self._store, self._shard = store, shard
-        return self._store
+    async def _of(self, worker: str) -> WorkerStore:
+        """The store of a worker's shard. Raises `Fenced` if it has none."""
+        if await self._known() == 1 or self._shard is not None:
+            return await self._store(self._shard or 0)
+        placement = self._placed.get(worker)
+        number = await self._pool.placed(worker) if placement is None else placement.shard
+        if number is None or number >= self._count:
+            raise Fenced(f"worker {worker} has no place in this pool")
+        return await self._store(number)
+
+    async def _store(self, number: int) -> WorkerStore:
+        store = self._stores.get(number)
+        if store is not None:
+            return store
+        async with self._opening:
+            if number not in self._stores:
+                store = self._make(number)
+                try:
+                    await store.open()
+                except BaseException:
+                    await store.close()
+                    raise
+                self._stores[number] = store
+            return self._stores[number]
+
+
+def _slots_of(offer: bytes) -> int:
+    """What counts of an offer here; 1 of one that cannot be read, which its leader will refuse."""
+    try:
+        return _decode_offer(offer).slots
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return 1

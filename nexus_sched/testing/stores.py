@@ -19,8 +19,10 @@ from nexus_sched.adapters.redis import (
     RedisSubmitterStore,
     RedisWorkerStore,
 )
-from nexus_sched.runtime.ports import SubmitterStore
+from nexus_sched.runtime.ports import ReporterStore, SubmitterStore, WorkerStore
+from nexus_sched.sharding.reporter import PoolReporterStore
 from nexus_sched.sharding.submitter import PoolSubmitterStore
+from nexus_sched.sharding.worker import PoolWorkerStore
 
 
 class MemoryFactory:
@@ -35,13 +37,13 @@ class MemoryFactory:
         """A leader's store."""
         return MemoryLeaderStore(self.whole.shard(shard))
 
-    def worker(self) -> MemoryWorkerStore:
+    def worker(self, shard: int = 0) -> MemoryWorkerStore:
         """A worker's store."""
-        return MemoryWorkerStore(self.shard)
+        return MemoryWorkerStore(self.whole.shard(shard))
 
-    def reporter(self) -> MemoryReporterStore:
+    def reporter(self, shard: int = 0) -> MemoryReporterStore:
         """The store of whoever reports for many workers."""
-        return MemoryReporterStore(self.shard)
+        return MemoryReporterStore(self.whole.shard(shard))
 
     def submitter(self, *, length_max: int = 100_000, bytes_max: int = 2**30, shard: int = 0) -> MemorySubmitterStore:
         """A submitter's store with these bounds."""
@@ -67,13 +69,13 @@ class RedisFactory:
         """A leader's store."""
         return RedisLeaderStore(self.url, self.name, shard)
 
-    def worker(self) -> RedisWorkerStore:
+    def worker(self, shard: int = 0) -> RedisWorkerStore:
         """A worker's store."""
-        return RedisWorkerStore(self.url, self.name, 0)
+        return RedisWorkerStore(self.url, self.name, shard)
 
-    def reporter(self) -> RedisReporterStore:
+    def reporter(self, shard: int = 0) -> RedisReporterStore:
         """The store of whoever reports for many workers."""
-        return RedisReporterStore(self.url, self.name, 0)
+        return RedisReporterStore(self.url, self.name, shard)
 
     def submitter(self, *, length_max: int = 100_000, bytes_max: int = 2**30, shard: int = 0) -> RedisSubmitterStore:
         """A submitter's store with these bounds."""
@@ -89,15 +91,32 @@ class RedisFactory:
 
 
 class PooledFactory:
-    """Another factory's stores, with submitters that know the pool only: of one shard, they must do the same."""
+    """Another factory's stores behind those of a whole pool: of one shard, they must do the same."""
 
     def __init__(self, inner: MemoryFactory | RedisFactory) -> None:
         self._inner = inner
         self.leader = inner.leader
-        self.worker = inner.worker
-        self.reporter = inner.reporter
         self.pool = inner.pool
         self.registry = inner.registry
+
+    def worker(self) -> PoolWorkerStore:
+        """A store of the workers of the whole pool."""
+
+        async def was_led() -> bool:
+            return True
+
+        def of_shard(shard: int) -> WorkerStore:
+            return self._inner.worker(shard)
+
+        return PoolWorkerStore(self._inner.pool(), of_shard, was_led)
+
+    def reporter(self) -> PoolReporterStore:
+        """The store of whoever reports for many workers of the whole pool."""
+
+        def of_shard(shard: int) -> ReporterStore:
+            return self._inner.reporter(shard)
+
+        return PoolReporterStore(self._inner.pool(), of_shard)
 
     def submitter(self, *, length_max: int = 100_000, bytes_max: int = 2**30) -> SubmitterStore:
         """A submitter's store over the whole pool."""

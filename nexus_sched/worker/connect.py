@@ -5,10 +5,8 @@ from __future__ import annotations
 from nexus_sched.runtime.ports import WorkerStore
 
 
-def connect(
-    url: str, pool: str, shard: int | None, *, slots: int, result_ttl_s: int, shards: int | None = None
-) -> WorkerStore:
-    """The store behind `url`, one server, Sentinels or a cluster, for a worker of a pool, or of one shard of it.
+def connect(url: str, pool: str, shard: int | None, *, result_ttl_s: int, shards: int | None = None) -> WorkerStore:
+    """The store behind `url`, one server, Sentinels or a cluster, for workers of a pool, or of one shard of it.
 
     `shards` is their number where it is known; it settles that of a pool that is new. Raises `InvalidInput` for a URL
     that means nothing.
@@ -28,7 +26,7 @@ def connect(
     def of_shard(number: int) -> WorkerStore:
         return RedisWorkerStore(url, pool, number, result_ttl_s=result_ttl_s)
 
-    return PoolWorkerStore(RedisPoolStore(url, pool), of_shard, was_led, slots=slots, shard=shard, wanted=shards)
+    return PoolWorkerStore(RedisPoolStore(url, pool), of_shard, was_led, shard=shard, wanted=shards)
 
 
 def connect_gateway(

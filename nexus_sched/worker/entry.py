@@ -88,7 +88,7 @@ async def serve(
         heartbeat_s=heartbeat_s,
     )
     through = None if gateway is None else connect_gateway(gateway, **(gateway_files or {}))
-    store = through or connect(url, pool, shard, slots=settings.slots, result_ttl_s=result_ttl_s, shards=shards)
+    store = through or connect(url, pool, shard, result_ttl_s=result_ttl_s, shards=shards)
     spans = None if tracing is None else ProcessSpans(settings.worker_id, tracing)
     worker = Worker(app, store, settings, Log(log_level, settings.worker_id, as_json=log_as_json), spans=spans)
     return await _run(worker, settings.worker_id, on_ready, tracing)

@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from nexus_sched.errors import InvalidInput
+from nexus_sched.errors import Fenced, InvalidInput
 from nexus_sched.model.command import Ask, CancelTask, CordonWorker, SetMode, encode_command
 from nexus_sched.model.frame import Frame, Spread, decode_frame, encode_frame
 from nexus_sched.model.outcome import Acceptance, Reason
 from nexus_sched.model.question import AskEta, AskWorker
+from nexus_sched.model.worker import PackedReport, WorkerOffer, WorkerReport
 from nexus_sched.runtime.pool_ports import PoolShards
 from nexus_sched.runtime.ports import (
     AnswerLine,
@@ -26,7 +27,9 @@ from nexus_sched.runtime.ports import (
     SubmitterStore,
 )
 from nexus_sched.sharding.hashing import shard_of
+from nexus_sched.sharding.reporter import PoolReporterStore
 from nexus_sched.sharding.submitter import PoolSubmitterStore
+from nexus_sched.sharding.worker import PoolUnsettled, PoolWorkerStore
 from nexus_sched.testing.stores import MemoryFactory, RedisFactory
 
 COUNT = 3
@@ -244,3 +247,71 @@ async def test_pool_ends_of_all_shards_are_announced_on_one_channel(factory: Fac
             )
         announced = store.ended("me")
         assert sorted([(await anext(announced)).task_id for _ in range(6)]) == IDS[:6]
+
+
+async def workers_of(factory: Factory, count: int) -> tuple[PoolWorkerStore, list[tuple[str, int]]]:
+    """A gateway's store of workers over a pool of three shards, and as many workers that registered by it."""
+
+    store = PoolWorkerStore(factory.pool(), factory.worker, never, wanted=COUNT)
+    names = [f"w-{number}" for number in range(count)]
+    offer = msgspec.msgpack.encode(WorkerOffer(slots=2))
+    return store, [(name, await store.register(name, offer)) for name in names]
+
+
+async def test_pool_workers_spread_over_its_shards_and_are_found_by_whoever_asks(factory: Factory) -> None:
+    async with leaders(factory) as led:
+        store, workers = await workers_of(factory, 6)
+        assert [len(await leader.heartbeats()) for leader, _ in led] == [2, 2, 2]
+        other = PoolWorkerStore(factory.pool(), factory.worker, never)
+        for name, incarnation in workers:
+            assert (await other.step(name, incarnation, b"", [], [])).receipts == []
+            assert await store.read_inbox(name, "0-0", 1, 0) == []
+        with pytest.raises(Fenced, match="no place"):
+            await other.step("stranger", 1, b"", [], [])
+        before = [set(await leader.heartbeats()) for leader, _ in led]
+        name, incarnation = workers[0]
+        assert await other.register(name, b"") == incarnation + 1
+        assert [set(await leader.heartbeats()) for leader, _ in led] == before
+        await store.leave(*workers[1])
+        pool = factory.pool()
+        await pool.open()
+        assert set(await pool.placements()) == {name for name, _ in workers} - {workers[1][0]}
+        for each in (store, other, pool):
+            await each.close()
+
+
+async def test_pool_workers_wait_for_a_scheduler_where_nobody_knows_the_number(factory: Factory) -> None:
+    store = PoolWorkerStore(factory.pool(), factory.worker, never)
+    with pytest.raises(PoolUnsettled, match="nexus-sched run"):
+        await store.open()
+    pool = factory.pool()
+    await pool.open()
+    await pool.settle(COUNT)
+    await store.open()
+    assert await store.register("w", b"") == 1
+    for each in (store, pool):
+        await each.close()
+
+
+async def test_pool_reports_for_many_reach_each_worker_s_shard(factory: Factory) -> None:
+    async with leaders(factory) as led:
+        store, workers = await workers_of(factory, 6)
+        reporter = PoolReporterStore(factory.pool(), factory.reporter)
+        said = [PackedReport(name, incarnation, WorkerReport(queued=7)) for name, incarnation in workers[:4]]
+        before = [await leader.heartbeats() for leader, _ in led]
+        asked = [*workers, ("stranger", 1), (workers[0][0], 99)]
+        assert await reporter.report(asked, msgspec.msgpack.encode(said)) == [True] * 6 + [False, False]
+        heard: list[str] = []
+        for (leader, _), counters in zip(led, before, strict=True):
+            after = await leader.heartbeats()
+            assert all(after[name] == beat + 1 for name, beat in counters.items())
+            for _, entries in await leader.read({"rep": "0-0"}, 100, 0):
+                packs = [entry[1][3] for entry in entries if entry[1][1] == b"pack"]
+                heard += [each[0] for pack in packs for each in msgspec.msgpack.decode(pack) if each[0] in counters]
+        assert sorted(heard) == [name for name, _ in workers[:4]]
+        for each in (store, reporter):
+            await each.close()
+
+
+async def never() -> bool:
+    return False

@@ -40,7 +40,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "client.connect": ("client", *PORTS, "adapters.redis", "sharding"),
     "control": ("client", *PORTS),
     "gateway": ("client", "control", "config", *PORTS, "proto", "tracing"),
-    "gateway.connect": ("gateway", "config", *PORTS, "client.connect", "adapters.redis", "sharding"),
+    "gateway.connect": (
+        *("gateway", "config", *PORTS, "client.connect", "worker.connect", "adapters.redis", "sharding"),
+    ),
     "checkup": (),
     "inspection": ("core", "runtime.ports", "runtime.recovery"),
     "accuracy": ("core", "traces", "plugins"),
