@@ -199,7 +199,7 @@ class Replica:
         for pool, count in self._serves.items():
             numbers = range(count) if self._only is None else (self._only,)
             for shard in (ShardId(pool, number) for number in numbers):
-                mine = self._name in self._ranks.get(shard, (self._name,))
+                mine = self._name in self._ranks.get(shard, (self._name,)) and not self._is_moving(shard)
                 sitting = self._sittings.get(shard)
                 if sitting is None:
                     if mine and (now_s >= self._not_before_s.get(shard, 0.0) or self._led_elsewhere(shard)):
@@ -260,6 +260,14 @@ class Replica:
         if first == self._name or there is None or len(sitting.reached) < BEATS_KEPT:
             return False
         return any(warm == shard and seq >= sitting.reached[0] for warm, seq in there.warm)
+
+    def _is_moving(self, shard: ShardId) -> bool:
+        """Whether the shard is about to go from one replica to another that is ready: a third must not be faster."""
+        first = self._ranks.get(shard, (self._name,))[0]
+        there = self._roll.there.get(first)
+        if first == self._name or there is None or shard not in (warm for warm, _ in there.warm):
+            return False
+        return any(shard in each.leads for name, each in self._roll.there.items() if name != first)
 
     def _led_elsewhere(self, shard: ShardId) -> bool:
         return any(shard in each.leads for name, each in self._roll.there.items() if name != self._name)
