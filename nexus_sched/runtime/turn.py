@@ -75,7 +75,6 @@ class TurnLoop:
         self._last_turn = b""
         self._told = self._told_in_s = 0  # notices in the current second
         self._at_ns = state.at_ns
-        self._due_ms = state.engine.next_due_ms  # when the engine wants a turn even if nothing arrives
 
     def stop(self) -> None:
         """Take no more turns; `run` returns once everything decided is written."""
@@ -143,7 +142,7 @@ class TurnLoop:
         At most `ALARM_S_MAX`, after which it is asked again: the wall clock, which says what is due, may jump while
         the loop's own clock, which wakes us, does not.
         """
-        due_ms = self._due_ms
+        due_ms = self.engine.next_due_ms
         if due_ms is None:
             return None
         # What is still due after a turn was overlooked by that turn: it must not keep the processor busy.
@@ -181,7 +180,6 @@ class TurnLoop:
         self._in_flight.append(reply)
         self._cursors.update(cursors)
         self._at_ns = at_ns
-        self._due_ms = engine.next_due_ms
         self._checkpoints.journaled(max(1, len(events) + decisions))  # a turn of the clock is replayed too
 
     def _replied(self, _: asyncio.Future[int]) -> None:
