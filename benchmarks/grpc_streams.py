@@ -1,5 +1,7 @@
 """What a thousand report streams do to the scheduler's decisions: `python -m benchmarks.grpc_streams --json`.
 
+With `--scrape` it is somebody who scrapes the gateway's metrics every second instead.
+
 One scheduler in this process, and beside it a real server, a gateway, a worker, a producer and the streams, each a
 process of its own. The streams are open all the time and report in every second phase only, so that both kinds of
 phases are of one run on one machine. Decisions are recorded exactly; compared are the 99th percentiles over all phases
@@ -17,9 +19,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import grpc
+import httpx
 
 from nexus_sched.adapters.redis import RedisLeaderStore
 from nexus_sched.client import AsyncClient
@@ -27,6 +31,7 @@ from nexus_sched.core.predictors.learned import LearnedPredictor
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.proto import worker_service_pb2 as messages
 from nexus_sched.proto.service import MESSAGES, REPORT
+from nexus_sched.runtime import turn
 from nexus_sched.runtime.gauges import LogHistogram
 from nexus_sched.runtime.service import Service, ServiceSettings
 from nexus_sched.testing.servers import TestServer
@@ -90,6 +95,23 @@ async def report(target: str, streams: int) -> None:
         (on.set if line.strip() == "on" else on.clear)()
 
 
+async def scrape(url: str) -> None:
+    """Scrape every second while the last line on standard input was `on`."""
+    on = asyncio.Event()
+
+    async def scraping() -> None:
+        async with httpx.AsyncClient() as client:
+            while True:
+                await on.wait()
+                (await client.get(f"{url}/metrics")).raise_for_status()
+                await asyncio.sleep(1.0)
+
+    task = asyncio.create_task(scraping())
+    print("open", flush=True)
+    while (line := await asyncio.to_thread(sys.stdin.readline)) and not task.done():
+        (on.set if line.strip() == "on" else on.clear)()
+
+
 async def produce(url: str, rate: float) -> None:
     """Submit evenly until ended."""
     async with AsyncClient(url, pool=POOL) as client:
@@ -105,6 +127,8 @@ def start(*command: str, **options: Any) -> subprocess.Popen[str]:
 
 
 async def measure(arguments: argparse.Namespace) -> dict[str, float]:
+    if arguments.clock == "cpu":
+        turn.time = SimpleNamespace(perf_counter_ns=time.thread_time_ns)  # type: ignore[assignment]  # a shared machine
     children: list[subprocess.Popen[str]] = []
     with TestServer() as server, tempfile.TemporaryDirectory() as folder:
         store = RedisLeaderStore(server.url, POOL, 0)
@@ -119,7 +143,7 @@ async def measure(arguments: argparse.Namespace) -> dict[str, float]:
         try:
             log = Path(folder, "gateway.log")
             with log.open("w") as output:
-                door = ("--set", "http.enabled=false", "--set", "grpc.enabled=true", "--set", "grpc.port=0")
+                door = ("--set", "http.port=0", "--set", "grpc.enabled=true", "--set", "grpc.port=0")
                 patient = ("--set", "grpc.heartbeat_timeout=300s", "--insecure-no-auth")
                 command = ("nexus_sched", "run", "--role", "gateway", *door, *patient, *common)
                 children.append(start(*command, stdout=output, stderr=output))
@@ -130,12 +154,15 @@ async def measure(arguments: argparse.Namespace) -> dict[str, float]:
             me = "benchmarks.grpc_streams"
             children.append(start(me, "--produce", server.url, "--rate", str(arguments.rate)))
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-            streams = start(me, "--report", found[1], "--streams", str(arguments.streams), **pipes)
-            children.append(streams)
-            assert streams.stdin is not None
-            assert streams.stdout is not None
-            await asyncio.to_thread(streams.stdout.readline)
-            return await phases(arguments, streams.stdin)
+            page = re.search(r" at (http://\S+);", log.read_text())
+            assert page is not None
+            streams = ("--report", found[1], "--streams", str(arguments.streams))
+            disturbing = start(me, *(("--scrape-page", page[1]) if arguments.scrape else streams), **pipes)
+            children.append(disturbing)
+            assert disturbing.stdin is not None
+            assert disturbing.stdout is not None
+            await asyncio.to_thread(disturbing.stdout.readline)
+            return await phases(arguments, disturbing.stdin)
         finally:
             for child in children:
                 child.kill()
@@ -158,7 +185,7 @@ async def phases(arguments: argparse.Namespace, switch: Any) -> dict[str, float]
             seen[kind] += Exact.seen
         print(f"phase {number} of {2 * arguments.rounds}: {kind}, {len(Exact.seen)} decisions", file=sys.stderr)
     return {
-        "streams": arguments.streams,
+        "streams": 0 if arguments.scrape else arguments.streams,
         "decisions_off": len(seen["off"]),
         "decisions_on": len(seen["on"]),
         "p50_us_off": sorted(seen["off"])[len(seen["off"]) // 2] / 1e3,
@@ -175,12 +202,18 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=300.0, help="tasks a second")
     parser.add_argument("--rounds", type=int, default=4, help="pairs of phases")
     parser.add_argument("--phase-s", type=float, default=5.0)
+    clock_help = "cpu: processor time of the scheduler's thread, so that other processes of the machine do not count"
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help=clock_help)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--scrape", action="store_true", help="scrape metrics instead of opening streams")
+    parser.add_argument("--scrape-page", metavar="URL", help=argparse.SUPPRESS)
     parser.add_argument("--report", metavar="TARGET", help=argparse.SUPPRESS)
     parser.add_argument("--produce", metavar="URL", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.report:
         asyncio.run(report(arguments.report, arguments.streams))
+    elif arguments.scrape_page:
+        asyncio.run(scrape(arguments.scrape_page))
     elif arguments.produce:
         asyncio.run(produce(arguments.produce, arguments.rate))
     else:
