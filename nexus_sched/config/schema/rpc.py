@@ -37,8 +37,13 @@ class GrpcSection(Struct, frozen=True, kw_only=True):
         ),
     ] = None
     streams_max: Annotated[
-        int, Meta(description="Report streams at once; further ones are refused.", ge=1, le=1_000_000)
-    ] = 12_000
+        int,
+        Meta(
+            description="Report streams at once, some 27 kB of memory each; further ones are refused.",
+            ge=1,
+            le=1_000_000,
+        ),
+    ] = 3_000
     calls_max: Annotated[
         int, Meta(description="Other calls at once, those that wait for work included.", ge=1, le=100_000)
     ] = 2_000
