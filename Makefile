@@ -25,7 +25,7 @@ endef
 .PHONY: help
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo '  ARGS="..." is passed on by demo, test, chaos, sim, bench, quality and accuracy.'
+	@echo '  ARGS="..." is passed on by demo, test, chaos, sim, bench, flood, recovery, quality and accuracy.'
 
 .PHONY: demo
 demo: $(VENV)/.installed ## run the same arrivals round robin and predictive, 30 s each, and compare
@@ -62,6 +62,14 @@ sim: $(VENV)/.tools ## schedulers, workers and clients in virtual time, by seeds
 .PHONY: quality
 quality: $(VENV)/.installed ## hold placement to its goals, in simulation; ARGS=--short for less
 	@$(BIN)/python -m benchmarks.quality $(ARGS)
+
+.PHONY: flood
+flood: $(VENV)/.tools ## twenty times the capacity for a minute: decisions, memory, urgent tasks; ARGS="--duration 6" for less
+	@$(BIN)/python -m benchmarks.flood --check $(ARGS)
+
+.PHONY: recovery
+recovery: $(VENV)/.tools ## how long nobody dispatches when the leader goes, with 100,000 queued tasks; ARGS="--way restart"
+	@$(BIN)/python -m benchmarks.recovery --check $(ARGS)
 
 .PHONY: accuracy
 accuracy: $(VENV)/.tools ## score predictions on recorded traces, and write a page to build/accuracy
