@@ -76,7 +76,7 @@ def catalogue() -> dict[str, Scenario]:
 
 
 LOSING = ("failover-stale",)  # no durability level survives it: not among all
-UNAVAILABLE = {"version-skew": "there is one version of the protocol so far"}
+UNAVAILABLE = {"version-skew": "there is one version of the protocol so far, and no release to run beside this one"}
 
 
 def durability_of(name: str) -> str:

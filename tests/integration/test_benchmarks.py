@@ -67,11 +67,12 @@ def test_recovery_prints_the_gaps_of_each_way_in_which_a_leader_goes(root: Path)
 
 def test_flood_keeps_its_bounds_and_its_word(root: Path) -> None:
     body = printed(root, "benchmarks.flood", "--duration", "2")
-    phases, reached = body["phases"], body["goals_reached"]
+    phases, reached, growth = body["phases"], body["goals_reached"], body["resident_growth"]
     assert isinstance(phases, dict)
     assert isinstance(reached, dict)
+    assert isinstance(growth, dict)
     assert phases["calm"]["refused"] == 0 < phases["flood"]["admitted"] < phases["flood"]["refused"]
     assert phases["bytes"]["queued_bytes_max"] > phases["flood"]["queued_bytes_max"] > 0
-    assert {name: reached[name] for name in ("decision", "memory", "bounds")} == dict.fromkeys(
-        ("decision", "memory", "bounds"), True
-    )
+    assert reached["decision"]
+    assert reached["bounds"]
+    assert growth["scheduler"] < 1.25
