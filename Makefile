@@ -59,6 +59,11 @@ chaos: $(VENV)/.tools ## every fault on real processes, and a table of what came
 sim: $(VENV)/.tools ## schedulers, workers and clients in virtual time, by seeds; SEEDS=1000, ARGS="--seed 7" for one
 	@$(BIN)/python -m tests.shell $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
+.PHONY: abuse
+abuse: $(VENV)/.tools ## hold 10,000 connections open, send floods, and ask everything the API documents
+	@NEXUS_ABUSE_CONNECTIONS=9000 NEXUS_SCHEMA_EXAMPLES=40 $(BIN)/python -m pytest \
+		tests/integration/test_gateway_abuse.py tests/integration/test_gateway_schema.py --timeout 1800 $(ARGS)
+
 .PHONY: quality
 quality: $(VENV)/.installed ## hold placement to its goals, in simulation; ARGS=--short for less
 	@$(BIN)/python -m benchmarks.quality $(ARGS)
@@ -87,6 +92,7 @@ docs: $(VENV)/.installed ## write the generated pages of docs/reference
 	@$(BIN)/python -m nexus_sched.cli.reference cli > docs/reference/cli.md
 	@$(BIN)/python -m nexus_sched.cli.reference errors > docs/reference/errors.md
 	@$(BIN)/python -m nexus_sched.gateway.metrics.reference > docs/reference/metrics.md
+	@$(BIN)/python -m nexus_sched.gateway.http.reference > docs/reference/http.md
 
 .PHONY: proto
 proto: $(VENV)/.tools ## write the messages of the gRPC interface anew

@@ -196,6 +196,19 @@ class RateLimited(NexusError):
         self.retry_after_ms = retry_after_ms
 
 
+class Busy(NexusError):
+    """Too many do the same already. Passes by itself."""
+
+    code = "TOO_MANY"
+
+
+class PreconditionFailed(NexusError):
+    """What was to be changed is not what the caller has read before (`If-Match`)."""
+
+    code = "PRECONDITION_FAILED"
+    exit_code = 6
+
+
 class Conflict(NexusError):
     """What was to be changed is not what the caller believes it to be, or cannot be changed as it is now."""
 

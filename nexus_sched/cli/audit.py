@@ -52,7 +52,7 @@ def search(
     Parameters
     ----------
     words
-        Text that stands in the subject, the reason or what was asked for; "" for anything.
+        Text that stands in the action, the subject, the reason or what was asked for; "" for anything.
     actor
         Only changes by this person.
     action
@@ -165,7 +165,7 @@ def matches(record: AuditRecord, words: str, actor: str | None, action: str | No
     """Whether a record is one that somebody looks for."""
     if (actor is not None and record.actor != actor) or (action is not None and record.action != action):
         return False
-    return any(words.lower() in text.lower() for text in (record.subject, record.reason, record.detail))
+    return any(words.lower() in text.lower() for text in (record.action, record.subject, record.reason, record.detail))
 
 
 def _lines_of(file: Path) -> Iterator[AuditLine]:

@@ -23,6 +23,7 @@ def demo(
     duration: float = _DEFAULTS.duration_s,
     load: float = _DEFAULTS.load,
     seed: int = _DEFAULTS.seed,
+    port: int = _DEFAULTS.port,
     trace: Path | None = None,
     json: Annotated[bool, Parameter(name="--json", show_default=False)] = False,
 ) -> int:
@@ -42,6 +43,8 @@ def demo(
         Share of all slots that the tasks keep busy if they are spread evenly.
     seed
         Of the generated workload; the same seed gives the same arrivals.
+    port
+        Where the gateway listens, on this machine only; a free port if 0. It is printed with a token that may look.
     trace
         File in the trace format instead of the generator, scaled in time.
     json
@@ -51,7 +54,7 @@ def demo(
     from nexus_sched.demo.table import render
 
     options = DemoOptions(
-        workers=workers, slots=slots, rate=rate, duration_s=duration, load=load, seed=seed, trace=trace
+        workers=workers, slots=slots, rate=rate, duration_s=duration, load=load, seed=seed, trace=trace, port=port
     )
     report = asyncio.run(run_demo(options))
     if json:

@@ -35,6 +35,8 @@ class Reload:
         Reads all sources anew. Raises `ConfigInvalid`.
     apply
         Lets other settings take effect.
+    remember
+        Writes down what was done, and what it found.
     """
 
     def __init__(
@@ -43,11 +45,13 @@ class Reload:
         settings: EngineSettings,
         read: Callable[[], Config],
         apply: Callable[[EngineSettings], None],
+        remember: Callable[[str, object], None] = lambda *_: None,
     ) -> None:
         self.config = config
         self._settings = settings
         self._read = read
         self._apply = apply
+        self._remember = remember
 
     def __call__(self) -> None:
         """Read, compare, and let take effect what can. Never raises for what is wrong with the configuration."""
@@ -55,6 +59,7 @@ class Reload:
             config = self._read()
         except ConfigInvalid as error:
             log.error("configuration refused, the former one stays", problems=error.problems)
+            self._remember("config.refused", {"problems": error.problems})
             return
         changes = changes_between(self.config, config)
         hot = [str(change) for change in changes if change.hot]
@@ -70,5 +75,6 @@ class Reload:
             self._settings = settings
             self._apply(settings)
         log.info("configuration read again", changed=hot)
+        self._remember("config.reload", {"changed": hot, "at_next_start": cold})
         if cold:
             log.warning("needs a restart to take effect", changed=cold)

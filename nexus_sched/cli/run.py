@@ -24,6 +24,7 @@ from nexus_sched.cli import exit_codes
 from nexus_sched.cli.logs import set_up_logs
 from nexus_sched.cli.output import note, print_json
 from nexus_sched.cli.reload import Reload
+from nexus_sched.cli.remembered import Remembered
 from nexus_sched.cli.seats import make_seat, served_text, settled
 from nexus_sched.cli.stores import registry_store
 from nexus_sched.config.engine import engine_settings
@@ -68,7 +69,10 @@ async def _serve(config: Config, read: Callable[[], Config], gateway: Sequence[s
         serves = await settled(config)
         seat = partial(make_seat, config, owner, predictors, serves)
         replica = Replica(registry, owner, serves, seat, settings, is_dead=is_dead, only=config.pool.shard)
-        reload = Reload(config, settings, read, partial(replica.reconfigure, actor=f"SIGHUP at {owner}"))
+        apply = partial(replica.reconfigure, actor=f"SIGHUP at {owner}")
+        remembered = Remembered(config)
+        reload = Reload(config, settings, read, apply, remembered)
+        replica.on_reload = partial(loop.call_soon, reload)  # a file is not read within a turn
         loop.add_signal_handler(signal.SIGHUP, reload)
         spare_what_is_loaded()
         note(f"Scheduling {served_text(serves, config.pool.shard)}; stop with Ctrl-C.")
@@ -79,6 +83,7 @@ async def _serve(config: Config, read: Callable[[], Config], gateway: Sequence[s
                 child = await beside.enter_async_context(Supervised("gateway", gateway))
                 loop.add_signal_handler(signal.SIGHUP, _each(reload, child.hang_up))
             await _until_stopped(replica, stopping)
+            await remembered.close()
     finally:
         await registry.close()
 

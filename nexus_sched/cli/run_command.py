@@ -57,7 +57,7 @@ def run(
         return run_scheduler(read, as_json=flags.json, gateway=beside)
     config = read()
     set_up_logs(config.logging)
-    run_gateway(config)
+    run_gateway(config, read)
     if flags.json:
         print_json({"stopped": True})
     return exit_codes.OK

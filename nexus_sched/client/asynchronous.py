@@ -13,7 +13,7 @@ import contextlib
 import math
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -50,6 +50,7 @@ from nexus_sched.runtime.ports import (
     ESTIMATED,
     Answers,
     DeadLetter,
+    Ended,
     Operation,
     Redrive,
     SubmitterStore,
@@ -185,6 +186,23 @@ class AsyncClient:
         if answers[0] is Acceptance.BUSY:
             raise QueueFull("the queue is full", answers.retry_after_ms or RETRY_AFTER_MS)
         return answers[0]
+
+    async def send(self, submissions: Sequence[Submission]) -> Answers:
+        """Submit up to `SUBMIT_TASKS_MAX` tasks in one call, and say what became of each.
+
+        Raises `StoreUnreachable` after `patience_s`, when it is not known which of them are in the queue.
+        """
+        return await self._send(list(submissions))
+
+    @contextlib.asynccontextmanager
+    async def hearing(self, task_id: str) -> AsyncIterator[asyncio.Future[Ended]]:
+        """A future of the next estimate of a task, or else of its end, while the context lasts: enter before `send`.
+
+        The `result` of an estimate (outcome `ESTIMATED`) is an encoded `Eta`.
+        """
+        await self._announcements.listen()
+        with self._announcements.expect_estimate(task_id) as told:
+            yield told
 
     async def submit_many(self, submissions: Iterable[Submission]) -> list[AsyncTaskHandle]:
         """Submit many tasks, several calls in flight; handles come in the order of the submissions.

@@ -11,6 +11,7 @@ from nexus_sched.model.events import (
     ModeChanged,
     PredictorChosen,
     PredictorOverran,
+    ReloadRequested,
     SettingsChanged,
     StoreChanged,
 )
@@ -31,6 +32,9 @@ class ControlEvents:
     def settings_changed(self, event: SettingsChanged) -> None:
         """The configuration was read again."""
         self._configure(event.settings)
+
+    def reload_requested(self, event: ReloadRequested) -> None:
+        """The shell reads; nothing changes before it says what it read."""
 
     def _configure(self, settings: EngineSettings) -> None:
         state = self._state

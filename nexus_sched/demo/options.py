@@ -43,6 +43,7 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
     seed: int = 1
     trace: Path | None = None  # a file in the trace format instead of the generator
     load: float = 0.8
+    port: int = 0  # of the gateway; 0 takes a free one
 
     def __post_init__(self) -> None:
         within = (
@@ -51,6 +52,7 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
             ("rate", self.rate, 0.1, 10_000.0),
             ("duration", self.duration_s, DURATION_S_MIN, DURATION_S_MAX),
             ("load", self.load, 0.01, LOAD_MAX),
+            ("port", self.port, 0, 65_535),
             ("tasks in one half (rate x duration)", self.tasks, 1, TASKS_MAX),
         )
         for name, value, lowest, highest in within:

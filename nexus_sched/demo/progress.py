@@ -59,6 +59,12 @@ class ProgressDisplay:
             self._line_at_s = now_s + LINE_PERIOD_S
             self._console.print(f"{self._phase}: {state}, {now_s - self._phase_began_s:.0f} s", highlight=False)
 
+    def say(self, text: str) -> None:
+        """A line of its own."""
+        (self._console if self._bar is None else self._bar.console).print(
+            text, highlight=False, markup=False, soft_wrap=True
+        )
+
     def end(self, state: str) -> None:
         """The phase is over."""
         if self._bar is not None and self._shown is not None:

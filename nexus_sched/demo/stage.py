@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -17,12 +18,15 @@ from nexus_sched.adapters.redis import RedisSubmitterStore
 from nexus_sched.adapters.redis.address import parse_address
 from nexus_sched.adapters.redis.resp import RespClient
 from nexus_sched.demo.options import DemoFailed, DemoOptions
-from nexus_sched.demo.processes import Children
+from nexus_sched.demo.processes import Child, Children
 from nexus_sched.demo.progress import ProgressDisplay
 from nexus_sched.demo.server import Address, start_server
-from nexus_sched.demo.tasks import ROLE_VARIABLE, Role
+from nexus_sched.demo.tasks import ROLE_VARIABLE
+from nexus_sched.demo.tasks import Role as WorkerRole
 from nexus_sched.demo.workload import Workload
 from nexus_sched.errors import StoreError
+from nexus_sched.gateway.access import tokens
+from nexus_sched.gateway.access.roles import Role
 from nexus_sched.model.command import SetMode, encode_command
 from nexus_sched.model.frame import Frame, decode_frame
 from nexus_sched.model.settings import SHADOW
@@ -51,7 +55,14 @@ dead = "60s"
 
 [queue]
 length_max = 1_000_000
+
+[http]
+port = {port}
+
+[http.auth]
+tokens_file = {tokens}
 """
+_LISTENS = re.compile(r" at (https?://[^;]+);")
 
 
 class Stage:
@@ -113,21 +124,40 @@ class Stage:
         await self.store.open()
         await self.client.open()
         configuration = self._directory / "nexus.toml"
-        configuration.write_text(configuration_text(self.address), encoding="utf-8")
+        tokens_file = self._directory / "tokens.toml"
+        configuration.write_text(configuration_text(self.address, self._options.port, tokens_file), encoding="utf-8")
         command = [sys.executable, "-m", "nexus_sched"]
         environment = {"PYTHONPATH": import_path()}
         self._children.start("scheduler", [*command, "run", "--config", str(configuration)], environment)
+        token, row = tokens.create("demo", Role.VIEWER, tokens.now_utc(), None)
+        tokens.write(tokens_file, [row])
+        gateway = self._children.start(
+            "gateway", [*command, "run", "--role", "gateway", "--config", str(configuration)], environment
+        )
         for profile in self._workload.fleet:
-            role = self._directory / f"{profile.name}.json"
-            role.write_bytes(msgspec.json.encode(Role(profile, self.address)))
+            role_file = self._directory / f"{profile.name}.json"
+            role_file.write_bytes(msgspec.json.encode(WorkerRole(profile, self.address)))
             # with "=", because a class of a trace may begin with a dash
             offer = [f"--name={profile.name}", f"--class={profile.worker_class}", f"--slots={self._options.slots}"]
             self._children.start(
                 profile.name,
                 [*command, "worker", "nexus_sched.demo.tasks:app", "--config", str(configuration), *offer],
-                {**environment, ROLE_VARIABLE: str(role)},
+                {**environment, ROLE_VARIABLE: str(role_file)},
             )
         await self._until_ready(count)
+        url = await self._listening(gateway)
+        self._display.say(f"look on at {url}/v1/stats with the header  Authorization: Bearer {token}")
+
+    async def _listening(self, gateway: Child) -> str:
+        """Where the gateway listens, once it says so."""
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                while (found := _LISTENS.search(gateway.log.read_text(errors="replace"))) is None:
+                    self.check()
+                    await asyncio.sleep(FRAME_POLL_S)
+        except TimeoutError as error:
+            raise DemoFailed(f"the gateway did not listen within {START_TIMEOUT_S:g} s") from error
+        return found[1]
 
     async def _until_ready(self, count: int) -> None:
         timeout_s = START_TIMEOUT_S + START_TIMEOUT_WORKER_S * count
@@ -181,11 +211,12 @@ class Stage:
         return f"{name} {found.get(f'{name}_version', found.get('redis_version', '?'))}"
 
 
-def configuration_text(address: Address) -> str:
-    """The scheduler's and workers' `nexus.toml`."""
+def configuration_text(address: Address, port: int, tokens_file: Path) -> str:
+    """The `nexus.toml` of all parts."""
     # A TOML basic string is a JSON string, but for the few characters that neither a path nor a name has.
-    quoted = {"url": address.url, "pool": POOL, "mode": SHADOW}
-    return CONFIGURATION.format(**{name: msgspec.json.encode(value).decode() for name, value in quoted.items()})
+    quoted = {"url": address.url, "pool": POOL, "mode": SHADOW, "tokens": str(tokens_file)}
+    texts = {name: msgspec.json.encode(value).decode() for name, value in quoted.items()}
+    return CONFIGURATION.format(port=port, **texts)
 
 
 def import_path() -> str:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from msgspec import structs
 
 from nexus_sched.config.schema import Config
+from nexus_sched.control.desk import Desk
 from nexus_sched.gateway.access.authority import Authority
-from nexus_sched.gateway.connect import frames_of, reporter_store, shards_of, submitter_store, worker_store
+from nexus_sched.gateway.access.limiter import RateLimiter
+from nexus_sched.gateway.connect import (
+    audit_store,
+    frames_of,
+    reporter_store,
+    shards_of,
+    submitter_store,
+    worker_store,
+)
 from nexus_sched.gateway.grpc.part import GrpcPart
 from nexus_sched.gateway.health import Health
 from nexus_sched.gateway.http.app import build_app
@@ -20,8 +30,11 @@ from nexus_sched.gateway.metrics.source import Metrics
 from nexus_sched.gateway.part import Part
 from nexus_sched.gateway.picture import Picture
 from nexus_sched.gateway.process import Gateway
+from nexus_sched.gateway.reloading import Reloading
 from nexus_sched.gateway.store import PoolStore
+from nexus_sched.gateway.submitting import Submitting
 from nexus_sched.gateway.tracer import Tracer
+from nexus_sched.gateway.trail import TrailPart
 from nexus_sched.tracing.sink import SpanSink, read_headers
 from nexus_sched.units import MS_PER_S
 
@@ -33,10 +46,11 @@ class Composed:
     gateway: Gateway
     http: HttpPart | None
     grpc: GrpcPart | None
+    services: Services | None
 
 
-def compose(config: Config) -> Composed:
-    """A gateway. Raises `ConfigInvalid` if it would be open to the world."""
+def compose(config: Config, read: Callable[[], Config] | None = None) -> Composed:
+    """A gateway; `read` reads its configuration again. Raises `ConfigInvalid` if it would be open to the world."""
     auth = config.http_auth
     authority = Authority(auth.tokens_file, insecure_no_auth=auth.insecure_no_auth)
     health = Health()
@@ -47,15 +61,29 @@ def compose(config: Config) -> Composed:
     tracer = _tracer(config, pool) if config.tracing.endpoint else None
     metrics = Metrics(partial(frames_of, pool.store), partial(_own, grpc, tracer), drain_target_s)
     parts: list[Part] = [pool, picture, metrics, *(part for part in (grpc, tracer) if part is not None)]
-    http = None
+    http = services = None
     if config.http.enabled:
         authority.check_listening(config.http.host, "http.host")
+        trail = TrailPart(audit_store(config), config.audit)
+        desk = Desk(pool.store, pool.client, trail.trail)
+        reloading = Reloading(config, read or (lambda: config), desk)
+        limiter = RateLimiter(config.redis.url, config.pool.name, config.http_rate_limit)
+        reloading.listeners.append(lambda now: limiter.configure(now.http_rate_limit))
         services = Services(
-            config=config, pool=pool, picture=picture, authority=authority, health=health, metrics=metrics
+            config=config,
+            pool=pool,
+            picture=picture,
+            authority=authority,
+            limiter=limiter,
+            health=health,
+            metrics=metrics,
+            desk=desk,
+            submitting=Submitting(pool, config.http.eta_wait_ms),
+            reloading=reloading,
         )
         http = HttpPart(config.http, build_app(services))
-        parts.append(http)
-    return Composed(gateway=Gateway(parts, health), http=http, grpc=grpc)
+        parts += [trail, limiter, http]
+    return Composed(gateway=Gateway(parts, health), http=http, grpc=grpc, services=services)
 
 
 def _grpc_part(config: Config, authority: Authority) -> GrpcPart:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from nexus_sched.adapters.redis import RedisPoolStore, RedisReporterStore
+from nexus_sched.adapters.redis import RedisAuditStore, RedisPoolStore, RedisReporterStore
 from nexus_sched.client.connect import connect
 from nexus_sched.config.schema import Config, PoolTable
 from nexus_sched.model.frame import Frame, decode_frame
-from nexus_sched.runtime.ports import ReporterStore, SubmitterStore, WorkerStore
+from nexus_sched.runtime.ports import AuditStore, ReporterStore, SubmitterStore, WorkerStore
 from nexus_sched.sharding.reporter import PoolReporterStore
 from nexus_sched.sharding.submitter import PoolSubmitterStore
 from nexus_sched.units import MS_PER_S
@@ -25,6 +25,11 @@ def submitter_store(config: Config) -> SubmitterStore:
         length_max=config.queue.length_max,
         bytes_max=config.queue.bytes_max,
     )
+
+
+def audit_store(config: Config) -> AuditStore:
+    """Where the trail of what people change is kept, not opened yet: with the pool's first shard."""
+    return RedisAuditStore(config.redis.url, config.pool.name, config.pool.shard or 0)
 
 
 def worker_store(config: Config) -> WorkerStore:

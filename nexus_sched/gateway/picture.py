@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from nexus_sched.errors import StoreError
+from nexus_sched.errors import PoolUnknown, StoreError
 from nexus_sched.gateway.part import Part
 from nexus_sched.gateway.store import PoolStore
 from nexus_sched.model.frame import Frame, decode_frame
@@ -59,6 +59,14 @@ class Picture(Part):
         """Read now, for those who cannot wait for the next time."""
         blob = await self._pool.store.frame()
         return None if blob is None else self._take(decode_frame(blob))
+
+    async def fresh(self) -> Frame:
+        """The picture as it is in the store now, so that a change is seen at once. Raises `PoolUnknown`."""
+        await self._pool.client.open()
+        frame = await self.look()
+        if frame is None:
+            raise PoolUnknown("no scheduler has ever served this pool; start one with `nexus-sched run`")
+        return frame
 
     def _take(self, frame: Frame) -> Frame:
         if self.frame is None or (frame.epoch, frame.at_ms) != (self.frame.epoch, self.frame.at_ms):

@@ -133,6 +133,13 @@ class EvictWorker(Struct, frozen=True, tag="evict", tag_field="kind"):
     actor: Actor = ""
 
 
+class ReloadConfiguration(Struct, frozen=True, tag="reload", tag_field="kind"):
+    """Let the leader read its configuration again; what of it changes follows as an event of its own."""
+
+    reason: Said
+    actor: Actor = ""
+
+
 class Ask(Struct, frozen=True, tag="ask", tag_field="kind"):
     """Answer a question on the list that `reply` names."""
 
@@ -156,6 +163,7 @@ Command = (
     | RetryTask
     | PauseTasks
     | ResumeTasks
+    | ReloadConfiguration
     | Ask
 )
 

@@ -238,6 +238,13 @@ class SettingsChanged(Event, frozen=True, tag="settings"):
     actor: str
 
 
+class ReloadRequested(Event, frozen=True, tag="reload"):
+    """Somebody wants the leader to read its configuration again; if it differs, `SettingsChanged` follows."""
+
+    reason: str
+    actor: str
+
+
 class PredictorOverran(Event, frozen=True, tag="overran"):
     """Measured by the shell: predictions went over their budget, `fallback_threshold` times in a row."""
 
@@ -295,6 +302,7 @@ AnyEvent = (
     | StoreChanged
     | ModeChanged
     | SettingsChanged
+    | ReloadRequested
     | PredictorOverran
     | PredictorChosen
     | EstimatePinned

@@ -51,6 +51,7 @@ class Frame(Struct, frozen=True, kw_only=True):
     durability_gap: str = ""  # why the server does not keep it, empty if it does or does not say
     alarms: list[str] = []  # what endangers tasks now, a sentence each, with the remedy
     tallies: Tallies | None = None  # not in a picture of several shards
+    cells: str = ""  # two characters for each worker, all of them: see `runtime.picture`
     drain_tasks_s: float = 0.0  # tasks a second that are predicted to leave the queue; 0: nothing is known
 
 

@@ -24,6 +24,7 @@ from nexus_sched.model.command import (
     PauseTasks,
     PinEstimate,
     ReassignTask,
+    ReloadConfiguration,
     ResumeTasks,
     ResumeWorker,
     RetryTask,
@@ -41,6 +42,7 @@ from nexus_sched.model.events import (
     ModeChanged,
     PredictorChosen,
     QuestionAsked,
+    ReloadRequested,
     RetryRequested,
     TaskBoosted,
     TaskFinished,
@@ -383,6 +385,8 @@ def _decided(command: Command, at_ms: int) -> AnyEvent:
         case ResumeTasks():
             task_type = check_task_type(command.task_type) if command.task_type else ""
             return TasksResumed(task_type, command.reason, command.actor)
+        case ReloadConfiguration():
+            return ReloadRequested(command.reason, command.actor)
         case Ask():
             return QuestionAsked(check_task_id(command.reply), _checked(command.question))
 

@@ -53,6 +53,7 @@ def paint(pool: str, shard: int, lease: Lease, loop: TurnLoop, now_ms: int) -> F
         ],
         shadow="" if engine.forecasts.shadow is None else engine.forecasts.shadow.name,
         scores={name: (score.predictions, score.within) for name, score in engine.forecasts.scores.items()},
+        cells="".join([_cell(worker) for worker in ring]),
         paused={task_type: pause.reason for task_type, pause in engine.pauses.items()},
         pins=[pin for pin in engine.forecasts.pins.values() if pin.until_ms > now_ms],
     )
@@ -67,6 +68,16 @@ def predict_drain(predicted_ms: float, queued: int, ring: Iterable[WorkerRecord]
         return 0.0
     slots = sum(worker.slots / max(worker.factor, FACTOR_MIN) for worker in ring if worker.accepting)
     return min(DRAIN_TASKS_S_MAX, slots * MS_PER_S * queued / predicted_ms)
+
+
+def _cell(worker: WorkerRecord) -> str:
+    """How a worker stands and how many tenths of its slots are in use, in two characters."""
+    if worker.accepting:
+        standing = "a"
+    else:
+        standing = "d" if worker.draining else "c" if worker.cordoned else "s" if worker.suspect else "b"
+    tenths = 10 * worker.in_flight // worker.slots
+    return standing + ("9" if tenths == 10 else "+" if tenths > 10 else str(tenths))
 
 
 def _state(worker: WorkerRecord, cordon: Cordon | None, booked_ms: float, now_ms: int) -> WorkerState:

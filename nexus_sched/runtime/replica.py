@@ -110,6 +110,7 @@ class Replica:
         self._not_before_s: dict[ShardId, float] = {}  # shards that were handed over: others come first for a while
         self._moved_at_s = float("-inf")
         self._beat = 0
+        self.on_reload: Callable[[], object] = lambda: None  # wanted by a command; called within a turn
         self._wake = asyncio.Event()
         self._stopping = False
         self._registry_lost = False
@@ -209,6 +210,7 @@ class Replica:
 
     def _sit(self, shard: ShardId) -> None:
         seat = self._seat(shard, self._settings)
+        seat.service.on_reload = self.on_reload
         serving = asyncio.ensure_future(_serve(seat))
         serving.add_done_callback(lambda _: self._wake.set())
         self._sittings[shard] = _Sitting(seat.service, serving, deque(maxlen=BEATS_KEPT))

@@ -78,6 +78,7 @@ class Service:
         self._health = Health(store)
         self._tally = Tally(self._clock.wall_ns() // NS_PER_MS)
         self.standby = Standby(store, self._predictors, self._clock)
+        self.on_reload: Callable[[], object] = lambda: None  # wanted by a command; called within a turn
         self._stop = asyncio.Event()
         self._loop: TurnLoop | None = None
         self._feed: Callable[[list[AnyEvent]], None] | None = None  # to the turns that are being taken
@@ -147,6 +148,7 @@ class Service:
             inputs = Inputs(self._store, state.cursors, one_by_one=self._guard.careful, prepare=self._predictors.get)
             loop = TurnLoop(self._store, lease, state, inputs, self._guard, self._clock, ownership.confirm, self._tally)
             self._loop = loop
+            loop.on_reload = self.on_reload
             if self._news:
                 inputs.feed(list(self._news))
             self._budget.feed = self._feed = inputs.feed

@@ -19,7 +19,7 @@ from nexus_sched.core.engine import Engine
 from nexus_sched.core.forecasts import BASELINE
 from nexus_sched.errors import PredictorUnkept
 from nexus_sched.model.effects import AnyEffect, Noticed
-from nexus_sched.model.events import AnyEvent, EpochBegan, ModeChanged, PredictorChosen
+from nexus_sched.model.events import AnyEvent, EpochBegan, ModeChanged, PredictorChosen, ReloadRequested
 from nexus_sched.model.journal import FORMAT, Turn, encode_turn
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.runtime.checkpoints import QUIET_S, Checkpoints
@@ -62,6 +62,7 @@ class TurnLoop:
         self.turn_ns = LogHistogram()
         self.seq_began = state.engine.seq  # the last turn before this epoch
         self.seq_written = 0  # the last turn that the store has confirmed, 0 before the first
+        self.on_reload: Callable[[], object] = lambda: None  # somebody wants the configuration to be read again
         self._store = store
         self._lease = lease
         self._cursors = state.cursors
@@ -168,6 +169,8 @@ class TurnLoop:
             if type(event) is ModeChanged:
                 self.decision_ns.clear()
                 self.turn_ns.clear()
+            elif type(event) is ReloadRequested:
+                self.on_reload()
         if engine.noticed:
             self._tell(effects, at_ns)
         digest = engine.digest() if engine.seq % DIGEST_EVERY == 0 else None

@@ -57,6 +57,7 @@ def merge_frames(frames: Sequence[Frame]) -> Frame:
         durability_gap=_said(frame.durability_gap for frame in frames),
         alarms=list(dict.fromkeys(alarm for frame in frames for alarm in frame.alarms)),
         paused={task_type: why for frame in reversed(frames) for task_type, why in frame.paused.items()},
+        cells="".join(frame.cells for frame in frames),
         drain_tasks_s=sum(frame.drain_tasks_s for frame in frames),
     )
 

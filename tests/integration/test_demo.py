@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -75,6 +76,7 @@ def test_demo_small_run_loses_and_repeats_nothing(scratch: Path) -> None:
     assert report["predictive"]["predicted"] >= 150
     assert report["submit_to_start_ms"] == report["predictive"]["submit_to_start_ms"]
     assert report["decision_us"] == report["predictive"]["decision_us"]
+    assert re.search(r"look on at http://127\.0\.0\.1:\d+/v1/stats .* Bearer nxt_demo_\S+", done.stderr)
     assert list(scratch.iterdir()) == []
 
 
@@ -130,7 +132,13 @@ def test_demo_killed_takes_its_processes_along(scratch: Path) -> None:
 
 @linux_only
 @pytest.mark.parametrize(
-    ("name", "mark"), [("w-003", b"\0--name=w-003\0"), ("scheduler", b"\0run\0"), ("server", b"unixsocket:")]
+    ("name", "mark"),
+    [
+        ("w-003", b"\0--name=w-003\0"),
+        ("scheduler", b"\0run\0--config\0"),
+        ("gateway", b"\0gateway\0"),
+        ("server", b"unixsocket:"),
+    ],
 )
 def test_demo_part_that_dies_ends_it_with_its_last_words(scratch: Path, name: str, mark: bytes) -> None:
     with started(scratch) as (demo, said):

@@ -49,7 +49,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "sim": ("core", "traces", "fallback", "_kernel"),
     "plugins": ("core", "_kernel", "config", "runtime.ports", "runtime.recovery"),
     # Composition roots: they choose adapters and put the other rooms together.
-    "demo": ("adapters.redis", "worker", "client", "traces", "runtime.ports", "replay"),
+    "demo": ("adapters.redis", "worker", "client", "traces", "runtime.ports", "replay", "gateway.access"),
     "testing": (
         *("adapters", "runtime", "core", "worker", "client", "config", "replay", "fallback", "_kernel", "inspection"),
         *("gateway", "sharding"),

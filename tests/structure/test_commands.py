@@ -36,6 +36,10 @@ class Shell:
         self._environment = {**os.environ, "PATH": path, "NEXUS__REDIS_URL": url, "PYTHONPATH": str(ROOT)}
         self._background: list[tuple[str, subprocess.Popen[bytes]]] = []
 
+    def set(self, variable: str, value: str) -> None:
+        """An environment variable of all that is run from now on."""
+        self._environment[variable] = value
+
     def run(self, line: str) -> str:
         """The output of a line, empty for one in the background."""
         words = shlex.split(line.rstrip("& "))
@@ -65,7 +69,7 @@ class Shell:
                 words, cwd=self.directory, env=self._environment, stdout=output, stderr=subprocess.STDOUT
             )
         self._background.append((line, process))
-        ready = "leading" if " run" in line else "ready"
+        ready = "Serving" if "--role gateway" in line else "leading" if " run" in line else "ready"
         give_up_at = time.monotonic() + READY_TIMEOUT_S
         while ready not in log.read_text() and time.monotonic() < give_up_at and process.poll() is None:
             time.sleep(0.05)

@@ -22,6 +22,7 @@ from nexus_sched.gateway.access.tokens import Token, by_name, find, now_utc, rea
 log = structlog.get_logger("nexus_sched.gateway")
 
 LOOK_EVERY_S = 1.0  # whether the file has changed
+LOOPBACK = "loopback"  # whoever calls from this machine, where there are no tokens
 _BEARER = "bearer "
 
 
@@ -68,7 +69,7 @@ class Authority:
             raise Unauthenticated("this gateway knows no tokens (`http.auth.tokens_file`): send none")
         if not is_loopback(address):
             raise Unauthenticated("this gateway has no tokens and admits its own machine only")
-        return Principal("loopback", Role.ADMIN if self._insecure else Role.VIEWER, address)
+        return Principal(LOOPBACK, Role.ADMIN if self._insecure else Role.VIEWER, address)
 
     def refresh(self) -> None:
         """Read the file again if it has changed; at most once a second."""

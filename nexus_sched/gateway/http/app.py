@@ -14,12 +14,18 @@ from nexus_sched.errors import NexusError
 from nexus_sched.gateway.access.authority import require
 from nexus_sched.gateway.access.roles import EVERYBODY
 from nexus_sched.gateway.access.table import HTTP_ROUTES
+from nexus_sched.gateway.http.config_routes import ConfigRoutes
 from nexus_sched.gateway.http.door import PRINCIPAL, Door
 from nexus_sched.gateway.http.health_routes import HealthRoutes
 from nexus_sched.gateway.http.metrics_routes import MetricsRoutes
+from nexus_sched.gateway.http.pool_routes import PoolRoutes
 from nexus_sched.gateway.http.problems import on_defect, on_http_error, on_nexus_error
+from nexus_sched.gateway.http.record_routes import RecordRoutes
 from nexus_sched.gateway.http.schema import SchemaRoutes
 from nexus_sched.gateway.http.services import Services
+from nexus_sched.gateway.http.stream_routes import StreamRoutes
+from nexus_sched.gateway.http.task_routes import TaskRoutes
+from nexus_sched.gateway.http.worker_routes import WorkerRoutes
 
 
 def build_app(services: Services) -> ASGIApp:
@@ -41,7 +47,11 @@ def build_app(services: Services) -> ASGIApp:
 
 def routes(services: Services) -> list[HTTPRouteHandler]:
     """All of them."""
-    served = [*HealthRoutes(services).routes(), *MetricsRoutes(services).routes()]
+    kinds = (
+        *(HealthRoutes, MetricsRoutes, TaskRoutes, WorkerRoutes),
+        *(PoolRoutes, RecordRoutes, ConfigRoutes, StreamRoutes),
+    )
+    served = [handler for kind in kinds for handler in kind(services).routes()]
     return [*served, *SchemaRoutes(served).routes()]
 
 

@@ -9,6 +9,7 @@ Laws
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
@@ -18,11 +19,13 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEvent
 
-from nexus_sched.errors import Forbidden, NexusError
-from nexus_sched.gateway.access.authority import is_loopback
+from nexus_sched.errors import Forbidden, NexusError, RateLimited
+from nexus_sched.gateway.access.authority import LOOPBACK, Principal, is_loopback
+from nexus_sched.gateway.access.limiter import Quota
 from nexus_sched.gateway.access.table import OPEN_PATHS
 from nexus_sched.gateway.http.problems import MEDIA_TYPE, headers_of, problem_of
 from nexus_sched.gateway.http.services import Services
+from nexus_sched.units import MS_PER_S
 
 PRINCIPAL = "principal"  # in the state of a request
 _VERB = re.compile(r"(/v1/(?:tasks|workers)/[^/]+):([a-z-]+)")
@@ -44,6 +47,7 @@ class Door:
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app = app
         self._authority = services.authority
+        self._limiter = services.limiter
         http = services.config.http
         self._headers = SECURITY_HEADERS
         if http.tls_certificate_file is not None:
@@ -57,30 +61,37 @@ class Door:
         if scope["type"] != ScopeType.HTTP:  # a web socket: nothing here speaks it
             return
 
+        extra: list[tuple[bytes, bytes]] = []
+
         async def send_on(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = list(message["headers"])
                 names = {name for name, _ in headers}
-                headers += [pair for pair in (*self._headers, CACHE_CONTROL) if pair[0] not in names]
+                headers += [pair for pair in (*self._headers, CACHE_CONTROL, *extra) if pair[0] not in names]
                 message["headers"] = headers
             await send(message)
 
         try:
-            self._let_in(scope)
+            principal = self._let_in(scope)
+            if principal is not None and self._limiter.active:
+                extra += headers_of_quota(await self._limiter.admit(_counted_as(principal)))
         except NexusError as error:
+            if isinstance(error, RateLimited):
+                after_s = max(1, math.ceil(error.retry_after_ms / MS_PER_S))
+                extra += headers_of_quota(self._limiter.quota, after_s)
             await _refuse(error, send_on)
             return
         await self._app(scope, receive, send_on)
 
-    def _let_in(self, scope: HTTPScope) -> None:
-        """Raises a `NexusError` for those who must stay outside."""
+    def _let_in(self, scope: HTTPScope) -> Principal | None:
+        """Who comes in; `None` for what everybody may ask. Raises a `NexusError` for those who must stay outside."""
         headers = _headers_of(scope["headers"])
         host = headers.get(b"host", "")
         self._check_host(host)
         self._check_origin(headers.get(b"origin"), host)
         path = scope["path"]
         if path in OPEN_PATHS:
-            return
+            return None
         client = scope["client"]
         principal = self._authority.admit(headers.get(b"authorization"), client[0] if client else "")
         scope["state"][PRINCIPAL] = principal
@@ -89,6 +100,7 @@ class Door:
             if verb is not None and verb[2] in VERBS:  # `/v1/tasks/ID:boost` is served by `/v1/tasks/ID/boost`
                 scope["path"] = f"{verb[1]}/{verb[2]}"
                 scope["raw_path"] = scope["path"].encode()
+        return principal
 
     def _check_host(self, host: str) -> None:
         name = _name_of(host)
@@ -100,6 +112,20 @@ class Door:
             return
         if urlsplit(origin.lower()).netloc != host.lower():
             raise Forbidden("pages of this origin may not call the gateway: see `http.origins`")
+
+
+def headers_of_quota(quota: Quota, after_s: int | None = None) -> list[tuple[bytes, bytes]]:
+    """`RateLimit` and `RateLimit-Policy`, as the IETF draft has them."""
+    left = quota.left if after_s is None else 0
+    return [
+        (b"ratelimit", b'"default";r=%d;t=%d' % (left, quota.window_s if after_s is None else after_s)),
+        (b"ratelimit-policy", b'"default";q=%d;w=%d' % (quota.limit, quota.window_s)),
+    ]
+
+
+def _counted_as(principal: Principal) -> str:
+    """A client of the limit: a token, wherever it is used, or an address without one."""
+    return principal.address if principal.name == LOOPBACK else principal.name
 
 
 def _headers_of(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:

@@ -44,6 +44,7 @@ EVENTS = [
     events.TaskReassigned("t1", "w2", "data is there", "ops"),
     events.RetryRequested("t1", "fixed", "ops"),
     events.StoreChanged("1f", "2e", 100, 95),
+    events.ReloadRequested("new limits", "ops"),
     events.ModeChanged("shadow"),
     events.SettingsChanged(EngineSettings(wait_weight=3.0), "ops"),
     events.PredictorOverran(1234.5),
