@@ -21,7 +21,10 @@ START = "0-0"
 
 
 class InboxReader:
-    """`observe` gets entries, new or read again; `scanned` gets the ids of all of them after a full read."""
+    """`observe` gets entries, new or read again; `scanned` gets the ids of all of them after a full read.
+
+    `lost` is called when the connection was: the store behind the next one may have gone back in time.
+    """
 
     def __init__(
         self,
@@ -30,6 +33,7 @@ class InboxReader:
         reconcile_s: float,
         observe: Callable[[list[InboxItem]], None],
         scanned: Callable[[set[str]], None],
+        lost: Callable[[], None],
         clock_s: Callable[[], float],
     ) -> None:
         self._store = store
@@ -37,6 +41,7 @@ class InboxReader:
         self._reconcile_s = reconcile_s
         self._observe = observe
         self._scanned = scanned
+        self._lost = lost
         self._clock_s = clock_s
         self._is_due = True
 
@@ -56,6 +61,7 @@ class InboxReader:
                 items = await self._store.read_inbox(self._worker_id, cursor, READ_COUNT, block_ms)
             except StoreError:
                 self._is_due = True
+                self._lost()
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, BACKOFF_S_MAX)
                 continue

@@ -82,12 +82,14 @@ class Worker:
         self._reported: WorkerReport | None = WorkerReport()  # `None`: this incarnation has said nothing yet
         self._load = MachineLoad()
         self._reported_at_s = 0.0
+        # A store that is back hears of its workers before their silence would count as death.
+        self._pause_s_max = min(BACKOFF_S_MAX, 2 * settings.heartbeat_s)
         self._failures_in_a_row = 0
         self._fenced_at_s: deque[float] = deque(maxlen=FENCED_COUNT_MAX)
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._executors = executors(settings.slots, self._functions.values(), self._settled, self._wake.set)
         self._inbox = InboxReader(
-            store, settings.worker_id, settings.reconcile_s, self._observe, self._ledger.keep_only, clock_s
+            store, settings.worker_id, settings.reconcile_s, self._observe, self._ledger.keep_only, self._lost, clock_s
         )
         self.ready = asyncio.Event()  # registered for the first time
 
@@ -304,7 +306,7 @@ class Worker:
         self._failures_in_a_row += 1
         if self._failures_in_a_row % FAILURES_PER_LINE == 1:
             self._log.warning("store does not answer", code=error.code, error=str(error), running=len(self._runs))
-        await asyncio.sleep(min(BACKOFF_S_MIN * 2 ** min(self._failures_in_a_row - 1, 8), BACKOFF_S_MAX))
+        await asyncio.sleep(min(BACKOFF_S_MIN * 2 ** min(self._failures_in_a_row - 1, 8), self._pause_s_max))
         self._reported = None
 
         async def beat() -> None:
@@ -318,6 +320,11 @@ class Worker:
         self._inbox.reconcile_soon()
         if self._failures_in_a_row % FAILURES_PER_LINE == 1:
             self._log.info("store answers again")
+
+    def _lost(self) -> None:
+        """The inbox's connection was lost; the other one may not have been in use, and so not have noticed."""
+        self._ledger.replay()
+        self._wake.set()
 
     async def _fenced(self) -> None:
         """Register again; raises `Fenced` if that is needed again and again."""
@@ -342,7 +349,7 @@ class Worker:
                     told = error.code
                     self._log.warning("waiting for the store", code=error.code, error=str(error))
             await asyncio.sleep(pause_s * (0.5 + random.random()))
-            pause_s = min(2 * pause_s, BACKOFF_S_MAX)
+            pause_s = min(2 * pause_s, self._pause_s_max)
 
 
 async def _cancel(*jobs: asyncio.Task[object]) -> None:

@@ -6,8 +6,13 @@ import asyncio
 
 import pytest
 
+from nexus_sched.adapters.memory import MemoryShard
 from nexus_sched.errors import Fenced, StateLost, StoreLoading, StoreUnreachable
+from nexus_sched.testing.virtual_time import virtually
 from nexus_sched.worker import App
+from nexus_sched.worker.log import Log
+from nexus_sched.worker.service import Worker
+from nexus_sched.worker.settings import WorkerSettings
 from tests.unit.worker.bench import WORKER, Desk, FaultyStore, Gate, eventually, serving
 
 LOST = StoreUnreachable("reply lost")
@@ -66,6 +71,52 @@ async def test_outage_is_no_hot_loop(desk: Desk, store: FaultyStore):
         await asyncio.sleep(0.5)
         assert attempts <= 8
         counting.down = None
+
+
+async def test_lost_inbox_connection_alone_makes_a_worker_tell_its_results_again(desk: Desk):
+    """The store behind the next one may have gone back in time, and the other connection, idle, has not noticed."""
+
+    class Deaf(FaultyStore):
+        deaf = False
+
+        async def read_inbox(self, *arguments):
+            if self.deaf:
+                self.deaf = False
+                raise LOST
+            return await super().read_inbox(*arguments)
+
+    gate, deaf = Gate(), Deaf(desk.shard)
+    gate.open.set()
+    async with serving(gate.app, deaf):
+        await desk.ended(await desk.give("hold"))
+        await eventually(lambda: desk.inbox_length() == 0)
+        told = sum(completions for completions, _ in deaf.steps)
+        deaf.deaf = True
+        await eventually(lambda: sum(completions for completions, _ in deaf.steps) == told + 1)
+    assert gate.runs == 1
+
+
+def test_worker_is_heard_of_soon_after_a_long_outage():
+    """Within three heartbeats; after five a leader would give it up."""
+
+    async def story() -> None:
+        store, loop = FaultyStore(MemoryShard()), asyncio.get_running_loop()
+        settings = WorkerSettings(worker_id=WORKER, slots=1, heartbeat_s=0.4)
+        worker = Worker(Gate().app, store, settings, Log("error", WORKER), clock_s=loop.time)
+        running = asyncio.create_task(worker.run())
+        await worker.ready.wait()
+        for number in range(20):
+            store.down = LOST
+            await asyncio.sleep(10.0 + 0.37 * number)
+            store.down = None
+            steps, back_at_s = len(store.steps), loop.time()
+            while len(store.steps) == steps:
+                await asyncio.sleep(0.01)
+            assert loop.time() - back_at_s < 3 * settings.heartbeat_s + 0.05
+        worker.stop()
+        await running
+
+    virtually(story())
 
 
 async def test_store_that_went_back_in_time_hears_of_it_again(desk: Desk, store: FaultyStore):
