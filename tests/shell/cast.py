@@ -84,6 +84,10 @@ class Stage:
         """A new process."""
         process = Process(self.world, self.server, role, name, len(self.processes))
         self.processes.append(process)
+        for other in self.alive(role):
+            if other.name == name and other is not process:
+                self.history.disturb(other.title, "shares its name")
+                self.history.disturb(process.title, "shares its name")
         program = {SCHEDULER: self._schedule, WORKER: self._work, CLIENT: self._submit}[role]
         self.told(process.title, "starts")
         process.loop.call_soon(lambda: self._run(process, program(process)))

@@ -54,9 +54,8 @@ def replace(stage: Stage) -> None:
 
 
 def _succeed(stage: Stage, process: Process) -> None:
-    if stage.healing:
-        return
-    stage.history.disturb(stage.start(process.role, process.name).title, "shares its name")
+    if not stage.healing:
+        stage.start(process.role, process.name)
 
 
 def weather(stage: Stage) -> None:

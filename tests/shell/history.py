@@ -39,6 +39,7 @@ class History:
         self.accepted: Counter[str] = Counter()  # results, by task
         self.turns: list[Turn] = []  # turn `n` is at index `n - 1`
         self.forgiven: set[str] = set()  # tasks of which the store has forgotten something
+        self.unheard: set[tuple[str, str, int]] = set()  # process, task, attempt whose report the store had no use for
         self.led: set[str] = set()  # owners of leases under which a turn was written
         self.redriven: set[str] = set()
         self.disturbed: dict[str, list[str]] = {}  # process -> what was done to it

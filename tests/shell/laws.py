@@ -18,7 +18,9 @@ from tests.shell.history import Execution, History
 from tests.shell.plan import TaskPlan
 from tests.shell.server import Server
 
+REMEMBERED_S = 4.5  # a worker's own time begins when the store has its report
 MOVING = frozenset(("commit", "submit", "reap", "register", "leave", "redrive", "purge"))
+FENCED = frozenset(("renew", "commit", "reap", "save_snapshot"))
 ACCEPTING = (Receipt.ACCEPTED, Receipt.LATE)
 
 
@@ -41,6 +43,8 @@ class Laws:
     def look(self, party: str, operation: str, args: tuple[Any, ...], answer: object) -> None:
         """A watcher of the server."""
         refused = isinstance(answer, NexusError)
+        if operation in FENCED and not refused and (args[0].epoch, args[0].nonce) != self._holder():
+            self._break(f"{operation} of {party} had an effect without the lease")
         if operation == "commit" and not refused:
             self._committed(*args)
         elif operation == "step" and isinstance(answer, StepReply):
@@ -50,6 +54,9 @@ class Laws:
         if not refused and (operation in MOVING or (operation == "step" and (args[3] or args[4]))):
             self.steps += 1
             self._places(f"{operation} of {party}")
+
+    def _holder(self) -> tuple[int, str]:
+        return self._server.shard.epoch, self._server.shard.nonce
 
     def _committed(self, lease: Lease, seq: int, plan: CommitPlan) -> None:
         turn = decode_turn(plan.turn)
@@ -73,7 +80,10 @@ class Laws:
             if envelope is not None:
                 self._history.claims.setdefault(start.task_id, set()).add(party.removesuffix(" (late)"))
         accepted = self._history.accepted
+        process = party.removesuffix(" (late)")
         for line, receipt in zip(lines, reply.receipts, strict=True):
+            if receipt is Receipt.STALE:
+                self._history.unheard.add((process, line.task_id, line.attempt))
             if receipt in ACCEPTING:
                 accepted[line.task_id] += 1
                 if accepted[line.task_id] > 1:
@@ -105,14 +115,24 @@ class Laws:
         """A function was entered."""
         history, plan = self._history, self._tasks[run.task_id]
         runs = history.executions.setdefault(run.task_id, [])
+        for earlier in runs:
+            same = (earlier.process, earlier.attempt) == (run.process, run.attempt)
+            if same and not self._is_forgotten(earlier, run):
+                self._break(f"{run.process} runs {run.task_id}/{run.attempt} again, and had told its end a moment ago")
         runs.append(run)
         free = run.task_id in history.forgiven or run.task_id in history.redriven
         if plan.retry.value == "never" and len(runs) > 1 and not free:
             self._break(f"{run.task_id} may never be repeated and was started {len(runs)} times")
-        bound = plan.attempts_max + (1 if plan.idempotent else 0)
+        bound = plan.attempts_max * (2 if plan.idempotent else 1)  # each start may have a copy
         counted = sum(each.outcome != "preempted" for each in runs)
         if counted > bound and not free:
             self._break(f"{run.task_id} was started {counted} times, at most {plan.attempts_max} are allowed")
+
+    def _is_forgotten(self, earlier: Execution, run: Execution) -> bool:
+        """Whether a worker may run it again: it remembers for a while what decided a task, for a store may go back."""
+        late = earlier.ended_s is not None and run.began_s - earlier.ended_s > REMEMBERED_S
+        unheard = (run.process, run.task_id, run.attempt) in self._history.unheard
+        return late or unheard or earlier.outcome != "succeeded"
 
 
 def _begins_epoch(turn: Turn) -> bool:

@@ -33,4 +33,7 @@ REGRESSIONS: tuple[Regression, ...] = (
     Regression(
         "storm", 424, "a store that went back twice ended a scheduler with STATE_LOST that held no lease any more"
     ),
+    Regression(
+        "mix", 20229, "a worker waited longer after an outage than its leader for a sign of life, and was reaped"
+    ),
 )
