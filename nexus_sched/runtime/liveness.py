@@ -99,14 +99,15 @@ async def watch(
     heartbeats: Heartbeats,
     suspect_ms: int,
     feed: Callable[[list[AnyEvent]], None],
-    orphaned: Iterable[str] = (),
+    holders: Iterable[str] = (),
 ) -> None:
     """Look until cancelled. Store errors only delay the next look. Raises `Fenced`.
 
-    `orphaned` are workers that are struck off and may still hold tasks: a leader that fell in the midst of
-    reaping left them so.
+    `holders` are the workers that hold tasks as this leadership begins. Those that the store does not count any more
+    are struck off: a leader that fell in the midst of reaping left them so, and its successor need not have read of it.
     """
-    unfinished = dict.fromkeys(orphaned, 0)  # worker -> counter; an inbox is not empty after one failed call
+    unfinished: dict[str, int] = {}  # worker -> counter; an inbox is not empty after one failed call
+    looked = False
     while True:
         await asyncio.sleep(suspect_ms / 1_000 / LOOKS_PER_SUSPECT)
         try:
@@ -122,6 +123,9 @@ async def watch(
         if events:
             feed(events)
         unfinished.update(dead)
+        if not looked:
+            looked = True
+            unfinished.update((worker, 0) for worker in holders if worker not in counters)
         try:
             for worker, counter in list(unfinished.items()):
                 await _reap(store, lease, worker, counter)

@@ -218,12 +218,11 @@ class Service:
         roster, tasks = loop.engine.roster, loop.engine.tasks
         suspects = [worker.name for worker in roster.ring if worker.suspect]
         holders = [record.worker for record in tasks.values() if record.booking is not None]
-        orphaned = [name for name in holders if name not in roster.by_name]
         heartbeats = Heartbeats(settings.suspect_ms / 1_000, settings.dead_ms / 1_000, suspects, roster.silence_s)
         beside = [
             asyncio.ensure_future(inputs.read()),
             asyncio.ensure_future(
-                watch(self._store, lease, self._clock, heartbeats, settings.suspect_ms, inputs.feed, orphaned)
+                watch(self._store, lease, self._clock, heartbeats, settings.suspect_ms, inputs.feed, holders)
             ),
             asyncio.ensure_future(self._show(loop, lease, heartbeats)),
             asyncio.ensure_future(self._health.watch()),
