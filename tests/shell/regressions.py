@@ -36,4 +36,7 @@ REGRESSIONS: tuple[Regression, ...] = (
     Regression(
         "mix", 20229, "a worker waited longer after an outage than its leader for a sign of life, and was reaped"
     ),
+    Regression(
+        "mix", 32361, "a leader fell in the midst of reaping; its successor had not read of it, and left the rest"
+    ),
 )
