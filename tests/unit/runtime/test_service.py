@@ -17,7 +17,7 @@ from nexus_sched.model.journal import decode_turn
 from nexus_sched.model.outcome import Receipt
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.replay.verify import verify_store
-from nexus_sched.runtime.ports import CommitPlan, Lease
+from nexus_sched.runtime.ports import CommitPlan, Lease, LeaseSeen, StartLine
 from nexus_sched.testing.builders import PREDICTORS
 from nexus_sched.testing.virtual_time import virtually
 from tests.unit.runtime.stage import OFFER, names, now_s, staged, until
@@ -294,5 +294,26 @@ def test_turns_that_are_missing_under_a_good_lease_end_the_scheduler():
             stage.lead("a")
             with pytest.raises(StateLost, match="ends at turn 0"):
                 await stage.services.pop("a")[1]
+
+    virtually(story())
+
+
+def test_reaping_that_a_fallen_leader_began_goes_on_although_the_death_is_unread():
+    async def story():
+        async with staged() as stage:
+            shard, inbox = stage.shard, stage.shard.streams["i:w1"]
+            incarnation = shard.register("w1", OFFER)
+            stage.lead("a", mode="round-robin")
+            stage.submit(*names(120))
+            await until(lambda: len(inbox) == 120)
+            await stage.kill("a")
+            entry, fields = inbox.after((0, 0), 120)[-1]
+            start = StartLine(fields[1].decode(), 1, f"{entry[0]}-{entry[1]}")
+            assert shard.step("w1", incarnation, b"", [], [start]).envelopes != [None]
+            fallen = shard.acquire("b", "of b", LeaseSeen(str(shard.epoch), str(shard.renewals)))
+            assert shard.reap(fallen, "w1", shard.beats["w1"], 100).left == 20
+            shard.release(fallen)
+            stage.lead("c")
+            await until(lambda: len(inbox) == 0)
 
     virtually(story())
