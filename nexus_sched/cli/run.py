@@ -12,10 +12,10 @@ import contextlib
 import gc
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import uvloop
 from msgspec import structs
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from nexus_sched.model.settings import EngineSettings
 
 CONNECT_RETRY_S = 0.2
+
+Reached = TypeVar("Reached")
 
 
 def run_scheduler(read: Callable[[], Config], *, as_json: bool, gateway: Sequence[str] | None = None) -> int:
@@ -64,9 +66,9 @@ async def _serve(config: Config, read: Callable[[], Config], gateway: Sequence[s
         loop.add_signal_handler(name, stopping.set)
     registry = registry_store(config)
     try:
-        if not await open_within(registry, config.redis.connect_timeout_ms, stopping):
+        serves = await within(partial(_reached, registry, config), config.redis.connect_timeout_ms, stopping)
+        if serves is None:
             return
-        serves = await settled(config)
         seat = partial(make_seat, config, owner, predictors, serves)
         replica = Replica(registry, owner, serves, seat, settings, is_dead=is_dead, only=config.pool.shard)
         apply = partial(replica.reconfigure, actor=f"SIGHUP at {owner}")
@@ -114,17 +116,24 @@ async def _until_stopped(replica: Replica, stopping: asyncio.Event) -> None:
         stopped.cancel()
 
 
-async def open_within(store: Openable, timeout_ms: int, stopping: asyncio.Event) -> bool:
-    """Open the store, trying again while the server is not there or loading.
+async def _reached(registry: Openable, config: Config) -> dict[str, int]:
+    """Settle the pools and open the registry; all of it may be tried again."""
+    serves = await settled(config)
+    await registry.open()
+    return serves
 
-    Gives `False` if it was told to stop first; raises the last error when the time is up, and any other
+
+async def within(reach: Callable[[], Awaitable[Reached]], timeout_ms: int, stopping: asyncio.Event) -> Reached | None:
+    """What `reach` gives, trying again while the server is not there or loading.
+
+    Gives `None` if it was told to stop first; raises the last error when the time is up, and any other
     error at once.
     """
     deadline = time.monotonic() + timeout_ms / MS_PER_S
     told = False
     while not stopping.is_set():
         try:
-            await store.open()
+            return await reach()
         except (StoreUnreachable, StoreLoading) as error:
             if time.monotonic() >= deadline:
                 raise
@@ -132,9 +141,7 @@ async def open_within(store: Openable, timeout_ms: int, stopping: asyncio.Event)
                 note(f"{error}; trying for {timeout_ms / MS_PER_S:g} s")
                 told = True
             await asyncio.sleep(CONNECT_RETRY_S)
-        else:
-            return True
-    return False
+    return None
 
 
 def predictors_and_settings(config: Config) -> tuple[Catalogue, EngineSettings]:

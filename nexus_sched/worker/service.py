@@ -32,7 +32,7 @@ from nexus_sched.worker.execution import MakeExecutors
 from nexus_sched.worker.executors import Executors, Run
 from nexus_sched.worker.inbox import BACKOFF_S_MAX, BACKOFF_S_MIN, InboxReader
 from nexus_sched.worker.ledger import PREEMPT, STOP, Key, Ledger
-from nexus_sched.worker.load import MachineLoad
+from nexus_sched.worker.load import Load, MachineLoad
 from nexus_sched.worker.log import Log
 from nexus_sched.worker.settings import WorkerSettings
 from nexus_sched.worker.spans import ProcessSpans
@@ -64,6 +64,7 @@ class Worker:
         clock_s: Callable[[], float] = time.monotonic,
         executors: MakeExecutors = Executors,
         spans: ProcessSpans | None = None,
+        look: Callable[[], Load] | None = None,
     ) -> None:
         self._clock_s = clock_s
         self._spans = spans
@@ -80,7 +81,7 @@ class Worker:
         self._beat_is_due = False
         self._stepped_at_s = 0.0
         self._reported: WorkerReport | None = WorkerReport()  # `None`: this incarnation has said nothing yet
-        self._load = MachineLoad()
+        self._look = look or MachineLoad().look
         self._reported_at_s = 0.0
         # A store that is back hears of its workers before their silence would count as death.
         self._pause_s_max = min(BACKOFF_S_MAX, 2 * settings.heartbeat_s)
@@ -221,7 +222,7 @@ class Worker:
         told_of_drain = self._reported is not None and self._reported.draining
         if now_s - self._reported_at_s < self._settings.report_s and self._draining == told_of_drain:
             return b""
-        cpu, memory, network_bytes_s = self._load.look()
+        cpu, memory, network_bytes_s = self._look()
         report = WorkerReport(
             draining=self._draining,
             running=len(self._runs),

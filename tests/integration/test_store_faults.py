@@ -103,7 +103,7 @@ async def test_loading_server_is_waited_for(kind: str, pool: str, tmp_path: Path
             await shard.open()
             await shard.submit(1)
             async with raw_client(server.url) as client:
-                await client.call("MSET", *(text for number in range(6_000) for text in (f"filler:{number}", "x")))
+                await client.call("MSET", *(text for number in range(12_000) for text in (f"filler:{number}", "x")))
                 await client.call("SAVE")
             await asyncio.to_thread(server.stop)
             starting = asyncio.create_task(asyncio.to_thread(server.start))

@@ -15,6 +15,7 @@ from nexus_sched.client.asynchronous import AsyncClient
 from nexus_sched.errors import Fenced, StateLost, TaskFailed
 from nexus_sched.runtime.service import Service, ServiceSettings
 from nexus_sched.testing.builders import PREDICTORS
+from nexus_sched.worker.load import Load
 from nexus_sched.worker.log import Log
 from nexus_sched.worker.service import Worker
 from nexus_sched.worker.settings import WorkerSettings
@@ -201,6 +202,7 @@ class Stage:
             Log("error", process.name),
             clock_s=process.loop.time,
             executors=passing.made,
+            look=Load,
         )
         process.leave = worker.drain
         await worker.run()
@@ -256,7 +258,8 @@ class Stage:
             self.tell(f"{self.world.now_s:9.4f} {who:<8} {what}")
 
     def _trace(self, party: str, operation: str, args: tuple[Any, ...], answer: object) -> None:
-        self.told(party, f"{operation}{_short(args)} -> {_short(answer)}")
+        shown = () if operation == "write_frame" else args  # a frame holds durations of the machine that simulates
+        self.told(party, f"{operation}{_short(shown)} -> {_short(answer)}")
 
 
 def _short(value: object) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from nexus_sched.cli import exit_codes, main
-from nexus_sched.cli.run import open_within, predictors_and_settings
+from nexus_sched.cli.run import predictors_and_settings, within
 from nexus_sched.cli.seats import service_settings
 from nexus_sched.cli.stores import intake_follower, leader_store
 from nexus_sched.config.load import load
@@ -53,30 +53,35 @@ def test_run_refuses_an_unsuitable_server(options, code, words, capsys: pytest.C
     assert "Traceback" not in error
 
 
-async def test_open_within_gives_up_when_the_time_is_up():
+async def test_reaching_gives_up_when_the_time_is_up():
     store = leader_store(Config(redis=RedisSection(url="unix:///nowhere/redis.sock")))
     began = time.monotonic()
     with pytest.raises(StoreUnreachable):
-        await open_within(store, 300, asyncio.Event())
+        await within(store.open, 300, asyncio.Event())
     assert 0.3 <= time.monotonic() - began < 5.0
     await store.close()
 
 
-async def test_open_within_waits_for_a_server_that_comes_late(valkey: TestServer):
+async def test_reaching_waits_for_a_server_that_comes_late(valkey: TestServer):
     store = leader_store(Config(redis=RedisSection(url=valkey.url)))
     valkey.stop()
-    opening = asyncio.ensure_future(open_within(store, 10_000, asyncio.Event()))
+
+    async def reach() -> str:
+        await store.open()
+        return "reached"
+
+    reaching = asyncio.ensure_future(within(reach, 10_000, asyncio.Event()))
     await asyncio.sleep(0.3)
     valkey.start()
-    assert await opening
+    assert await reaching == "reached"
     await store.close()
 
 
-async def test_open_within_ends_when_it_is_told_to():
+async def test_reaching_ends_when_it_is_told_to():
     store = leader_store(Config(redis=RedisSection(url="unix:///nowhere/redis.sock")))
     stopping = asyncio.Event()
     asyncio.get_running_loop().call_later(0.1, stopping.set)
-    assert not await open_within(store, 60_000, stopping)
+    assert await within(store.open, 60_000, stopping) is None
     await store.close()
 
 

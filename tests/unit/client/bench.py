@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from nexus_sched.adapters.memory import MemoryShard, MemorySubmitterStore
+from nexus_sched.adapters.memory.stream import format_entry_id
 from nexus_sched.errors import StoreError
 from nexus_sched.model.outcome import Acceptance, Completion, Outcome
 from nexus_sched.runtime.ports import CompletionLine, StartLine, SubmitLine, TaskRecord
@@ -38,17 +39,28 @@ class FaultySubmitterStore(MemorySubmitterStore):
 
 
 class Hand:
-    """Starts and ends tasks as a worker would."""
+    """Starts and ends tasks as a worker would, each at its first attempt."""
 
     def __init__(self, shard: MemoryShard) -> None:
         self._shard = shard
         self._incarnation = shard.register("w1", b"\x80")
+        self._pointers: dict[str, str] = {}  # task id -> its entry in the inbox
 
     def start(self, task_id: str) -> None:
-        self._shard.step("w1", self._incarnation, b"", [], [StartLine(task_id, 1, "1-0")])
+        self._step(starts=[StartLine(task_id, 1, self._pointer(task_id))])
 
     def finish(self, task_id: str, outcome: Outcome = Outcome.SUCCEEDED, result: bytes = b"") -> None:
         self.start(task_id)
         fact = msgspec.msgpack.encode(Completion(outcome=outcome, run_ms=1.0))
-        line = CompletionLine(task_id, 1, "1-0", True, outcome, fact, result)
-        self._shard.step("w1", self._incarnation, b"", [line], [])
+        self._step([CompletionLine(task_id, 1, self._pointer(task_id), True, outcome, fact, result)])
+
+    def _pointer(self, task_id: str) -> str:
+        """Its entry, put there as a leader does if this is the first time."""
+        if task_id not in self._pointers:
+            entry_id = (len(self._pointers) + 1, 0)
+            self._shard.streams["i:w1"].insert(entry_id, [b"i", task_id.encode(), b"a", b"1"])
+            self._pointers[task_id] = format_entry_id(entry_id)
+        return self._pointers[task_id]
+
+    def _step(self, completions: Sequence[CompletionLine] = (), starts: Sequence[StartLine] = ()) -> None:
+        self._shard.step("w1", self._incarnation, b"", completions, starts)
