@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -12,6 +15,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from nexus_sched.client import AsyncClient
+from nexus_sched.client.tracing import sending
+from nexus_sched.model.trace import context_of, sampled
 from nexus_sched.testing.servers import VALKEY, TestServer
 from tests.integration.otlp_receiver import Receiver, attributes
 from tests.integration.programs import Programs
@@ -20,11 +25,35 @@ TIMEOUT_S = 20.0
 UNSAMPLED = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
 
 
+class Switchable(trace.TracerProvider):
+    """The provider of this process, which can be set once only: it is switched off again, for the tests behind this."""
+
+    def __init__(self) -> None:
+        self.behind: trace.TracerProvider = trace.NoOpTracerProvider()
+
+    def get_tracer(self, *arguments: Any, **named: Any) -> trace.Tracer:
+        return self.behind.get_tracer(*arguments, **named)
+
+
+SWITCHABLE = Switchable()
+
+
+@contextmanager
+def tracing_to(endpoint: str) -> Iterator[None]:
+    """OpenTelemetry as an application sets it up."""
+    provider = TracerProvider(resource=Resource.create({"service.name": "shop"}))
+    provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+    trace.set_tracer_provider(SWITCHABLE)
+    SWITCHABLE.behind = provider
+    try:
+        yield
+    finally:
+        SWITCHABLE.behind = trace.NoOpTracerProvider()
+        provider.shutdown()
+
+
 async def test_life_of_a_sampled_task_is_one_trace(tmp_path: Path):
-    with TestServer(VALKEY) as server, Receiver() as receiver:
-        provider = TracerProvider(resource=Resource.create({"service.name": "shop"}))
-        provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(endpoint=receiver.endpoint)))
-        trace.set_tracer_provider(provider)
+    with TestServer(VALKEY) as server, Receiver() as receiver, tracing_to(receiver.endpoint):
         programs = Programs(server.url, "traced", tmp_path)
         tracing = ("--set", f"tracing.endpoint={receiver.endpoint}")
         try:
@@ -65,4 +94,18 @@ async def test_life_of_a_sampled_task_is_one_trace(tmp_path: Path):
             assert not any(b"4bf92f3577b34da6" in body for body in receiver.bodies)  # nobody wanted that one
         finally:
             programs.close()
-            provider.shutdown()
+
+
+async def test_client_without_a_tracer_of_its_own_passes_nothing_on(tmp_path: Path):
+    with sending("resize") as traceparent:
+        assert traceparent is None  # OpenTelemetry is loaded, and nobody has set it up
+    with Receiver() as receiver, tracing_to(receiver.endpoint):
+        with sending("resize") as traceparent:
+            assert traceparent is not None
+            assert sampled(traceparent)
+        (span,) = receiver.named("send resize")
+        context = context_of(traceparent)
+        assert context is not None
+        assert int.from_bytes(span.span_id, "big") == context.span_id
+    with sending("resize") as traceparent:
+        assert traceparent is None
