@@ -6,7 +6,8 @@ With `--json` standard output holds exactly one JSON object, also when the comma
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from nexus_sched.errors import ConfigInvalid, NexusError
 
@@ -32,6 +33,9 @@ ADVICE = {
 }
 
 
+_CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+
+
 def print_json(value: object) -> None:
     """One JSON object on standard output."""
     import msgspec
@@ -40,9 +44,14 @@ def print_json(value: object) -> None:
     sys.stdout.flush()
 
 
+def printable(text: str) -> str:
+    """`text` without what would command a terminal: others have written it."""
+    return text.translate(_CONTROLS)
+
+
 def note(text: str) -> None:
     """A line for people on standard error."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(printable(text) + "\n")
     sys.stderr.flush()
 
 
@@ -66,8 +75,16 @@ def print_usage_error(message: str, as_json: bool) -> None:
 def console() -> Console:
     """For tables on standard output; colours only on a terminal, and never with NO_COLOR."""
     from rich.console import Console
+    from rich.segment import Segment
 
-    return Console(highlight=False, soft_wrap=False)
+    class Safe(Console):
+        """Shows what others have written without obeying it."""
+
+        def render(self, renderable: Any, options: Any = None) -> Iterator[Segment]:
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+    return Safe(highlight=False, soft_wrap=False)
 
 
 def _in_words(error: NexusError) -> str:

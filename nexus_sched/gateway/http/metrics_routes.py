@@ -8,6 +8,7 @@ from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import HeaderParameter
 
+from nexus_sched.gateway.http.routing import FIND, problems
 from nexus_sched.gateway.http.services import Services
 
 
@@ -19,7 +20,8 @@ class MetricsRoutes:
 
     def routes(self) -> list[HTTPRouteHandler]:
         """The handlers."""
-        return [get("/metrics", operation_id="metrics", media_type="text/plain")(self.metrics)]
+        find = problems(FIND)
+        return [get("/metrics", operation_id="metrics", media_type="text/plain", responses=find)(self.metrics)]
 
     async def metrics(self, accept: Annotated[str, HeaderParameter(name="accept")] = "*/*") -> Response[bytes]:
         """All metrics of the pool, in Prometheus' text format or as OpenMetrics."""
