@@ -4,7 +4,7 @@ Laws of this file:
   1. Only encoding a state happens between two turns; packing and sending it happens beside them. A checkpoint is sent
      once the store has confirmed the turn that it follows, and a failure to write it ends the leadership.
   2. Small checkpoints are for quiet moments: a state is encoded in a few milliseconds, for which arrivals would wait.
-     While there is no quiet moment, one is written when recovering would take about a second.
+     While there is no quiet moment, one is written when replaying would take about half a second.
   3. A standby that writes snapshots spares the leader the work, as long as it keeps up.
 """
 
@@ -20,7 +20,7 @@ from nexus_sched.errors import PredictorUnkept, StoreError
 from nexus_sched.runtime.ports import LeaderStore, Lease
 from nexus_sched.runtime.recovery import Recovered, compress_aside, encode_checkpoint
 
-CHECKPOINT_EVENTS = 100_000  # journaled since the last one: what a recovery replays at most, about a second
+CHECKPOINT_EVENTS = 20_000  # journaled since the last one: what a recovery replays at most, about half a second
 CHECKPOINT_IDLE_EVENTS = 2_000  # enough to write one in a quiet moment
 QUIET_S = 0.1  # without any input
 
