@@ -29,6 +29,7 @@ static const float SIDE_COLD = 1.0f;              /* log2: one octave to a side 
 static const float WIDENING_GAIN = 0.06f;         /* adaptive conformal inference, Gibbs and Candes 2021 */
 static const float WIDENING_LAG = 0.03f;          /* a result that n others overtook counts 1 / (1 + 0.03 n) here ... */
 static const float TRIAL_LAG = 0.0625f;           /* ... and 1 / (1 + n / 16) in a hit rate and in the drift alarm */
+static const float OCTAVES_MAX = 32.0f;           /* log2(ms): 50 days, beyond any run; widened liars' times were millennia */
 static const float MISS_NOMINAL = 0.2f;
 static const float WIDENING_MAX = 3.0f;
 
@@ -78,12 +79,14 @@ static widening widening_of(const nexus_history *history) {
 
 static float below(float p50, float quantile, widening by) {
     const float side = p50 - quantile;
-    return p50 - (side > by.side_min ? side : by.side_min) * by.factor;
+    const float shown = p50 - (side > by.side_min ? side : by.side_min) * by.factor;
+    return shown > -OCTAVES_MAX ? shown : -OCTAVES_MAX;
 }
 
 static float above(float p50, float quantile, widening by) {
     const float side = quantile - p50;
-    return p50 + (side > by.side_min ? side : by.side_min) * by.factor;
+    const float shown = p50 + (side > by.side_min ? side : by.side_min) * by.factor;
+    return shown < OCTAVES_MAX ? shown : OCTAVES_MAX;
 }
 
 /* Mean from the quantiles 0.1 and 0.9. Swanson's rule for the mean of the logarithms, and ln 2 / 2 of their variance

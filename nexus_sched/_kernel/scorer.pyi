@@ -31,7 +31,7 @@ def halved(
     half_life_ms: float,
     at_ms: float,
     halvings_max: float,
-) -> list[tuple[int, float]]:
+) -> tuple[tuple[int, float], ...]:
     """Terms of the live workers among `instants`, which are by name and in ms, in their order.
 
     Each is minus the worth, halved with every half life that has passed from its instant to `at_ms`; after

@@ -126,7 +126,7 @@ def halved(
         if row is not None and since_ms >= -halvings_max * half_life_ms:
             left = nexus_exp2(since_ms / half_life_ms) if since_ms < 0.0 else 1.0
             found.append((row, -worth_ms * left))
-    return found
+    return tuple(found)
 
 
 cdef bint within(const float *means_ms, Py_ssize_t count) noexcept:

@@ -40,10 +40,10 @@ class Affinity:
 
     def terms(
         self, key: str, worth_ms: float, half_life_ms: float, table: WorkerTable, now_ms: int
-    ) -> list[tuple[int, float]]:
+    ) -> tuple[tuple[int, float], ...]:
         """`(row, ms)` of every live worker where the key lives; negative, as lower scores are better."""
         lives = self._keys.get(key)
-        return [] if lives is None else halved(table, lives, worth_ms, half_life_ms, now_ms, HALVINGS_MAX)
+        return () if lives is None else halved(table, lives, worth_ms, half_life_ms, now_ms, HALVINGS_MAX)
 
     def snapshot(self) -> AffinityState:
         """Everything, in order."""

@@ -70,6 +70,10 @@ class Eligibility:
         With resources the column is good until the next call only. `fit_ms` is what leaving all of a worker's
         resources unused would cost.
         """
+        newest = self._newest
+        if needs is self._needs and newest.seen == self._roster.changed and not needs.resources:
+            self._last, self._last_lacks, self.base_ms = newest, False, newest.column
+            return newest.column
         static = self._static(needs)
         self._last_lacks = bool(needs.resources)
         if not needs.resources:

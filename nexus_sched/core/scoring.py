@@ -24,7 +24,7 @@ from nexus_sched.core.records import WorkerRecord
 from nexus_sched.core.roster import Roster
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.model.task import Task
-from nexus_sched.model.terms import NO_NEEDS, Terms
+from nexus_sched.model.terms import NO_NEEDS
 
 TRANSFER_MS_MAX = 1e15  # what the kernel takes
 AVOIDED_MS = 1e9  # a task that failed somewhere goes back there, or a suspect to another, if nobody else will have it
@@ -55,6 +55,8 @@ class Scoring:
         """Take over a configuration; it counts from the next decision on."""
         self.settings = settings
         self.weights = weights_of(settings)
+        self._per_mib_ms, self._affinity_ms = settings.transfer_ms_per_mib, settings.affinity_ms
+        self._half_life_ms = settings.affinity_half_life_ms
         weights = self.weights  # what every question needs of them
         self._wait_weight, self._tie_ms, self._balance_ms = weights.wait_weight, weights.near_tie_ms, weights.balance_ms
         self._tie_share, self._fit_ms, self._explore_below = (
@@ -71,12 +73,15 @@ class Scoring:
         Raises `KernelError` if the means or a score are not usable.
         """
         roster, asks, margin = self._roster, task.asks, self._tie_share
-        extra_ms, transfer_ms, terms = None, 0.0, NO_TERMS
+        extra_ms, terms = None, NO_TERMS
+        transfer_ms = 0.0  # of moving the payload to where the task's affinity key does not live
         if asks is not None:
             extra_ms = self.eligibility.column(asks.needs, self._fit_ms)
             if asks.affinity:
-                transfer_ms = self._transfer_ms(task)
-                terms = self._near(asks, transfer_ms, now_ms)
+                if self._per_mib_ms > 0.0 and task.payload_bytes:
+                    transfer_ms = min(self._per_mib_ms * task.payload_bytes / MIB_BYTES, TRANSFER_MS_MAX)
+                worth_ms = (self._affinity_ms if asks.affinity_ms is None else asks.affinity_ms) + transfer_ms
+                terms = self.affinity.terms(asks.affinity, worth_ms, self._half_life_ms, self._table, now_ms)
         elif roster.tainted:
             extra_ms = self.eligibility.column(NO_NEEDS, self._fit_ms)
         if avoid:
@@ -104,20 +109,6 @@ class Scoring:
         here_ms = scorer.finish_ms(means_ms, row)
         there_ms = scorer.soonest_busy_ms(means_ms, extra_ms)
         return there_ms + max(weights.near_tie_share * there_ms, weights.near_tie_ms) < here_ms
-
-    def _transfer_ms(self, task: Task) -> float:
-        """What moving the payload costs where the task's affinity key does not live."""
-        per_mib_ms = self.settings.transfer_ms_per_mib
-        return min(per_mib_ms * task.payload_bytes / MIB_BYTES, TRANSFER_MS_MAX) if per_mib_ms > 0.0 else 0.0
-
-    def _near(self, asks: Terms, transfer_ms: float, now_ms: int) -> tuple[tuple[int, float], ...]:
-        """What it is worth to run where the task's affinity key lives."""
-        settings = self.settings
-        bonus_ms = settings.affinity_ms if asks.affinity_ms is None else asks.affinity_ms
-        half_life_ms = settings.affinity_half_life_ms
-        return tuple(
-            self.affinity.terms(asks.affinity, bonus_ms + transfer_ms, half_life_ms, self._roster.table, now_ms)
-        )
 
     def extra_column(self, task: Task) -> array[float] | None:
         """What is added to the score of each row for labels, taints, resources and fit; see `Eligibility.column`."""

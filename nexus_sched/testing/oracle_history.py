@@ -229,7 +229,7 @@ class PlainHistory:
         shown = []
         for index, value in enumerate(at):
             side = _f(max(_f(p50 - value if index == 0 else value - p50), side_min) * factor)
-            shown.append(_f(p50 - side if index == 0 else p50 + side))
+            shown.append(min(max(_f(p50 - side if index == 0 else p50 + side), -32.0), 32.0))
         deviation = _f(_f(at[2] - at[0]) * _f(1.0 / _f(2.5631031)))
         mean = _f(_f(_f(0.3) * at[0]) + _f(_f(0.4) * density.quantile(0.5)))
         mean = _f(mean + _f(_f(0.3) * at[2]))

@@ -37,7 +37,7 @@ def bench(**changes) -> Bench:
 def test_worth_is_halved_with_every_half_life():
     roster, affinity = fleet(2), Affinity()
     affinity.sent("key", "w1", 1_000, 10)
-    assert affinity.terms("key", 80.0, 500.0, roster.table, 1_000_000) == []
+    assert affinity.terms("key", 80.0, 500.0, roster.table, 1_000_000) == ()
     for halvings, worth_ms in ((0, 80.0), (1, 40.0), (2, 20.0), (-3, 80.0)):
         ((row, term_ms),) = affinity.terms("key", 80.0, 500.0, roster.table, 1_000 + 500 * halvings)
         assert row == roster.by_name["w1"].row

@@ -90,6 +90,8 @@ def test_extremes_side_by_side_stay_finite():
             assert all(map(math.isfinite, told)), f"step {step}"
             assert told.p10_ms <= told.p50_ms <= told.p90_ms <= told.p95_ms, f"step {step}"
             assert 0.0 <= told.hit_rate <= 1.0, f"step {step}"
+            assert told.p95_ms <= 2.0**32, f"step {step}: more than 50 days"
+            assert told.mean_ms <= 2.0**33, f"step {step}: more than can be booked"
             table.learn(*like, dice.choice((0.0, 1e15)), told.p10_ms, told.p90_ms, dice.randrange(-5, step + 5))
         else:
             table.learn(*like, dice.choice((0.0, 1e15)))
