@@ -164,7 +164,7 @@ class TaskEvents:
     ) -> None:
         """A run ended well: whoever learns from runs learns from it. `booking` unless the run was not the newest.
 
-        Of all events the most frequent one, so what most runs need is spelled out here (decision 0047).
+        Of all events the most frequent one, so what most runs need is spelled out here (decision 0038).
         """
         state, counters, run_ms = self._state, self._state.counters, event.run_ms
         task_type, now_ms = record.task.type, state.now_ms
