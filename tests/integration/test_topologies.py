@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from nexus_sched.adapters.redis import IntakeFollower, RedisInspectorStore, RedisLeaderStore, RedisSubmitterStore
+from nexus_sched.adapters.redis.examination import examine_server
 from nexus_sched.adapters.redis.keys import ShardKeys
 from nexus_sched.adapters.redis.topology import slot_of
 from nexus_sched.cli import exit_codes
@@ -63,6 +65,10 @@ async def test_promotion_by_sentinels_is_followed_by_schedulers_workers_and_clie
                 programs.worker("w-0", 8)
                 await shard.submit(20)
                 await shard.all_succeed()
+                doctor = programs.start("doctor", "--json")
+                assert await asyncio.to_thread(doctor.wait) == exit_codes.DEGRADED  # tests do not sync their files
+                levels = {check["name"]: check["level"] for check in json.loads(doctor.output)["checks"]}
+                assert (levels["sentinels"], levels["scheduler"], levels["role"]) == ("ok", "ok", "ok")
                 await shard.submit(20, ms=300.0)
                 former = await servers.primary()
                 assert await _replicated(servers)
@@ -154,10 +160,14 @@ async def test_call_while_a_slot_moves_is_refused_whole_and_reads_follow() -> No
         lease = await store.acquire("a", "n", None)
         assert isinstance(lease, Lease)
         slot, absent = slot_of(store.keys.meta), store.keys.absent
+        inspector = RedisInspectorStore(cluster.url, "p")
+        facts = await examine_server(inspector.client)
+        assert (facts.clustered_url, facts.cluster_state, facts.slots_moving) == (True, "ok", False)
         origin = await cluster.owner(slot, cluster.primaries[0])
         target = next(node for node in cluster.primaries if node is not origin)
         await ask(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", await cluster.id_of(origin))
         await ask(origin, "CLUSTER", "SETSLOT", slot, "MIGRATING", await cluster.id_of(target))
+        assert (await examine_server(inspector.client)).slots_moving
         for moved in (b"", store.keys.meta):  # with the declared key here, and there
             if moved:
                 await ask(origin, "MIGRATE", "127.0.0.1", target.port, moved, 0, 5_000)
@@ -168,7 +178,6 @@ async def test_call_while_a_slot_moves_is_refused_whole_and_reads_follow() -> No
         for node in (target, origin):
             await ask(node, "CLUSTER", "SETSLOT", slot, "NODE", await cluster.id_of(target))
         await store.renew(lease)
-        inspector = RedisInspectorStore(cluster.url, "p")
         assert (await inspector.meta()).renewals == 1
         assert await inspector.mend("stray", "7") == 0
         assert await inspector.client.call("EXISTS", absent) == 0

@@ -176,7 +176,7 @@ class ClusterLocator:
         why: StoreError = StoreUnreachable(f"{self}: no node answers")
         for node in tuple(self._nodes):
             try:
-                ranges = await _ask(node, b"CLUSTER", b"SLOTS")
+                (ranges,) = await _ask(node, (b"CLUSTER", b"SLOTS"))
                 owners = [row for row in ranges if row[0] <= self._slot <= row[1]]
                 self._learn(node, ranges)
                 if owners:
@@ -208,11 +208,19 @@ class Named(NamedTuple):
 
 
 async def _named(sentinel: Address, service: str) -> Named | str:
-    """What a Sentinel says, or in words why it does not."""
+    """What a Sentinel says, or in words why it does not.
+
+    It has the epoch of a promotion as soon as that has happened, and until the other replicas follow gives the new
+    address to this one question only.
+    """
     try:
-        flat = await _ask(sentinel, b"SENTINEL", b"MASTER", service)
+        flat, place = await _ask(
+            sentinel, (b"SENTINEL", b"MASTER", service), (b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", service)
+        )
+        if not place:
+            return f"{sentinel} does not know the service {service}"
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        return Named(int(fields[b"config-epoch"]), fields[b"ip"].decode(), int(fields[b"port"]))
+        return Named(int(fields[b"config-epoch"]), place[0].decode(), int(place[1]))
     except (OSError, TimeoutError, StoreError) as error:
         return str(error) or f"{sentinel} does not answer"
 
@@ -225,14 +233,15 @@ def locator_of(url: str, key: bytes) -> Locator:
     return ClusterLocator(topology, key) if topology.kind == CLUSTER else Fixed(topology.server)
 
 
-async def _ask(address: Address, *command: str | bytes) -> Reply:
-    """One question on a connection of its own. Raises the `StoreError` that is the answer."""
+async def _ask(address: Address, *commands: tuple[str | bytes, ...]) -> list[Reply]:
+    """Some questions on a connection of its own. Raises the first `StoreError` among the answers."""
     async with asyncio.timeout(ASK_TIMEOUT_S):
         connection = await dial(address)
     try:
-        reply = await connection.send(pack(command), ASK_TIMEOUT_S)
+        replies = [await connection.send(pack(command), ASK_TIMEOUT_S) for command in commands]
     finally:
         connection.lose("asked")
-    if isinstance(reply, StoreError):
-        raise reply
-    return reply
+    for reply in replies:
+        if isinstance(reply, StoreError):
+            raise reply
+    return replies

@@ -87,9 +87,15 @@ def slots(*rows: tuple[int, int, int]) -> bytes:
 # -- under Sentinels
 
 
-def named(port: int, epoch: int = 0) -> bytes:
-    """SENTINEL MASTER, as far as it is read."""
-    return bulk("ip", "127.0.0.1", "port", str(port), "config-epoch", str(epoch))
+def naming(port: int | Callable[[], int], epoch: int = 0) -> Answer:
+    """A Sentinel that names a primary. As one does in the midst of a promotion, it gives the address only if asked."""
+
+    def answer(words: list[bytes]) -> bytes:
+        if words[1] == b"MASTER":
+            return bulk("ip", "127.0.0.1", "port", "1", "config-epoch", str(epoch))
+        return bulk("127.0.0.1", str(port if isinstance(port, int) else port()))
+
+    return answer
 
 
 def serving(words: list[bytes]) -> bytes:
@@ -107,7 +113,7 @@ async def test_sentinel_with_the_newest_configuration_is_believed_and_its_primar
             return b"-ERR No such master with that name\r\n"
 
         async with (
-            playing(ignorant, lambda _: named(former.port, 3), lambda _: named(primary.port, 4)) as sentinels,
+            playing(ignorant, naming(former.port, 3), naming(primary.port, 4)) as sentinels,
             client_of(sentinels_url(*sentinels)) as client,
         ):
             assert await client.call("A") == b"OK"
@@ -126,7 +132,7 @@ async def test_sentinels_that_know_no_such_service_or_are_none_are_told() -> Non
 async def test_server_that_is_no_primary_is_not_taken() -> None:
     async with (
         playing(lambda _: b"*3\r\n$5\r\nslave\r\n$1\r\nh\r\n:1\r\n") as (replica,),
-        playing(lambda _: named(replica.port)) as (sentinel,),
+        playing(naming(replica.port)) as (sentinel,),
         client_of(sentinels_url(sentinel)) as client,
     ):
         with pytest.raises(StoreUnreachable, match="it is a slave"):
@@ -141,7 +147,7 @@ async def test_primary_that_turned_read_only_is_left_for_the_next_call() -> None
 
     async with playing(demoted, serving) as played:
         ports = iter([played[0].port, played[1].port])
-        async with playing(lambda _: named(next(ports))) as (sentinel,), client_of(sentinels_url(sentinel)) as client:
+        async with playing(naming(lambda: next(ports))) as (sentinel,), client_of(sentinels_url(sentinel)) as client:
             with pytest.raises(StoreReadOnly):
                 await client.call("A")
             assert await client.call("B") == b"OK"
@@ -150,7 +156,7 @@ async def test_primary_that_turned_read_only_is_left_for_the_next_call() -> None
 async def test_primary_whose_replicas_are_gone_is_doubted() -> None:
     async with playing(serving, serving) as played:
         ports = iter([played[0].port, played[1].port])
-        async with playing(lambda _: named(next(ports))) as (sentinel,), client_of(sentinels_url(sentinel)) as client:
+        async with playing(naming(lambda: next(ports))) as (sentinel,), client_of(sentinels_url(sentinel)) as client:
             await client.call("A")
             client.doubt(StoreNotReplicated("in vain"))
             await client.call("B")
@@ -160,10 +166,14 @@ async def test_primary_whose_replicas_are_gone_is_doubted() -> None:
 async def test_primary_that_was_started_again_beside_its_successor_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nexus_sched.adapters.redis.locator.RECHECK_S", 0.05)
     async with playing(serving, serving) as (former, successor):
-        answers = [named(former.port, 1)]
-        async with playing(lambda _: answers[-1]) as (sentinel,), client_of(sentinels_url(sentinel)) as client:
+        answers = [naming(former.port, 1)]
+
+        def answering(words: list[bytes]) -> bytes:
+            return answers[-1](words)
+
+        async with playing(answering) as (sentinel,), client_of(sentinels_url(sentinel)) as client:
             await client.call("A")
-            answers.append(named(successor.port, 2))
+            answers.append(naming(successor.port, 2))
             async with asyncio.timeout(5):
                 while b"PING" not in successor.asked:
                     with contextlib.suppress(StoreUnreachable):
