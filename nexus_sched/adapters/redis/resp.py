@@ -90,7 +90,7 @@ class RespClient:
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
         connection = self._connection
         if connection is not None and not connection.lost:
-            return asyncio.gather(connection.send(first, timeout_s), connection.send(second, timeout_s))
+            return _both(connection.send(first, timeout_s), connection.send(second, timeout_s))
         return asyncio.ensure_future(self._both_connected(first, second, timeout_s))
 
     async def _both_connected(self, first: bytes, second: bytes, timeout_s: float) -> tuple[Reply, Reply]:
@@ -98,7 +98,7 @@ class RespClient:
             connection = await self._connected()
         except StoreError as error:
             return error, error
-        return await asyncio.gather(connection.send(first, timeout_s), connection.send(second, timeout_s))
+        return await _both(connection.send(first, timeout_s), connection.send(second, timeout_s))
 
     async def follow(self, packed: bytes, reply: Reply, timeout_s: float | None = None) -> Reply:
         """The reply to a command, from wherever it was told to go; as it is if it was told nothing."""
@@ -186,3 +186,8 @@ class RespClient:
                 raise StoreUnreachable(f"cannot connect to {self.locator}: {why}")
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, BACKOFF_MS_MAX / MS_PER_S)
+
+
+async def _both(first: asyncio.Future[Reply], second: asyncio.Future[Reply]) -> tuple[Reply, Reply]:
+    """Both replies, as soon as they are there: `gather` is a turn of the loop later, and callers lose their order."""
+    return await first, await second
