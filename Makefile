@@ -60,7 +60,7 @@ sim: $(VENV)/.tools ## schedulers, workers and clients in virtual time, by seeds
 	@$(BIN)/python -m tests.shell $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 .PHONY: abuse
-abuse: $(VENV)/.tools ## hold 10,000 connections open, send floods, and ask everything the API documents
+abuse: $(VENV)/.tools ## hold 9,000 connections open, send floods, and ask everything the API documents
 	@NEXUS_ABUSE_CONNECTIONS=9000 NEXUS_SCHEMA_EXAMPLES=40 $(BIN)/python -m pytest \
 		tests/integration/test_gateway_abuse.py tests/integration/test_gateway_schema.py --timeout 1800 $(ARGS)
 

@@ -1,6 +1,6 @@
 """What `nexus-sched run` does: composes a scheduler of all pools, its gateway beside it if asked to, and serves.
 
-Nothing that only a command line needs is imported here (decision 0044); that is `cli.run_command`.
+Nothing that only a command line needs is imported here (decision 0045); that is `cli.run_command`.
 A server that cannot be reached at the start is a mistake of whoever starts, so after
 `redis.connect_timeout` it ends with code 4; one that vanishes later is retried for ever.
 """
