@@ -30,6 +30,7 @@ from nexus_sched.testing.stores import RedisFactory
 from nexus_sched.testing.topologies import ask, until
 
 WAIT_MS = 500
+CONFIRMED_IN_A_ROW = 3
 LINE = SubmitLine("b", 5, b"spec", b"payload")
 
 
@@ -60,8 +61,12 @@ async def pair(kind: str) -> AsyncIterator[tuple[TestServer, TestServer]]:
         async def is_linked() -> bool:
             client = RespClient(parse_address(primary.url))
             try:
-                await client.call("SET", "probe", "x")
-                return await client.call("WAIT", 1, 100) == 1
+                for _ in range(CONFIRMED_IN_A_ROW):  # just after loading, a replica may still be slow
+                    await client.call("SET", "probe", "x")
+                    if await client.call("WAIT", 1, 100) != 1:
+                        return False
+                    await asyncio.sleep(0.05)
+                return True
             finally:
                 await client.close()
 
