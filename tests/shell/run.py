@@ -65,7 +65,7 @@ def run(seed: int, kind: str, tell: Callable[[str], None] | None = None) -> Verd
     chance.seed(seed)  # what the product draws by itself
     try:
         with _uncollected(), structlog.testing.capture_logs() as logs, bounds(small=stage.plan.small_bounds):
-            drained_s = _live(stage, kind)
+            drained_s, steps = _live(stage, kind), world.steps
             for process in stage.processes:
                 process.link.close()
             for process in stage.processes:
@@ -87,7 +87,7 @@ def run(seed: int, kind: str, tell: Callable[[str], None] | None = None) -> Verd
         concluded=dict(history.concluded),
         turns=len(history.turns),
         store_steps=stage.laws.steps,
-        steps=world.steps,
+        steps=steps,
         drained_s=round(drained_s, 3),
         ended_s=round(world.now_s, 3),
     )
