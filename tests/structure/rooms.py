@@ -52,7 +52,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "demo": ("adapters.redis", "worker", "client", "traces", "runtime.ports", "replay", "gateway.access"),
     "testing": (
         *("adapters", "runtime", "core", "worker", "client", "config", "replay", "fallback", "_kernel", "inspection"),
-        *("gateway", "sharding"),
+        *("gateway", "sharding", "demo.processes"),
     ),
     "cli": (
         *("adapters", "runtime", "core", "worker", "client", "config", "replay", "demo", "fallback", "traces"),
