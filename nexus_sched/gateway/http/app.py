@@ -55,8 +55,11 @@ def routes(services: Services) -> list[HTTPRouteHandler]:
     return [*served, *SchemaRoutes(served).routes()]
 
 
-def may(connection: ASGIConnection[BaseRouteHandler, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """The guard of every route. Raises `Forbidden` if the table does not let the principal use it."""
+async def may(connection: ASGIConnection[BaseRouteHandler, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """The guard of every route. Raises `Forbidden` if the table does not let the principal use it.
+
+    It awaits nothing, and is a coroutine because litestar sends any other guard through a thread, on every request.
+    """
     method, path = connection.scope.get("method", ""), str(connection.scope["path_template"])
     group = HTTP_ROUTES.get((str(method), path))
     if group is EVERYBODY:
