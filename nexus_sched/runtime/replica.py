@@ -3,9 +3,9 @@
 Laws of this file:
   1. Who should do what is a preference (`sharding.spread`), read from the registry; who does is decided by the lease of
      each shard alone. A registry that is wrong, slow or gone delays moving shards, and never leading them.
-  2. A shard is handed over only to whoever should lead it, and only once that one stands by with a warm engine; one
-     shard at a time, and not while replicas come and go (`sharding.roll`). Handing over is the graceful stop of a
-     service: nothing is requeued.
+  2. A shard is handed over only while shards are led unevenly, to whoever should lead it, and only once that one stands
+     by with a warm engine; one shard at a time, and not while replicas come and go (`sharding.roll`). Handing over is
+     the graceful stop of a service: nothing is requeued.
   3. A shard that this process should neither lead nor stand by for costs it nothing.
   4. All shards share one event loop. A turn, and a look of a standby, is bounded, and gives the loop to the others.
 """
@@ -105,11 +105,12 @@ class Replica:
         self._settings = settings
         self._clock = clock or SystemClock()
         self._roll = Roll(name, is_dead)
-        self._ranks: Ranks = spread({name: self._serves})  # until the registry says more
         self._sittings: dict[ShardId, _Sitting] = {}
         self._not_before_s: dict[ShardId, float] = {}  # shards that were handed over: others come first for a while
         self._moved_at_s = float("-inf")
         self._beat = 0
+        self._ranks: Ranks = spread({name: self._announcement()})  # until the registry says more
+        self._does: Mapping[str, object] = {}  # what each replica did as the ranks were worked out
         self.on_reload: Callable[[], object] = lambda: None  # wanted by a command; called within a turn
         self._wake = asyncio.Event()
         self._stopping = False
@@ -172,16 +173,23 @@ class Replica:
         self._beat += 1
         try:
             said = await self._registry.announce(self._name, encode_announcement(self._announcement()))
-            if self._roll.read(said, self._clock.monotonic_s()):
-                self._ranks = spread({name: each.serves for name, each in self._roll.there.items()})
-                if self._roll.there.keys() != {self._name} or self._beat > 1:
-                    log.info("replicas", there=sorted(self._roll.there), shards=len(self._ranks))
+            others = self._roll.read(said, self._clock.monotonic_s())
+            self._rank()
+            if others and (self._roll.there.keys() != {self._name} or self._beat > 1):
+                log.info("replicas", there=sorted(self._roll.there), shards=len(self._ranks))
             await self._registry.withdraw(self._roll.forgotten(self._clock.monotonic_s()))
             self._registry_lost = False
         except StoreError as error:
             if not self._registry_lost:
                 log.warning("registry does not answer", code=error.code, error=str(error))
             self._registry_lost = True
+
+    def _rank(self) -> None:
+        """Work out anew who should do what, if that can have changed."""
+        there = self._roll.there
+        does = {name: (each.serves, each.leads, [shard for shard, _ in each.warm]) for name, each in there.items()}
+        if does != self._does:
+            self._does, self._ranks = does, spread(there)
 
     def _announcement(self) -> Announcement:
         warm = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -126,9 +127,53 @@ def test_replica_that_joins_is_given_its_share_by_hand_over():
             await until(stage.is_even, 10)
             stage.start("c")
             await until(stage.is_even, 12)
-            assert stage.epochs <= SHARDS + 4  # each join moves at most two shards, each once
+            assert stage.epochs == SHARDS + 2  # each join moves one shard, once
             for number in range(SHARDS):
                 assert stage.pool.shard(number).seq is not None
+
+    virtually(story())
+
+
+@pytest.mark.parametrize("joining", ["b", "c", "d", "e", "f", "g"])
+def test_replica_keeps_the_only_shard_when_another_joins_to_stand_by(joining: str):
+    async def story():
+        async with fleet("a", shards=1) as stage:
+            await until(lambda: stage.leaders() == ["a"])
+            stage.start(joining)
+            await until(stage.is_even, 5)
+            await asyncio.sleep(60)
+            assert stage.leaders() == ["a"]
+            assert stage.epochs == 1
+            await stage.kill("a")
+            await until(lambda: stage.leaders() == [joining], 2)
+            stage.start("a")
+            await asyncio.sleep(60)
+            assert stage.leaders() == [joining]  # who led before has no claim to it
+            assert stage.epochs == 2
+            assert stage.is_even()
+
+    virtually(story())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_replicas_that_come_and_go_at_random_come_to_rest_evenly(seed: int):
+    generator = random.Random(seed)
+
+    async def story():
+        async with fleet("r0", shards=generator.randint(1, 6)) as stage:
+            for number in range(1, 12):
+                await asyncio.sleep(generator.choice((0.1, 1.0, 4.0, 10.0)))
+                running = list(stage.running)
+                deed = generator.choice((stage.start, stage.start, stage.stop, stage.kill))
+                if deed == stage.start or len(running) == 1:
+                    stage.start(f"r{number}")
+                else:
+                    await deed(generator.choice(running))
+            await until(stage.is_even, 120)
+            epochs = stage.epochs
+            await asyncio.sleep(60)
+            assert stage.is_even(), f"seed {seed}"
+            assert stage.epochs == epochs, f"seed {seed}"
 
     virtually(story())
 
