@@ -6,7 +6,8 @@ Laws of this file:
   2. A shard is handed over only while shards are led unevenly, to whoever should lead it, and only once that one stands
      by with a warm engine; one shard at a time, and not while replicas come and go (`sharding.roll`). Handing over is
      the graceful stop of a service: nothing is requeued.
-  3. A shard that this process should neither lead nor stand by for costs it nothing.
+  3. A shard that this process should neither lead nor stand by for costs it nothing but the memory of where it was seen:
+     one that has been emptied since is not begun anew.
   4. All shards share one event loop. A turn, and a look of a standby, is bounded, and gives the loop to the others.
 """
 
@@ -106,6 +107,7 @@ class Replica:
         self._clock = clock or SystemClock()
         self._roll = Roll(name, is_dead)
         self._sittings: dict[ShardId, _Sitting] = {}
+        self._seen: dict[ShardId, int] = {}  # the turn at which a shard was when its seat was left
         self._not_before_s: dict[ShardId, float] = {}  # shards that were handed over: others come first for a while
         self._moved_at_s = float("-inf")
         self._beat = 0
@@ -219,6 +221,7 @@ class Replica:
     def _sit(self, shard: ShardId) -> None:
         seat = self._seat(shard, self._settings)
         seat.service.on_reload = self.on_reload
+        seat.service.remember(self._seen.get(shard, 0))
         serving = asyncio.ensure_future(_serve(seat))
         serving.add_done_callback(lambda _: self._wake.set())
         self._sittings[shard] = _Sitting(seat.service, serving, deque(maxlen=BEATS_KEPT))
@@ -233,6 +236,7 @@ class Replica:
             if sitting.serving.done():
                 await sitting.serving
                 del self._sittings[shard]
+                self._seen[shard] = sitting.service.seq_seen
                 self._not_before_s[shard] = self._clock.monotonic_s() + YIELD_S
 
     async def _leave_all(self) -> None:

@@ -92,6 +92,15 @@ class Service:
         return self._stop.is_set()
 
     @property
+    def seq_seen(self) -> int:
+        """The furthest turn that the shard was seen at, here or by `remember`; 0 if it never had one."""
+        return max(self._seq_written, self.standby.seq_seen)
+
+    def remember(self, seq: int) -> None:
+        """This process has seen the shard at turn `seq` before: it cannot be an empty one."""
+        self.standby.seq_seen = max(self.standby.seq_seen, seq)
+
+    @property
     def seq(self) -> int:
         """The turn that the engine has reached while it leads; 0 before that."""
         return 0 if self._loop is None else self._loop.engine.seq
@@ -172,7 +181,7 @@ class Service:
 
     async def _check_progress(self, lease: Lease) -> None:
         """Look whether the store is where, and what, it was seen to be. Raises `StateLost` if it is empty."""
-        seen = max(self._seq_written, self.standby.seq_seen)
+        seen = self.seq_seen
         if lease.seq == 0 < seen:
             await self._store.release(lease)
             raise StateLost(f"the shard was at turn {seen} and is empty now")

@@ -44,6 +44,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--durability", choices=list(FSYNC), help="else that of the scenario")
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--rate", type=int, default=100, help="tasks a second")
+    parser.add_argument("--evidence", default="", metavar="FOLDER", help="keep logs and journals of bad runs there")
     parser.add_argument("--json", action="store_true", help="the verdict as JSON")
     return parser.parse_args(arguments)
 
@@ -76,6 +77,7 @@ def main(arguments: list[str]) -> int:
             durability=asked.durability or durability_of(name),
             workers=asked.workers,
             rate=asked.rate,
+            evidence=asked.evidence,
         )
         try:
             verdict = asyncio.run(interruptible(options))

@@ -23,6 +23,7 @@ class Options(Struct, frozen=True, kw_only=True):
     rate: int = 100  # tasks/s
     drain_timeout_s: float = 60.0
     inspect_live: bool = True  # ask fsck while the shard is led, too
+    evidence: str = ""  # folder for the logs and the journal of a run that is not good; empty: they go with it
 
 
 class Skipped(Exception):

@@ -66,7 +66,10 @@ async def _end(stage: Stage, struck: int, spans_s: Sequence[float], wrong: list[
         await observer.catch_up()
     verdict = await judge(stage, struck, spans_s, drained_s)
     wrong += [f"{process.name} printed a traceback" for process in stage.schedulers if "Traceback" in process.output]
-    return msgspec.structs.replace(verdict, stuck=verdict.stuck + len(wrong), findings=[*wrong, *verdict.findings])
+    verdict = msgspec.structs.replace(verdict, stuck=verdict.stuck + len(wrong), findings=[*wrong, *verdict.findings])
+    if not verdict.good:
+        stage.keep_evidence()
+    return verdict
 
 
 async def _one_by_one(options: Options, scenario: Scenario) -> Verdict:
@@ -82,6 +85,7 @@ async def _one_by_one(options: Options, scenario: Scenario) -> Verdict:
             except Stuck as error:
                 wrong.append(str(error))
                 lost += len(stage.acknowledged())
+                stage.keep_evidence()
             acknowledged += len(stage.acknowledged())
             turns += stage.observer.seq
     return Verdict(

@@ -268,6 +268,19 @@ class Stage:
             if not process.alive:
                 process.start()
 
+    def keep_evidence(self) -> None:
+        """Copy what the processes wrote, and the journal in words, to where the options want it."""
+        if not self.options.evidence:
+            return
+        place = Path(self.options.evidence) / f"{self.options.scenario}-{self.options.server}-{self.options.seed}"
+        place.mkdir(parents=True, exist_ok=True)
+        for log in self.directory.glob("*.log"):
+            shutil.copy(log, place)
+        shutil.copytree(self.diary, place / "diary", dirs_exist_ok=True)
+        for number, observer in enumerate(self.observers):
+            lines = [msgspec.json.encode(observer.turns[seq]) for seq in sorted(observer.turns)]
+            (place / f"journal-{number}.jsonl").write_bytes(b"\n".join(lines))
+
     def acknowledged(self) -> list[str]:
         """The tasks that the producer wrote down, without what it had not finished writing."""
         return list(dict.fromkeys(self.acknowledgements()))

@@ -62,6 +62,13 @@ class Fleet:
     async def kill(self, name: str) -> None:
         await end(self.running.pop(name)[1])
 
+    def flush(self, number: int) -> None:
+        """What a shard holds is gone."""
+        shard = self.pool.shard(number)
+        shard.seq, shard.owner, shard.epoch, shard.kept = None, "", 0, (None, None)
+        shard.streams.clear()
+        shard.snapshots.clear()
+
     def leaders(self) -> list[str]:
         """Who leads each shard now; empty where nobody does."""
         led: dict[int, list[str]] = {number: [] for number in range(self.shards)}
@@ -295,11 +302,26 @@ def test_replica_whose_shard_lost_its_state_says_so():
     async def story():
         async with fleet("a") as stage:
             await until(lambda: all(stage.leaders()))
-            shard = stage.pool.shard(1)
-            shard.seq, shard.owner, shard.epoch = None, "", 0
-            shard.streams.clear()
+            stage.flush(1)
             with pytest.raises(StateLost):
                 await asyncio.wait_for(stage.running["a"][1], 10)
             del stage.running["a"]
+
+    virtually(story())
+
+
+def test_replica_whose_shard_lost_its_state_while_it_had_no_part_in_it_says_so():
+    """It led, handed over, and left the shard to the other one for a while: it must not begin anew on nothing."""
+
+    async def story():
+        async with fleet("a") as stage:
+            await until(lambda: stage.leaders() == ["a", "a", "a"])
+            stage.start("b")
+            await until(lambda: "b" in stage.leaders(), 10)
+            stage.flush(stage.leaders().index("b"))
+            for name in ("b", "a"):
+                with pytest.raises(StateLost):
+                    await asyncio.wait_for(stage.running[name][1], 10)
+                del stage.running[name]
 
     virtually(story())
