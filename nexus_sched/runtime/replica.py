@@ -6,8 +6,8 @@ Laws of this file:
   2. A shard is handed over only while shards are led unevenly, to whoever should lead it, and only once that one stands
      by with a warm engine; one shard at a time, and not while replicas come and go (`sharding.roll`). Handing over is
      the graceful stop of a service: nothing is requeued.
-  3. A shard that this process should neither lead nor stand by for costs it nothing but the memory of where it was seen:
-     one that has been emptied since is not begun anew.
+  3. A shard that this process should neither lead nor stand by for costs it only the memory of where it was seen: one
+     that has been emptied since is not begun anew.
   4. All shards share one event loop. A turn, and a look of a standby, is bounded, and gives the loop to the others.
 """
 
