@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import print_json
 from nexus_sched.cli.stores import wanted_shards
+from nexus_sched.config.load import DEFAULT_ORIGIN
 from nexus_sched.errors import InvalidInput
 from nexus_sched.model.choices import pairs_of, resources_of
 from nexus_sched.units import MS_PER_S
@@ -64,13 +65,14 @@ def worker(
     """
     from nexus_sched.worker import serve
 
-    config = flags.load_with(("--slots", "worker.slots", slots), ("--gateway", "worker.gateway", gateway)).config
+    loaded = flags.load_with(("--slots", "worker.slots", slots), ("--gateway", "worker.gateway", gateway))
+    config = loaded.config
     app = load_application(application)
     code = asyncio.run(
         serve(
             app,
             url=config.redis.url,
-            pool=config.pool.name,
+            pool=config.pool.name if config.pools or loaded.origins["pool.name"] != DEFAULT_ORIGIN else None,
             shard=config.pool.shard,
             shards=wanted_shards(config, config.pool.name),
             worker_id=name,

@@ -15,10 +15,9 @@ from nexus_sched.gateway.access.limiter import RateLimiter
 from nexus_sched.gateway.connect import (
     audit_store,
     frames_of,
-    reporter_store,
     shards_of,
     submitter_store,
-    worker_store,
+    workers_pools,
 )
 from nexus_sched.gateway.grpc.part import GrpcPart
 from nexus_sched.gateway.health import Health
@@ -87,8 +86,7 @@ def compose(config: Config, read: Callable[[], Config] | None = None) -> Compose
 
 
 def _grpc_part(config: Config, authority: Authority) -> GrpcPart:
-    waiter = partial(worker_store, config)
-    return GrpcPart(config.grpc, authority, worker_store(config), reporter_store(config), waiter)
+    return GrpcPart(config.grpc, authority, *workers_pools(config))
 
 
 def _tracer(config: Config, pool: PoolStore) -> Tracer:
@@ -102,11 +100,11 @@ def _own(grpc: GrpcPart | None, tracer: Tracer | None) -> Own:
     own = Own() if tracer is None else Own(journal_follower_lag_s=tracer.lag_s, spans=tracer.spans)
     if grpc is None:
         return own
-    doors, reports = grpc.service, grpc.reports
+    doors, reports = grpc.service, [pool.reports for pool in grpc.pools.doors.values()]
     return structs.replace(
         own,
         grpc_streams=doors.streams.inside,
-        grpc_reports=reports.reports,
-        grpc_packs=reports.packs,
+        grpc_reports=sum(each.reports for each in reports),
+        grpc_packs=sum(each.packs for each in reports),
         grpc_refused=doors.streams.refused + doors.calls.refused,
     )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from nexus_sched.adapters.redis import RedisAuditStore, RedisPoolStore, RedisReporterStore
 from nexus_sched.client.connect import connect
 from nexus_sched.config.schema import Config, PoolTable
+from nexus_sched.gateway.grpc.pools import PoolStores
 from nexus_sched.model.frame import Frame, decode_frame
-from nexus_sched.runtime.ports import AuditStore, ReporterStore, SubmitterStore, WorkerStore
+from nexus_sched.runtime.ports import AuditStore, SubmitterStore
 from nexus_sched.sharding.reporter import PoolReporterStore
 from nexus_sched.sharding.submitter import PoolSubmitterStore
 from nexus_sched.units import MS_PER_S
-from nexus_sched.worker.connect import connect as connect_workers
+from nexus_sched.worker.connect import connect_pool, connect_shard
 
 
 def submitter_store(config: Config) -> SubmitterStore:
@@ -32,18 +34,28 @@ def audit_store(config: Config) -> AuditStore:
     return RedisAuditStore(config.redis.url, config.pool.name, config.pool.shard or 0)
 
 
-def worker_store(config: Config) -> WorkerStore:
-    """The store by which workers work, not opened yet."""
+def workers_pools(config: Config) -> tuple[dict[str, PoolStores], str | None]:
+    """The stores of the pools whose workers are served, not opened yet, and the pool of those that name none.
+
+    These are the pools that a scheduler of this configuration serves.
+    """
+    own, names = config.pool.name, [config.pool.name]
+    if config.pool.shard is None:
+        names = sorted(config.pools) or names
+    return {name: _workers_stores(config, name) for name in names}, own if own in names else None
+
+
+def _workers_stores(config: Config, name: str) -> PoolStores:
+    url, shard = config.redis.url, config.pool.shard
     ttl_s = max(1, config.queue.result_ttl_ms // MS_PER_S)
-    wanted = config.pools.get(config.pool.name, PoolTable()).shards
-    return connect_workers(config.redis.url, config.pool.name, config.pool.shard, result_ttl_s=ttl_s, shards=wanted)
-
-
-def reporter_store(config: Config) -> ReporterStore:
-    """The store by which many workers are reported for, not opened yet."""
-    url, name = config.redis.url, config.pool.name
-    pool = RedisPoolStore(url, name)
-    return PoolReporterStore(pool, lambda shard: RedisReporterStore(url, name, shard), config.pool.shard)
+    wanted = config.pools.get(name, PoolTable()).shards
+    workers = connect_pool(url, name, shard, result_ttl_s=ttl_s, shards=wanted, shared=True)
+    return PoolStores(
+        workers=workers,
+        reporter=PoolReporterStore(RedisPoolStore(url, name), partial(RedisReporterStore, url, name), shard),
+        shard_of=workers.shard_of,
+        waiter=partial(connect_shard, url, name, result_ttl_s=ttl_s),
+    )
 
 
 async def frames_of(store: SubmitterStore) -> list[Frame]:

@@ -17,6 +17,7 @@ STEP = f"/{SERVICE}/Step"
 LEAVE = f"/{SERVICE}/Leave"
 
 CODE_METADATA = "nexus-code"  # trailing: the stable code of the error that ended a call
+POOL_METADATA = "nexus-pool"  # the pool that a call is for; the gateway's own without
 
 MESSAGES: dict[str, tuple[Any, Any]] = {
     REPORT: (messages.ReportRequest, messages.ReportResponse),

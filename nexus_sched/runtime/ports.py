@@ -296,11 +296,12 @@ class ReporterStore(Protocol):
     async def close(self) -> None:
         """Close all connections. Never raises."""
 
-    async def report(self, workers: Sequence[tuple[str, int]], pack: bytes) -> list[bool]:
+    async def report(self, workers: Sequence[tuple[str, int]], pack: bytes) -> Sequence[bool | StoreError]:
         """A sign of life of up to `REPORT_WORKERS_MAX` workers, each with its incarnation.
 
         `pack` is an encoded list of `PackedReport`, of those among them that have something new to say, or empty.
-        `False` for each whose incarnation is not the live one: it has to register again.
+        `False` for each whose incarnation is not the live one: it has to register again. Of a whole pool also the error
+        of each whose shard does not answer, as long as another one does.
         """
 
 

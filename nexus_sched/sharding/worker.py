@@ -7,14 +7,18 @@ Laws of this file:
      that was led before there were several shards has one.
   3. Places are accounting: a store that forgets them costs even numbers, and nothing else. Whoever speaks of a worker
      that has no place is told to register it.
-  4. One store may serve many workers, as a gateway's does; a pool of one shard costs nothing beyond that shard.
+  4. One store may serve many workers, as a gateway's does (`shared`). These come by other ways as well, so what it
+     remembers of them is a guess: what the pool knows counts, and whoever is fenced is looked for there.
+  5. A pool of one shard costs nothing beyond that shard.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -23,6 +27,10 @@ from nexus_sched.model.worker import WorkerOffer
 from nexus_sched.runtime.pool_ports import Placement, PoolStore
 from nexus_sched.runtime.ports import CompletionLine, InboxItem, StartLine, StepReply, WorkerStore
 from nexus_sched.sharding.hashing import order_for
+
+PLACES_MAX = 100_000  # of workers that are remembered; the others are looked up
+
+Answer = TypeVar("Answer")
 
 _decode_offer = msgspec.msgpack.Decoder(WorkerOffer).decode
 
@@ -48,6 +56,8 @@ class PoolWorkerStore:
         Where workers are placed by hand, `None` for each to find a place.
     wanted
         The number of shards, if the configuration says it; settles it where nobody has.
+    shared
+        Whether its workers may also come by way of other stores.
     """
 
     def __init__(
@@ -58,16 +68,18 @@ class PoolWorkerStore:
         *,
         shard: int | None = None,
         wanted: int | None = None,
+        shared: bool = False,
     ) -> None:
         self._pool = pool
         self._make = make
         self._was_led = was_led
         self._shard = shard
         self._wanted = wanted
+        self._shared = shared
         self._count = 0  # of shards, once it is known
         self._stores: dict[int, WorkerStore] = {}
         self._opening = asyncio.Lock()
-        self._placed: dict[str, Placement] = {}
+        self._placed: OrderedDict[str, Placement] = OrderedDict()
 
     async def open(self) -> None:
         """Learn how many shards there are. Raises `PoolUnsettled` as long as nobody can know."""
@@ -86,8 +98,10 @@ class PoolWorkerStore:
         if count > 1:
             slots, former = _slots_of(offer), self._placed.get(worker)
             held = number if former is None else former.shard
+            if number is None and self._shared and await self._pool.placed(worker) is not None:
+                held = None
             number = await self._pool.place(worker, slots, order_for(worker, count), held)
-            self._placed[worker] = Placement(number, slots)
+            self._remember(worker, Placement(number, slots))
         return await (await self._store(number or 0)).register(worker, offer)
 
     async def step(
@@ -99,11 +113,11 @@ class PoolWorkerStore:
         starts: Sequence[StartLine],
     ) -> StepReply:
         """Results, next starts and heartbeat in one call. Raises `Fenced`: register again."""
-        return await (await self._of(worker)).step(worker, incarnation, report, completions, starts)
+        return await self._by(worker, lambda store: store.step(worker, incarnation, report, completions, starts))
 
     async def leave(self, worker: str, incarnation: int) -> int:
         """Say good-bye, and give the place back; what is still in the inbox is reclaimed. Gives how many."""
-        reclaimed = await (await self._of(worker)).leave(worker, incarnation)
+        reclaimed = await self._by(worker, lambda store: store.leave(worker, incarnation))
         placement = self._placed.pop(worker, None)
         if placement is not None:
             with contextlib.suppress(StoreError):  # the leader of the shard strikes it off later
@@ -112,7 +126,39 @@ class PoolWorkerStore:
 
     async def read_inbox(self, worker: str, after: str, count: int, block_ms: int) -> list[InboxItem]:
         """Entries behind `after` ("0-0" for all). Waits up to `block_ms` for the first one."""
-        return await (await self._of(worker)).read_inbox(worker, after, count, block_ms)
+        store = await self._store(await self.shard_of(worker))
+        return await store.read_inbox(worker, after, count, block_ms)
+
+    async def shard_of(self, worker: str) -> int:
+        """Where a worker is. Raises `Fenced` if it has no place."""
+        if await self._known() == 1 or self._shard is not None:
+            return self._shard or 0
+        placement = self._placed.get(worker)
+        number = await self._pool.placed(worker) if placement is None else placement.shard
+        if number is None or number >= self._count:
+            raise Fenced(f"worker {worker} has no place in this pool")
+        return number
+
+    async def _by(self, worker: str, call: Callable[[WorkerStore], Awaitable[Answer]]) -> Answer:
+        """What the worker's shard answers to a call; one that was moved by way of another store is followed."""
+        number = await self.shard_of(worker)
+        try:
+            return await call(await self._store(number))
+        except Fenced:
+            former = self._placed.get(worker)
+            if not self._shared or former is None:
+                raise
+            moved_to = await self._pool.placed(worker)
+            if moved_to is None or moved_to == number:
+                raise
+            self._remember(worker, Placement(moved_to, former.slots))
+        return await call(await self._store(moved_to))
+
+    def _remember(self, worker: str, placement: Placement) -> None:
+        self._placed[worker] = placement
+        self._placed.move_to_end(worker)
+        if len(self._placed) > PLACES_MAX:
+            self._placed.popitem(last=False)
 
     async def _known(self) -> int:
         """How many shards there are."""
@@ -127,16 +173,6 @@ class PoolWorkerStore:
             await self._pool.close()  # there is nothing more to ask
         self._count = settled.count or 1
         return self._count
-
-    async def _of(self, worker: str) -> WorkerStore:
-        """The store of a worker's shard. Raises `Fenced` if it has none."""
-        if await self._known() == 1 or self._shard is not None:
-            return await self._store(self._shard or 0)
-        placement = self._placed.get(worker)
-        number = await self._pool.placed(worker) if placement is None else placement.shard
-        if number is None or number >= self._count:
-            raise Fenced(f"worker {worker} has no place in this pool")
-        return await self._store(number)
 
     async def _store(self, number: int) -> WorkerStore:
         store = self._stores.get(number)

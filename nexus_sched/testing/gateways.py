@@ -11,8 +11,11 @@ from nexus_sched.adapters.grpc import GatewayAccess, GrpcWorkerStore
 from nexus_sched.config.schema import GrpcSection
 from nexus_sched.gateway.access.authority import Authority
 from nexus_sched.gateway.grpc.part import GrpcPart
+from nexus_sched.gateway.grpc.pools import PoolStores
 from nexus_sched.runtime.ports import ReporterStore, SubmitterStore
 from nexus_sched.testing.conformance import InspectableLeader, StoreFactory
+
+POOL = "default"
 
 
 @asynccontextmanager
@@ -22,12 +25,21 @@ async def grpc_door(
     """A door on a free loopback port over the stores of `behind`; by default whoever comes is let in."""
     section = structs.replace(section or GrpcSection(pack_interval_ms=5), port=port)
     admits = authority or Authority(None, insecure_no_auth=True)
-    part = GrpcPart(section, admits, behind.worker(), behind.reporter(), behind.worker)
+    part = GrpcPart(section, admits, {POOL: stores_of(behind)}, POOL)
     await part.start()
     try:
         yield part
     finally:
         await part.stop()
+
+
+def stores_of(behind: StoreFactory) -> PoolStores:
+    """A pool of one shard."""
+
+    async def the_only_one(_: str) -> int:
+        return 0
+
+    return PoolStores(behind.worker(), behind.reporter(), the_only_one, lambda _: behind.worker())
 
 
 class GatewayFactory:

@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from nexus_sched.model.choices import resources_of
 from nexus_sched.tracing.sink import SpanSink
 from nexus_sched.worker.app import App
-from nexus_sched.worker.connect import connect, connect_gateway
+from nexus_sched.worker.connect import connect_gateway, connect_pool
 from nexus_sched.worker.log import Log
 from nexus_sched.worker.service import Worker
 from nexus_sched.worker.settings import DRAIN_TIMEOUT_S_DEFAULT, WorkerSettings, default_slots, default_worker_id
 from nexus_sched.worker.spans import ProcessSpans
 
 URL_DEFAULT = "redis://127.0.0.1:6379/0"
+POOL_DEFAULT = "default"
 RESULT_TTL_S_DEFAULT = 3_600
 
 
@@ -27,7 +28,7 @@ async def serve(
     app: App,
     *,
     url: str = URL_DEFAULT,
-    pool: str = "default",
+    pool: str | None = None,
     shard: int | None = None,
     shards: int | None = None,
     worker_id: str | None = None,
@@ -51,6 +52,8 @@ async def serve(
 
     Parameters
     ----------
+    pool
+        The pool to work for, by default "default"; of a gateway its own.
     shard, shards
         The shard to join, by default the former one or that with the fewest slots; how many there are, if it is known.
     worker_id
@@ -87,8 +90,8 @@ async def serve(
         drain_timeout_s=drain_timeout_s,
         heartbeat_s=heartbeat_s,
     )
-    through = None if gateway is None else connect_gateway(gateway, **(gateway_files or {}))
-    store = through or connect(url, pool, shard, result_ttl_s=result_ttl_s, shards=shards)
+    through = None if gateway is None else connect_gateway(gateway, pool, **(gateway_files or {}))
+    store = through or connect_pool(url, pool or POOL_DEFAULT, shard, result_ttl_s=result_ttl_s, shards=shards)
     spans = None if tracing is None else ProcessSpans(settings.worker_id, tracing)
     worker = Worker(app, store, settings, Log(log_level, settings.worker_id, as_json=log_as_json), spans=spans)
     return await _run(worker, settings.worker_id, on_ready, tracing)

@@ -16,7 +16,7 @@ from nexus_sched.client.connect import connect as submitter_store
 from nexus_sched.sharding.hashing import shard_of
 from nexus_sched.testing.servers import TestServer
 from nexus_sched.worker import App, Worker, WorkerSettings
-from nexus_sched.worker.connect import connect
+from nexus_sched.worker.connect import connect_pool
 from nexus_sched.worker.log import Log
 from tests.integration.programs import Program, Programs
 from tests.integration.shard import TIMEOUT_S, eventually
@@ -65,7 +65,7 @@ async def working(url: str, pool: str) -> AsyncIterator[list[Worker]]:
     workers = []
     for number in range(WORKERS):
         name = f"w-{number}"
-        store = connect(url, pool, None, result_ttl_s=3_600)
+        store = connect_pool(url, pool, None, result_ttl_s=3_600)
         workers.append(Worker(app, store, WorkerSettings(worker_id=name, slots=4), Log("error", name)))
     running = [asyncio.ensure_future(worker.run()) for worker in workers]
     try:

@@ -16,6 +16,7 @@ from nexus_sched.errors import (
     Fenced,
     InvalidInput,
     NexusError,
+    PoolUnknown,
     StateLost,
     StoreAuthRefused,
     StoreError,
@@ -28,7 +29,7 @@ from nexus_sched.errors import (
 )
 from nexus_sched.model.outcome import Outcome, Receipt
 from nexus_sched.proto import worker_service_pb2 as messages
-from nexus_sched.proto.service import CODE_METADATA, FETCH, LEAVE, MESSAGES, REGISTER, STEP
+from nexus_sched.proto.service import CODE_METADATA, FETCH, LEAVE, MESSAGES, POOL_METADATA, REGISTER, STEP
 from nexus_sched.runtime.ports import CompletionLine, InboxItem, StartLine, StepReply
 from nexus_sched.units import MS_PER_S
 
@@ -52,7 +53,7 @@ _RECEIPTS = {
     messages.RUN_RECEIPT_RETURNED: Receipt.RETURNED,
 }
 _KNOWN: tuple[type[NexusError], ...] = (
-    *(Fenced, InvalidInput, StateLost, StoreAuthRefused, StoreError, StoreLoading, StoreNotPersisting),
+    *(Fenced, InvalidInput, PoolUnknown, StateLost, StoreAuthRefused, StoreError, StoreLoading, StoreNotPersisting),
     *(StoreOutOfMemory, StoreReadOnly, StoreUnreachable, StoreUnsuitable),
 )
 _BY_CODE = {known.code: known for known in _KNOWN}
@@ -65,10 +66,14 @@ _BY_STATUS: dict[grpc.StatusCode, type[NexusError]] = {
 
 
 class GrpcWorkerStore:
-    """`WorkerStore` through a gateway."""
+    """`WorkerStore` through a gateway, for workers of the pool `pool`, or of the gateway's own.
 
-    def __init__(self, access: GatewayAccess, *, timeout_ms: int = TIMEOUT_MS_DEFAULT) -> None:
+    Every call raises `PoolUnknown` if the gateway does not serve that pool.
+    """
+
+    def __init__(self, access: GatewayAccess, pool: str | None = None, *, timeout_ms: int = TIMEOUT_MS_DEFAULT) -> None:
         self._access = access
+        self._pool = pool
         self._timeout_s = timeout_ms / MS_PER_S
         self._channel: Any = None
         self._metadata: tuple[tuple[str, str], ...] = ()
@@ -78,6 +83,8 @@ class GrpcWorkerStore:
         """Read the files; the connection is made with the first call. Raises `InvalidInput`."""
         await self.close()
         self._metadata = self._access.metadata()
+        if self._pool is not None:
+            self._metadata += ((POOL_METADATA, self._pool),)
         channel = self._channel = self._access.channel()
         for path in (REGISTER, FETCH, STEP, LEAVE):
             asked, answer = MESSAGES[path]

@@ -14,7 +14,15 @@ from typing import Any, NoReturn
 import grpc
 import structlog
 
-from nexus_sched.errors import Fenced, Forbidden, InvalidInput, NexusError, StoreError, Unauthenticated
+from nexus_sched.errors import (
+    Fenced,
+    Forbidden,
+    InvalidInput,
+    NexusError,
+    PoolUnknown,
+    StoreError,
+    Unauthenticated,
+)
 from nexus_sched.proto.service import CODE_METADATA
 
 log = structlog.get_logger("nexus_sched.gateway")
@@ -61,6 +69,7 @@ STATUS: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
     (Fenced, grpc.StatusCode.ABORTED),
     (Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
     (Forbidden, grpc.StatusCode.PERMISSION_DENIED),
+    (PoolUnknown, grpc.StatusCode.NOT_FOUND),
     (NoRoom, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (StoreError, grpc.StatusCode.UNAVAILABLE),
     (NexusError, grpc.StatusCode.FAILED_PRECONDITION),

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
 
 from nexus_sched.runtime.ports import InboxItem, WorkerStore
 
-IDLE_MAX = 64  # connections kept for the next one that waits
+IDLE_MAX = 64  # connections of a shard that are kept for the next one that waits
 
 
 class Inboxes:
     """Reads inboxes. What is there already is read over one connection for all."""
 
-    def __init__(self, shared: WorkerStore, make: Callable[[], WorkerStore]) -> None:
+    def __init__(
+        self, shared: WorkerStore, shard_of: Callable[[str], Awaitable[int]], make: Callable[[int], WorkerStore]
+    ) -> None:
         self._shared = shared
+        self._shard_of = shard_of
         self._make = make
-        self._idle: list[WorkerStore] = []
+        self._idle: defaultdict[int, list[WorkerStore]] = defaultdict(list)  # by shard
         self.waiting = 0
 
     async def read(self, worker: str, after: str, count: int, wait_ms: int) -> list[InboxItem]:
@@ -23,21 +27,24 @@ class Inboxes:
         items = await self._shared.read_inbox(worker, after, count, 0)
         if items or wait_ms <= 0:
             return items
-        store = self._idle.pop() if self._idle else self._make()
+        shard = await self._shard_of(worker)
+        idle = self._idle[shard]
+        store = idle.pop() if idle else self._make(shard)
         self.waiting += 1
         kept = False
         try:
             items = await store.read_inbox(worker, after, count, wait_ms)
-            kept = len(self._idle) < IDLE_MAX
+            kept = len(idle) < IDLE_MAX
         finally:
             self.waiting -= 1
             if kept:
-                self._idle.append(store)
+                idle.append(store)
             else:
                 await store.close()  # it may still owe an answer
         return items
 
     async def close(self) -> None:
         """Let go of the connections that nobody uses."""
-        while self._idle:
-            await self._idle.pop().close()
+        for idle in self._idle.values():
+            while idle:
+                await idle.pop().close()

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
 
 from nexus_sched.config.schema import GrpcSection
-from nexus_sched.errors import ListenRefused, StoreError
+from nexus_sched.errors import ListenRefused
 from nexus_sched.gateway.access.authority import Authority
 from nexus_sched.gateway.grpc.callers import recogniser
 from nexus_sched.gateway.grpc.credentials import check_listening, server_credentials
-from nexus_sched.gateway.grpc.inboxes import Inboxes
-from nexus_sched.gateway.grpc.reports import Reports
+from nexus_sched.gateway.grpc.pools import PoolDoor, Pools, PoolStores
 from nexus_sched.gateway.grpc.server import HealthSign, WorkerService, options
-from nexus_sched.gateway.grpc.work import Work
 from nexus_sched.gateway.part import Part
-from nexus_sched.runtime.ports import ReporterStore, WorkerStore
-from nexus_sched.units import MS_PER_S
 
 LOOK_EVERY_S = 1.0
-LOOK_TIMEOUT_S = 2.0
 GRACE_S = 1.0  # calls may end for so long at a stop
 
 
 class GrpcPart(Part):
     """Workers' door. `target` is where it listens once it has started.
 
-    `store` and `reporter` are the shard's; `make_waiter` gives a store for one read that blocks. None of them has to be
-    open: they connect when they are first used, and it serves (`UNAVAILABLE`) without.
+    `pools` are those that are served, by name, and `own` is the one of workers that name none. Their stores connect
+    when they are first used, and it serves (`UNAVAILABLE`) without.
     """
 
     name = "grpc"
@@ -40,22 +34,17 @@ class GrpcPart(Part):
         self,
         section: GrpcSection,
         authority: Authority,
-        store: WorkerStore,
-        reporter: ReporterStore,
-        make_waiter: Callable[[], WorkerStore],
+        pools: Mapping[str, PoolStores],
+        own: str | None,
     ) -> None:
         check_listening(section, authority)
         self._section = section
-        self._store = store
-        self._reporter = reporter
-        self._inboxes = Inboxes(store, make_waiter)
-        self.reports = Reports(reporter, section.pack_interval_ms / MS_PER_S, time.monotonic)
+        self.pools = Pools({name: PoolDoor(stores, section) for name, stores in pools.items()}, own)
         recognise = recogniser(authority, mutual=section.client_ca_file is not None)
-        self.service = WorkerService(section, store, self.reports, Work(store, self._inboxes), recognise)
+        self.service = WorkerService(section, self.pools, recognise)
         self._health: HealthSign | None = None
         self._server: Any = None
         self._beside: list[asyncio.Task[None]] = []
-        self._problem = "it has not started yet"
         self.port = 0
 
     @property
@@ -82,7 +71,8 @@ class GrpcPart(Part):
             raise ListenRefused(f"cannot listen on {self.target}; `grpc.port` chooses another port") from None
         await server.start()
         await self._look()
-        self._beside = [asyncio.create_task(self.reports.run()), asyncio.create_task(self._keep_looking())]
+        writing = [asyncio.create_task(door.reports.run()) for door in self.pools.doors.values()]
+        self._beside = [*writing, asyncio.create_task(self._keep_looking())]
 
     async def stop(self) -> None:
         """Take no more calls, let those under way end, close the rest."""
@@ -91,13 +81,11 @@ class GrpcPart(Part):
         for task in self._beside:
             task.cancel()
         await asyncio.gather(*self._beside, return_exceptions=True)
-        await self._inboxes.close()
-        await self._reporter.close()
-        await self._store.close()
+        await asyncio.gather(*(door.close() for door in self.pools.doors.values()))
 
     def problem(self) -> str:
-        """What the store answered the last time, if that was an error."""
-        return self._problem
+        """What the stores answered the last time, if all of that was errors."""
+        return self.pools.problem()
 
     async def _keep_looking(self) -> None:
         while True:
@@ -105,13 +93,6 @@ class GrpcPart(Part):
             await self._look()
 
     async def _look(self) -> None:
-        try:
-            await asyncio.wait_for(self._reporter.report([], b""), LOOK_TIMEOUT_S)
-        except StoreError as error:
-            self._problem = str(error)
-        except TimeoutError:
-            self._problem = f"the store has not answered within {LOOK_TIMEOUT_S:g} s"
-        else:
-            self._problem = ""
+        await self.pools.look()
         if self._health is not None:
-            await self._health.show(serving=not self._problem)
+            await self._health.show(serving=not self.problem())

@@ -116,11 +116,13 @@ class Reports:
             )
         except StoreError as error:
             for row in part:
-                row.waiting.written.set_exception(error)
-                row.waiting.written.exception()  # whoever waited may be gone
+                fail(row, error)
             return
         self.packs += 1
         for row, live in zip(part, answers, strict=True):
+            if isinstance(live, StoreError):
+                fail(row, live)
+                continue
             if not live:
                 self._said.pop(row.worker, None)
             elif row.news:
@@ -133,6 +135,12 @@ class Reports:
         self._said[worker] = said  # at the end: the one that was told the longest ago stands first
         if len(self._said) > REMEMBERED_MAX:
             del self._said[next(iter(self._said))]
+
+
+def fail(row: Row, error: StoreError) -> None:
+    """Tell whoever waits that a report could not be written."""
+    row.waiting.written.set_exception(error)
+    row.waiting.written.exception()  # whoever waited may be gone
 
 
 def parts_of(rows: Iterable[Row]) -> Iterator[list[Row]]:

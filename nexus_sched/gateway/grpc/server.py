@@ -18,11 +18,9 @@ from nexus_sched.errors import Forbidden, InvalidInput, NexusError
 from nexus_sched.gateway.grpc.callers import Caller, Recognise, check_speaks_for
 from nexus_sched.gateway.grpc.calls import Doors, refuse, seconds_left
 from nexus_sched.gateway.grpc.capacity import offer_of, report_of, worker_of
-from nexus_sched.gateway.grpc.reports import Reports
-from nexus_sched.gateway.grpc.work import Work
+from nexus_sched.gateway.grpc.pools import PoolDoor, Pools
 from nexus_sched.proto import worker_service_pb2 as messages
 from nexus_sched.proto.service import FETCH, LEAVE, MESSAGES, REGISTER, REPORT, SERVICE, STEP
-from nexus_sched.runtime.ports import WorkerStore
 from nexus_sched.units import MS_PER_S
 
 REPORTS_PER_MESSAGE_MAX = 1_000
@@ -34,7 +32,7 @@ KEEPALIVE_MS = 30_000
 KEEPALIVE_TIMEOUT_MS = 10_000
 IDLE_CONNECTION_MS = 300_000
 
-Answer = Callable[[Any, Caller, float], Awaitable[Any]]
+Answer = Callable[[PoolDoor, Any, float], Awaitable[Any]]
 
 
 def options(section: GrpcSection) -> list[tuple[str, int]]:
@@ -55,15 +53,11 @@ def options(section: GrpcSection) -> list[tuple[str, int]]:
 
 
 class WorkerService:
-    """The calls, over a store of workers and what packs their reports."""
+    """The calls, each for one of the pools."""
 
-    def __init__(
-        self, section: GrpcSection, store: WorkerStore, reports: Reports, work: Work, recognise: Recognise
-    ) -> None:
+    def __init__(self, section: GrpcSection, pools: Pools, recognise: Recognise) -> None:
         self._section = section
-        self._store = store
-        self._reports = reports
-        self._work = work
+        self._pools = pools
         self._recognise = recognise
         self.streams = Doors("streams", section.streams_max)
         self.calls = Doors("calls", section.calls_max)
@@ -71,10 +65,10 @@ class WorkerService:
     def handlers(self) -> Any:
         """What the server is given."""
         unary: dict[str, Answer] = {
-            REGISTER: lambda asked, _, __: self._work.register(asked),
-            FETCH: lambda asked, _, left_s: self._work.fetch(asked, left_s),
-            STEP: lambda asked, _, __: self._work.step(asked),
-            LEAVE: lambda asked, _, __: self._work.leave(asked),
+            REGISTER: lambda pool, asked, _: pool.work.register(asked),
+            FETCH: lambda pool, asked, left_s: pool.work.fetch(asked, left_s),
+            STEP: lambda pool, asked, _: pool.work.step(asked),
+            LEAVE: lambda pool, asked, _: pool.work.leave(asked),
         }
         made = {
             path.rpartition("/")[2]: grpc.unary_unary_rpc_method_handler(
@@ -97,9 +91,10 @@ class WorkerService:
                 with self.calls.enter():
                     caller = self._recognise(context, path)
                     check_speaks_for(caller, asked.worker)
+                    pool = self._pools.of_call(context)
                     left_s = seconds_left(context, self._section.call_timeout_ms / MS_PER_S)
                     async with asyncio.timeout(left_s):
-                        return await answer(asked, caller, left_s)
+                        return await answer(pool, asked, left_s)
             except (NexusError, TimeoutError) as error:
                 await refuse(context, error)
 
@@ -111,22 +106,23 @@ class WorkerService:
         try:
             with self.streams.enter():
                 caller = self._recognise(context, REPORT)
+                pool = self._pools.of_call(context)
                 while True:
                     async with asyncio.timeout(silence_s):
                         asked = await context.read()
                     if asked is grpc.aio.EOF:
                         return
-                    yield await self._taken(asked, caller)
+                    yield await self._taken(pool, asked, caller)
         except (NexusError, TimeoutError) as error:
             await refuse(context, error)
 
-    async def _taken(self, asked: messages.ReportRequest, caller: Caller) -> messages.ReportResponse:
+    async def _taken(self, pool: PoolDoor, asked: messages.ReportRequest, caller: Caller) -> messages.ReportResponse:
         if len(asked.workers) > REPORTS_PER_MESSAGE_MAX:
             raise InvalidInput(f"{len(asked.workers)} reports in a message, at most {REPORTS_PER_MESSAGE_MAX} are read")
-        receipts = await asyncio.gather(*(self._receipt(said, caller) for said in asked.workers))
+        receipts = await asyncio.gather(*(self._receipt(pool, said, caller) for said in asked.workers))
         return messages.ReportResponse(receipts=receipts)
 
-    async def _receipt(self, said: messages.WorkerCapacity, caller: Caller) -> messages.ReportReceipt:
+    async def _receipt(self, pool: PoolDoor, said: messages.WorkerCapacity, caller: Caller) -> messages.ReportReceipt:
         """What becomes of one report: whatever is wrong with it is nothing to the others. Raises a `StoreError`."""
         incarnation = said.incarnation
         try:
@@ -134,12 +130,12 @@ class WorkerService:
             worker, report = worker_of(said), report_of(said)
             if not incarnation:
                 offer = offer_of(said, self._section.heartbeat_timeout_ms)
-                incarnation = await self._store.register(worker, offer)
+                incarnation = await pool.store.register(worker, offer)
         except (InvalidInput, Forbidden) as error:
             return messages.ReportReceipt(
                 worker=said.worker, status=messages.REPORT_STATUS_REFUSED, detail=str(error), incarnation=incarnation
             )
-        live = await self._reports.take(worker, incarnation, report)
+        live = await pool.reports.take(worker, incarnation, report)
         status = messages.REPORT_STATUS_ACCEPTED if live else messages.REPORT_STATUS_FENCED
         return messages.ReportReceipt(worker=worker, status=status, incarnation=incarnation)
 

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from nexus_sched.proto import worker_service_pb2 as messages
-from nexus_sched.proto.service import CODE_METADATA, MESSAGES, REPORT
+from nexus_sched.proto.service import CODE_METADATA, MESSAGES, POOL_METADATA, REPORT
 
 
 def capacity(worker: str, incarnation: int = 0, *, offer: dict[str, Any] | None = None, **said: Any):
@@ -25,9 +25,10 @@ def capacity(worker: str, incarnation: int = 0, *, offer: dict[str, Any] | None 
 class Caller:
     """One connection to a door."""
 
-    def __init__(self, channel: Any, token: str = "") -> None:
+    def __init__(self, channel: Any, token: str = "", pool: str = "") -> None:
         self._channel = channel
-        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        sent = (("authorization", token and f"Bearer {token}"), (POOL_METADATA, pool))
+        self._metadata = tuple((name, value) for name, value in sent if value)
 
     async def call(self, path: str, *, timeout: float = 5.0, **fields: Any) -> Any:
         """One unary call."""

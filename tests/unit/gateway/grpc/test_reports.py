@@ -17,7 +17,7 @@ from nexus_sched.model.worker import WorkerReport
 from nexus_sched.proto import worker_service_pb2 as messages
 from nexus_sched.runtime.inputs import events_of
 from nexus_sched.runtime.ports import REPORT_WORKERS_MAX
-from nexus_sched.testing.gateways import grpc_door
+from nexus_sched.testing.gateways import POOL, grpc_door
 from nexus_sched.testing.stores import MemoryFactory
 from tests.unit.gateway.grpc.bench import Caller, capacity, code_of
 
@@ -66,12 +66,12 @@ async def test_reports_of_many_workers_are_written_together_and_answered_in_orde
         streams = [caller.stream() for _ in range(8)]
         names = [f"w{number}" for number in range(8)]
         await asyncio.gather(*(caller.say(s, capacity(w)) for s, w in zip(streams, names, strict=True)))
-        packs = door.reports.packs
+        packs = door.pools.doors[POOL].reports.packs
         answers = await asyncio.gather(
             *(caller.say(s, capacity(w, 1, draining=True)) for s, w in zip(streams, names, strict=True))
         )
         assert [receipt.worker for (receipt,) in answers] == names
-        assert door.reports.packs - packs <= 3
+        assert door.pools.doors[POOL].reports.packs - packs <= 3
         many = await caller.say(streams[0], *(capacity(w, 1) for w in names))
         assert [(receipt.worker, receipt.status) for receipt in many] == [(w, ACCEPTED) for w in names]
 

@@ -10,13 +10,15 @@ import pytest
 from nexus_sched.adapters.grpc import GatewayAccess, GrpcWorkerStore
 from nexus_sched.config.schema import GrpcSection
 from nexus_sched.errors import InvalidInput, StoreUnreachable
+from nexus_sched.gateway.access.authority import Authority
+from nexus_sched.gateway.grpc.part import GrpcPart
 from nexus_sched.gateway.grpc.proofs import before, is_entry
 from nexus_sched.model.outcome import Outcome, Receipt
 from nexus_sched.proto import worker_service_pb2 as messages
 from nexus_sched.proto.service import FETCH, REGISTER, STEP
 from nexus_sched.runtime.ports import CompletionLine, StartLine
 from nexus_sched.testing.conformance import Stage
-from nexus_sched.testing.gateways import GatewayFactory, grpc_door
+from nexus_sched.testing.gateways import GatewayFactory, grpc_door, stores_of
 from nexus_sched.testing.stores import MemoryFactory
 from tests.unit.gateway.grpc.bench import Caller, code_of
 
@@ -160,3 +162,25 @@ def test_entry_before_an_entry():
         "\u0661-\u0661",
     ):
         assert not is_entry(text)
+
+
+async def test_call_is_for_the_pool_that_it_names():
+    red, blue = MemoryFactory(), MemoryFactory()
+    part = GrpcPart(
+        GrpcSection(port=0),
+        Authority(None, insecure_no_auth=True),
+        {"red": stores_of(red), "blue": stores_of(blue)},
+        None,
+    )
+    await part.start()
+    try:
+        async with grpc.aio.insecure_channel(part.target) as channel:
+            await Caller(channel, pool="blue").call(REGISTER, worker="w")
+            assert (list(red.shard.workers), list(blue.shard.workers)) == ([], ["w"])
+            for caller in (Caller(channel), Caller(channel, pool="green")):
+                with pytest.raises(grpc.aio.AioRpcError) as raised:
+                    await caller.call(REGISTER, worker="w")
+                assert (raised.value.code(), code_of(raised.value)) == (grpc.StatusCode.NOT_FOUND, "POOL_UNKNOWN")
+                assert "blue, red" in str(raised.value.details())
+    finally:
+        await part.stop()
