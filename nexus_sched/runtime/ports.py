@@ -300,8 +300,7 @@ class ReporterStore(Protocol):
         """A sign of life of up to `REPORT_WORKERS_MAX` workers, each with its incarnation.
 
         `pack` is an encoded list of `PackedReport`, of those among them that have something new to say, or empty.
-        `False` for each whose incarnation is not the live one: it has to register again. Of a whole pool also the error
-        of each whose shard does not answer, as long as another one does.
+        `False` for each that has to register again; an error for each whose shard does not answer while others do.
         """
 
 

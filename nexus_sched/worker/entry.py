@@ -52,10 +52,9 @@ async def serve(
 
     Parameters
     ----------
-    pool
-        The pool to work for, by default "default"; of a gateway its own.
-    shard, shards
-        The shard to join, by default the former one or that with the fewest slots; how many there are, if it is known.
+    pool, shard, shards
+        Its pool, by default "default", of a gateway its own; the shard to join, by default the former one or that with
+        the fewest slots; how many there are, if it is known.
     worker_id
         Unique in the pool; by default `<host>-<process>-<random>`. Under its old name it gets back what it had.
     slots
