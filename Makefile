@@ -25,7 +25,7 @@ endef
 .PHONY: help
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo '  ARGS="..." is passed on by demo, test, chaos, sim, bench, flood, recovery, quality and accuracy.'
+	@echo '  ARGS="..." is passed on by demo, test, chaos, sim, bench, flood, recovery, gateway, quality and accuracy.'
 
 .PHONY: demo
 demo: $(VENV)/.installed ## run the same arrivals round robin and predictive, 30 s each, and compare
@@ -75,6 +75,10 @@ flood: $(VENV)/.tools ## twenty times the capacity for a minute: decisions, memo
 .PHONY: recovery
 recovery: $(VENV)/.tools ## how long nobody dispatches when the leader goes, with 100,000 queued tasks; ARGS="--way restart"
 	@$(BIN)/python -m benchmarks.recovery --check $(ARGS)
+
+.PHONY: gateway
+gateway: $(VENV)/.tools ## submissions, estimates, limits, abuse, crashes and scrapes of the gateway; ARGS="--part eta"
+	@$(BIN)/python -m benchmarks.gateway --check $(ARGS)
 
 .PHONY: accuracy
 accuracy: $(VENV)/.tools ## score predictions on recorded traces, and write a page to build/accuracy

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from nexus_sched.cli.logs import set_up_logs
 from nexus_sched.cli.options import operator_name
 from nexus_sched.cli.output import note
+from nexus_sched.cli.start import spare_what_is_loaded
 from nexus_sched.errors import ConfigInvalid, StoreError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ async def _serve(config: Config, read: Callable[[], Config]) -> None:
     loop.add_signal_handler(signal.SIGHUP, reload)
 
     def told() -> None:
+        spare_what_is_loaded()
         if composed.http is not None:
             note(f"Serving pool {config.pool.name} at {composed.http.url}; stop with Ctrl-C.")
         if composed.grpc is not None:

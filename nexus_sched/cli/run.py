@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -26,6 +25,7 @@ from nexus_sched.cli.output import note, print_json
 from nexus_sched.cli.reload import Reload
 from nexus_sched.cli.remembered import Remembered
 from nexus_sched.cli.seats import make_seat, served_text, settled
+from nexus_sched.cli.start import spare_what_is_loaded
 from nexus_sched.cli.stores import registry_store
 from nexus_sched.config.engine import engine_settings
 from nexus_sched.errors import StoreLoading, StoreUnreachable
@@ -96,12 +96,6 @@ def _each(*calls: Callable[[], None]) -> Callable[[], None]:
             call()
 
     return call_all
-
-
-def spare_what_is_loaded() -> None:
-    """Let the garbage collector look no more at what was imported and set up: a full pass over it takes 20 ms."""
-    gc.collect()
-    gc.freeze()
 
 
 async def _until_stopped(replica: Replica, stopping: asyncio.Event) -> None:

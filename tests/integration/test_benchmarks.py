@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.gateway.goals import LIMIT_TOLERANCE
+
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="CPU times are read from Linux's /proc")
 
 TIMEOUT_S = 60
@@ -76,3 +78,23 @@ def test_flood_keeps_its_bounds_and_its_word(root: Path) -> None:
     assert reached["decision"]
     assert reached["bounds"]
     assert growth["scheduler"] < 1.25
+
+
+@pytest.mark.parametrize("part", ["submit", "batch", "eta", "limit", "abuse", "crash"])
+def test_gateway_keeps_what_does_not_hang_on_the_clock(root: Path, part: str) -> None:
+    """Latencies, and how much a machine can offer, are for machines that do nothing else: `make gateway`."""
+    body = printed(root, "benchmarks.gateway", "--short", "--part", part)
+    figures, reached = body[part], body["goals_reached"]
+    assert isinstance(figures, dict)
+    assert isinstance(reached, dict)
+    if part in ("submit", "batch"):
+        assert reached[f"{part}_per_core"], figures
+    elif part == "eta":
+        assert figures["told"] >= 0.9 * figures["requests"], figures
+    elif part == "limit":
+        assert figures["admitted_share"] == pytest.approx(1.0, abs=LIMIT_TOLERANCE), figures
+        assert figures["offered_factor"] > 2.0
+        assert figures["codes"] == ["RATE_LIMITED"]
+        assert min(figures["admitted_by_each"]) > 0
+    else:
+        assert all(reached.values()), figures

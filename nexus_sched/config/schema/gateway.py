@@ -119,7 +119,7 @@ class RateLimitSection(Struct, frozen=True, kw_only=True):
     window_ms: Annotated[
         int,
         Meta(
-            description="Over which time they are counted: a client may use up its share of one at once.",
+            description="Over which time they are counted: after a pause a client may use up its share of one at once.",
             ge=1_000,
             le=MINUTE_MS,
             extra=DURATION | HOT,

@@ -3,6 +3,9 @@
 To ask the store for each request would cost more than the request. So a gateway takes permits in blocks of a hundredth
 of the limit, and once the store says no, it says no by itself for some milliseconds. Two gateways under ten times
 the load admit what is configured, to within the blocks that they hold.
+
+The window slides: what was admitted in the former one counts less the longer ago it was. So a client that asks for too
+much is served evenly, and is not refused for the rest of a second whose permits it took at its beginning.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from typing import NamedTuple
 import structlog
 from limits import RateLimitItemPerSecond
 from limits.aio.storage import RedisStorage
-from limits.aio.strategies import FixedWindowRateLimiter
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from nexus_sched.config.schema import RateLimitSection
 from nexus_sched.errors import ConfigInvalid, RateLimited
@@ -24,8 +27,8 @@ from nexus_sched.units import MS_PER_S
 log = structlog.get_logger("nexus_sched.gateway")
 
 BLOCKS = 100  # into which a limit is cut
-BLOCK_S_MAX = 0.25  # permits that were not used for so long are given up: they are of a former window
-ASK_AGAIN_S = 0.005  # after a no: the window may be over, which nobody knows better than the store
+BLOCK_S_MAX = 0.25  # permits that were not used for so long are given up: they would come on top of a later window
+ASK_AGAIN_S = 0.005  # after a no: half a block of one second comes free meanwhile
 CLIENTS_MAX = 10_000  # remembered here; the store remembers all
 SCHEMES = {"redis": "async+redis", "rediss": "async+rediss", "unix": "async+redis+unix"}
 
@@ -60,7 +63,7 @@ class RateLimiter(Part):
         self._url = url
         self._pool = pool
         self._clients: dict[str, _Client] = {}
-        self._strategy: FixedWindowRateLimiter | None = None
+        self._strategy: SlidingWindowCounterRateLimiter | None = None
         self._failing = False
         self.configure(section)
 
@@ -72,7 +75,7 @@ class RateLimiter(Part):
         self._item = RateLimitItemPerSecond(max(1, self._limit), self._window_s)
         self._clients.clear()
         if self._limit and self._strategy is None:
-            self._strategy = FixedWindowRateLimiter(_storage(self._url))
+            self._strategy = SlidingWindowCounterRateLimiter(_storage(self._url))
 
     async def start(self) -> None:
         """Nothing: the store need not be there yet."""

@@ -1,0 +1,27 @@
+"""Somebody scrapes the gateway's metrics every second: what that does to the scheduler's decisions, in pairs of phases.
+
+Decisions count by the processor time of the scheduler's thread, so that other processes of the machine do not count.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from benchmarks.gateway.options import Options
+from benchmarks.grpc_streams import measure
+
+TASKS_PER_S = 300.0
+
+
+async def scraped(options: Options) -> dict[str, object]:
+    """Decisions with and without."""
+    given = Namespace(
+        clock="cpu",
+        scrape=True,
+        streams=0,
+        rate=TASKS_PER_S,
+        rounds=options.scrape_rounds,
+        phase_s=options.scrape_phase_s,
+    )
+    found = await measure(given)
+    return {name: round(value, 4) for name, value in found.items() if name != "streams"}
