@@ -67,7 +67,7 @@ class StoreClusterDown(StoreError):
 
 
 class StoreMoved(StoreError):
-    """The shard's slot is on its way to another node, or there already (MOVED, ASK, TRYAGAIN). Nothing was executed."""
+    """The shard is on its way to another server, or there already (MOVED, ASK, TRYAGAIN). Nothing was executed."""
 
     code = "STORE_MOVED"
 

@@ -67,8 +67,12 @@ async def _end(stage: Stage, struck: int, spans_s: Sequence[float], wrong: list[
     verdict = await judge(stage, struck, spans_s, drained_s)
     wrong += [f"{process.name} printed a traceback" for process in stage.schedulers if "Traceback" in process.output]
     verdict = msgspec.structs.replace(verdict, stuck=verdict.stuck + len(wrong), findings=[*wrong, *verdict.findings])
-    if not verdict.good:
-        stage.keep_evidence()
+    if verdict.good:
+        return verdict
+    stage.keep_evidence()
+    promotions = 0 if stage.topology is None else stage.topology.promotions()
+    if promotions > struck:
+        verdict.findings.append(f"{promotions} promotions, of which {struck} were brought about on purpose")
     return verdict
 
 

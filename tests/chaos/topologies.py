@@ -23,7 +23,7 @@ from tests.chaos.server import POLL_S, Server, free_port
 SENTINEL, CLUSTER = "sentinel", "cluster"
 SERVICE = "chaos"
 DATA, SENTINELS, QUORUM, PRIMARIES = 3, 3, 2, 3
-DOWN_AFTER_MS = 500
+DOWN_AFTER_MS = 1_500  # a busy machine must not make promotions that nobody asked for
 NODE_TIMEOUT_MS = 1_000
 TIMEOUT_S = 60.0
 
@@ -38,6 +38,9 @@ class Topology(Protocol):
 
     async def promoted(self, former: Server) -> Server:
         """Wait until another than `former` serves the shard. Raises `Stuck`."""
+
+    def promotions(self) -> int:
+        """How often a replica has been promoted, by whatever those who decide have said."""
 
     async def restored(self, former: Server) -> None:
         """Start what was killed, and wait until it follows its successor. Raises `Stuck`."""
@@ -81,6 +84,10 @@ class Watched:
 
         await _until(is_primary, "a promotion")
         return found[0]
+
+    def promotions(self) -> int:
+        """By the Sentinel that has seen most of them."""
+        return max(sentinel.server.process.output.count("+switch-master") for sentinel in self._sentinels)
 
     async def restored(self, former: Server) -> None:
         """The Sentinels make it a replica."""
@@ -170,6 +177,10 @@ class Clustered:
 
         await _until(is_owned, "a promotion")
         return found[-1]
+
+    def promotions(self) -> int:
+        """Elections that a replica has won."""
+        return sum(node.process.output.count("Failover election won") for node in self._nodes)
 
     async def restored(self, former: Server) -> None:
         """It learns from the others that it is a replica."""

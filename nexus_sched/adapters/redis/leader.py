@@ -22,7 +22,7 @@ from nexus_sched.adapters.redis.resp import (
     RespClient,
 )
 from nexus_sched.adapters.redis.suitability import check_suitable
-from nexus_sched.errors import Fenced
+from nexus_sched.errors import Fenced, StoreUnreachable
 from nexus_sched.model.durability import Durability
 from nexus_sched.model.store_state import History, StoreHealth
 from nexus_sched.runtime.ports import (
@@ -87,16 +87,29 @@ class RedisLeaderStore:
     async def acquire(self, owner: str, nonce: str, seen: LeaseSeen | None) -> Lease | LeaseSeen:
         """Take the lease if it is free, one's own, or still exactly as `seen`. The level becomes the shard's.
 
-        Raises `StoreNotReplicated` if it promises replicas and there is none: nobody can lead then.
+        Raises `StoreNotReplicated` if it promises replicas and there is none: nobody can lead then. Outside of clusters
+        all is read from and written to the server that gave the lease, until this is called again, or `StoreMoved` is
+        raised: another one may hold other entries under the same ids.
         """
+        self._writer.stay("")
         epoch, counter = (seen.epoch, seen.counter) if seen else ("", "")
         level = self._durability.level, self._durability.replica_timeout_ms
         taken, first, second, *holder = await self._functions.call_replicated(
             self._wait_ms, b"nx_acquire", owner, nonce, epoch, counter, *level
         )
         if taken:
+            self._stay()
             return Lease(epoch=int(first), owner=owner, nonce=nonce, seq=int(second))
         return LeaseSeen(epoch=first.decode(), counter=second.decode(), owner=b"".join(holder).decode())
+
+    def _stay(self) -> None:
+        if self._writer.locator.clustered:
+            return  # a node that does not own the slot says so, and a slot that moves takes its entries along
+        server = self._writer.server
+        if not server:
+            raise StoreUnreachable("the connection over which the lease was given is lost")
+        self._writer.stay(server)
+        self._reader.stay(server)
 
     async def renew(self, lease: Lease) -> None:
         """Show that the leader lives. Raises `Fenced`."""

@@ -5,6 +5,7 @@ Laws of this file, beside those of `connection`:
      is a command that was told to go elsewhere (`MOVED`, `ASK`): it was not executed, so it goes there.
   2. Reconnecting is explicit: the next command dials again, with back-off, within the connect timeout.
   3. A connection to a server that says that it is not the right one (any more) is used for nothing new.
+  4. Who wants to `stay` with one server speaks to no other, whatever the locator finds.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from nexus_sched.adapters.redis.address import Address
 from nexus_sched.adapters.redis.connection import CONNECT_TIMEOUT_MS_DEFAULT, Argument, Connection, dial, pack
 from nexus_sched.adapters.redis.locator import Fixed, Locator
 from nexus_sched.adapters.redis.replies import Redirection, Reply
-from nexus_sched.errors import StoreClusterDown, StoreError, StoreUnreachable, StoreUnsuitable
+from nexus_sched.errors import StoreClusterDown, StoreError, StoreMoved, StoreUnreachable, StoreUnsuitable
 from nexus_sched.units import MS_PER_S
 
 __all__ = ["CONNECT_TIMEOUT_MS_DEFAULT", "Argument", "Connection", "RespClient", "dial", "pack"]
@@ -43,7 +44,21 @@ class RespClient:
         self._connect_timeout_s = connect_timeout_ms / MS_PER_S
         self._connection: Connection | None = None
         self._dialling: asyncio.Task[Connection] | None = None
+        self._only = ""  # the server to stay with
         self._closed = False
+
+    @property
+    def server(self) -> str:
+        """The server that it is connected to, empty without a connection."""
+        connection = self._connection
+        return "" if connection is None or connection.lost else connection.name
+
+    def stay(self, server: str) -> None:
+        """Speak only to what `server` named, else calls get `StoreMoved`; empty: to whichever is found."""
+        self._only = server
+        if server and self.server not in ("", server):
+            assert self._connection is not None
+            self._connection.lose(f"{server} is to be spoken to")
 
     async def open(self) -> None:
         """Connect, if that is not so already."""
@@ -175,7 +190,7 @@ class RespClient:
         while True:
             try:
                 async with asyncio.timeout_at(give_up_at):
-                    return await self.locator.connect()
+                    return self._checked(await self.locator.connect())
             except TimeoutError:
                 raise StoreUnreachable(f"cannot connect to {self.locator}: {why or 'no answer in time'}") from None
             except (StoreUnreachable, StoreClusterDown) as error:
@@ -186,6 +201,12 @@ class RespClient:
                 raise StoreUnreachable(f"cannot connect to {self.locator}: {why}")
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, BACKOFF_MS_MAX / MS_PER_S)
+
+    def _checked(self, connection: Connection) -> Connection:
+        if self._only not in ("", connection.name):
+            connection.lose("it is another server than the one to stay with")
+            raise StoreMoved(f"{self.locator}: {connection.name} has taken the place of {self._only}")
+        return connection
 
 
 async def _both(first: asyncio.Future[Reply], second: asyncio.Future[Reply]) -> tuple[Reply, Reply]:

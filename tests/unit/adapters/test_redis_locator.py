@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from nexus_sched.adapters.redis import RedisLeaderStore
 from nexus_sched.adapters.redis.locator import locator_of
 from nexus_sched.adapters.redis.resp import RespClient
 from nexus_sched.errors import (
@@ -20,6 +21,7 @@ from nexus_sched.errors import (
     StoreUnreachable,
     StoreUnsuitable,
 )
+from nexus_sched.runtime.ports import Lease
 
 Answer = Callable[[list[bytes]], bytes]
 KEY = b"123456789"  # slot 12,739
@@ -32,8 +34,16 @@ class Played:
         self.answer = answer
         self.asked: list[bytes] = []
         self.port = 0
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def drop(self) -> None:
+        """Break all connections, and wait until the other sides must have noticed."""
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.sleep(0.05)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
         try:
             while True:
                 count = int((await reader.readuntil(b"\r\n"))[1:])
@@ -179,6 +189,38 @@ async def test_primary_that_was_started_again_beside_its_successor_is_left(monke
                     with contextlib.suppress(StoreUnreachable):
                         await client.call("B")
                     await asyncio.sleep(0.01)
+
+
+async def test_leader_reads_and_writes_where_it_was_given_the_lease_or_nowhere() -> None:
+    """A primary that was started again beside its successor holds other entries under the ids of those it had lost."""
+
+    def leading(words: list[bytes]) -> bytes:
+        if words[:2] == [b"FCALL", b"nx_acquire"]:
+            return b"*3\r\n:1\r\n$1\r\n4\r\n$1\r\n7\r\n"
+        return b"*-1\r\n" if words[0] == b"XREAD" else serving(words)
+
+    async with playing(leading, leading) as (one, other):
+        named = [one.port]
+        async with playing(naming(lambda: named[-1])) as (sentinel,):
+            store = RedisLeaderStore(sentinels_url(sentinel), "p", timeout_ms=1_000, connect_timeout_ms=400)
+            try:
+                await store.acquire("me", "nonce", None)
+                assert await store.read({"res": "0-0"}, 1, 0) == []
+                named.append(other.port)
+                assert isinstance(await store.acquire("me", "nonce", None), Lease)
+                assert await store.read({"res": "0-0"}, 1, 0) == []  # both connections are still the first ones
+                assert other.asked == []
+                await one.drop()
+                with pytest.raises(StoreMoved, match="has taken the place of"):
+                    await store.read({"res": "0-0"}, 1, 0)
+                with pytest.raises(StoreMoved, match="has taken the place of"):
+                    await store.sequence()
+                assert set(other.asked) == {b"PING", b"ROLE"}
+                await store.acquire("me", "nonce", None)
+                assert await store.read({"res": "0-0"}, 1, 0) == []
+                assert other.asked[-1] == b"XREAD"
+            finally:
+                await store.close()
 
 
 # -- in a cluster
