@@ -208,8 +208,7 @@ class LeaderStore(Protocol):
     async def write_frame(self, blob: bytes, drain_tasks_s: float = 0.0) -> None:
         """Replace the picture of the state that status pages read.
 
-        `drain_tasks_s` is how many tasks a second are predicted to leave the queue, 0 if that is not known; `submit`
-        tells from it when a full queue will have room.
+        `drain_tasks_s`, 0 for unknown, is how fast the queue is predicted to drain: from it `submit` tells when to try.
         """
 
 
@@ -223,6 +222,7 @@ class CompletionLine(NamedTuple):
     outcome: Outcome
     fact: bytes
     result: bytes
+    told: bool = False  # it had been taken, and its end announced, before the store perhaps forgot it
 
 
 class StartLine(NamedTuple):

@@ -174,7 +174,7 @@ class Ledger:
             self._remembered.pop(key, None)
 
     def _forget(self, key: Key) -> CompletionLine:
-        return self._remembered.pop(key)  # its place in the order expires by itself
+        return self._remembered.pop(key)._replace(told=True)  # its place in the order expires by itself
 
     def replay(self) -> None:
         """The connection was lost, perhaps with what the store had acknowledged: tell all of it again."""

@@ -22,15 +22,17 @@ from nexus_sched.errors import (
     StoreReadOnly,
 )
 from nexus_sched.model.durability import REPLICATED, STRICT, Durability
-from nexus_sched.model.outcome import Acceptance, Receipt
-from nexus_sched.runtime.ports import CommitPlan, SubmitLine
+from nexus_sched.model.outcome import Acceptance, Outcome, Reason, Receipt
+from nexus_sched.runtime.ports import CommitPlan, CompletionLine, Ended, EndLine, SubmitLine
 from nexus_sched.testing.conformance import Stage
 from nexus_sched.testing.servers import KINDS, ServerMissing, TestServer
 from nexus_sched.testing.stores import RedisFactory
 from nexus_sched.testing.topologies import ask, until
+from nexus_sched.worker.ledger import Ledger
 
 WAIT_MS = 500
 CONFIRMED_IN_A_ROW = 3
+TOLD_WITHIN_S = 10.0
 LINE = SubmitLine("b", 5, b"spec", b"payload")
 
 
@@ -102,6 +104,66 @@ async def test_level_of_the_shard_holds_for_all_who_use_it(kind: str) -> None:
         await late.close()
         assert await stage.complete("w", incarnation, "a", entry) is Receipt.REPEATED
         assert await stage.leader.sequence() == 2  # what could not be confirmed was written
+
+
+async def heard(ends: AsyncIterator[Ended], server: TestServer) -> list[str]:
+    """What has been announced to `me` since this was asked before."""
+    await ask(server, "PUBLISH", "nexus:done:me", "that-is-all x 1")
+    told: list[str] = []
+    async with asyncio.timeout(TOLD_WITHIN_S):
+        while (ended := await anext(ends)).task_id != "that-is-all":
+            told.append(ended.task_id)
+    return told
+
+
+async def test_ends_are_announced_once_and_not_before_a_replica_has_them(kind: str) -> None:
+    async with pair(kind) as (primary, replica), Stage(ReplicatedFactory(primary.url, "p")) as stage:
+        await stage.lead()
+        incarnation = await stage.worker.register("w", b"")
+        await stage.submitter.subscribed("me")
+        ends = stage.submitter.ended("me")
+        await stage.submit("a", "dead", "cancelled", "unheard", reply="me")
+        await stage.submit("silent")
+        entries = {task: await stage.dispatch(task, "w") for task in ("a", "silent")}
+        for task, entry in entries.items():
+            assert await stage.start("w", incarnation, task, entry)
+        dead = EndLine(True, "dead", 1, Reason.WORKER_KILLER, "w", "twice")
+        await stage.commit(ends=[dead, EndLine(False, "cancelled", 0, Reason.CANCELLED, "", "")])
+        assert sorted(await heard(ends, primary)) == ["cancelled", "dead"]
+        os.kill(replica.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreNotReplicated):
+                await stage.complete("w", incarnation, "a", entries["a"], result=b"tiny")
+            with pytest.raises(StoreNotReplicated):
+                await stage.commit(ends=[EndLine(False, "unheard", 0, Reason.CANCELLED, "", "")])
+        finally:
+            os.kill(replica.pid, signal.SIGCONT)
+        assert await heard(ends, primary) == []
+        for _ in range(2):
+            assert await stage.complete("w", incarnation, "a", entries["a"], result=b"tiny") is Receipt.REPEATED
+        assert await stage.complete("w", incarnation, "silent", entries["silent"]) is Receipt.ACCEPTED
+        assert await heard(ends, primary) == ["a"]
+
+
+async def test_end_that_was_announced_is_not_announced_again_by_a_store_that_has_forgotten_it(kind: str) -> None:
+    async with pair(kind) as (primary, _), Stage(ReplicatedFactory(primary.url, "p")) as stage:
+        await stage.lead()
+        incarnation = await stage.worker.register("w", b"")
+        await stage.submitter.subscribed("me")
+        ends = stage.submitter.ended("me")
+        await stage.submit("a", reply="me")
+        entry = await stage.dispatch("a", "w")
+        assert await stage.start("w", incarnation, "a", entry)
+        ledger = Ledger()
+        ledger.ended(CompletionLine("a", 1, entry, True, Outcome.SUCCEEDED, b"fact", b"result"))
+        for receipt in (Receipt.ACCEPTED, Receipt.REPEATED):
+            lines = ledger.next_completions()
+            reply = await stage.worker.step("w", incarnation, b"", lines, [])
+            assert reply.receipts == [receipt]
+            assert await heard(ends, primary) == (["a"] if receipt is Receipt.ACCEPTED else [])
+            ledger.receipted(lines, reply.receipts, 0.0)
+            await ask(primary, "HSET", "{nx:p:0}:t:a", "u", "1")  # as a promoted replica may hold it
+            ledger.replay()
 
 
 async def test_level_that_changes_reaches_those_who_are_connected(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ Cost, Python side: see `commit`; the loop over the tasks of a turn runs in C (`c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from itertools import chain
 
 from nexus_sched.adapters.redis.health import ServerWatch
@@ -28,6 +28,7 @@ from nexus_sched.model.store_state import History, StoreHealth
 from nexus_sched.runtime.ports import (
     INPUT_STREAMS,
     CommitPlan,
+    EndLine,
     Lease,
     LeaseSeen,
     RawBatch,
@@ -66,7 +67,8 @@ class RedisLeaderStore:
         self._watch = ServerWatch(self._writer, self._functions, durability)
         self._durability = durability
         self._wait_ms = durability.wait_ms
-        self._publish = b"1" if publish else b"0"
+        later = self._wait_ms > 0  # ends are not announced before they are replicated
+        self._publish = int(publish) + 2 * int(later)
         self._result_ttl_s = result_ttl_s
         self._margin_s = timeout_ms / MS_PER_S
 
@@ -164,11 +166,13 @@ class RedisLeaderStore:
             arguments += chain.from_iterable(plan.estimates)
             arguments.append(len(plan.answers))
             arguments += chain.from_iterable(plan.answers)
-        return self._committed(lease, self._functions.call_replicated(self._wait_ms, b"nx_commit", *arguments))
+        sent = self._functions.call_replicated(self._wait_ms, b"nx_commit", *arguments)
+        return self._committed(lease, sent, plan.ends if self._wait_ms else ())
 
-    async def _committed(self, lease: Lease, sent: Awaitable[Reply]) -> int:
+    async def _committed(self, lease: Lease, sent: Awaitable[Reply], kept_back: Sequence[EndLine]) -> int:
         reply = await sent
         if reply[0] == b"OK":
+            self._functions.tell(end.task_id for end in kept_back if end.task_id)
             return int(reply[1])
         if reply[0] == b"SEQ":
             raise SequenceMismatch(int(reply[1]))

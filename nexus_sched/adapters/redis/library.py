@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from importlib.resources import files
 from typing import cast
 
@@ -21,7 +21,7 @@ from nexus_sched.errors import StoreAuthRefused, StoreError, StoreNotReplicated
 LIBRARY = "nexus_v1"
 RESULT_TTL_S_DEFAULT = 3_600  # records and results of ended tasks stay this long
 LIBRARY_PARTS = tuple(
-    f"{LIBRARY}{part}.lua" for part in ("", "_journal", "_letters", "_reports", "_pool", "_audit")
+    f"{LIBRARY}{part}.lua" for part in ("", "_endings", "_journal", "_letters", "_reports", "_pool", "_audit")
 )  # in this order
 LIBRARY_TEXT = b"\n".join(
     (files("nexus_sched.adapters.redis") / "functions" / part).read_bytes() for part in LIBRARY_PARTS
@@ -48,6 +48,7 @@ class ShardFunctions:
         self._head = declared(client, keys)
         self._meta = keys.meta
         self._loading: asyncio.Task[None] | None = None
+        self._telling: set[asyncio.Task[Reply]] = set()
 
     async def install(self, *, replace: bool) -> None:
         """Load the library if it is missing, or (`replace`) if its text is not this version's."""
@@ -73,6 +74,21 @@ class ShardFunctions:
             return self.call(function, *arguments)
         packed = pack(cast("tuple[Argument, ...]", (b"FCALL", function, *self._head, *arguments)))
         return self._answer_replicated(packed, wait_ms, self._client.send_both(packed, _wait(wait_ms)))
+
+    def tell(self, task_ids: Iterable[str]) -> None:
+        """Have ends announced that were kept back, now that a replica has them; nobody waits for that.
+
+        Whether it gets through is nobody's concern: an announcement can be lost. A library that is older than this
+        function has announced them already.
+        """
+        if ids := list(task_ids):
+            packed = pack((b"FCALL", b"nx_tell", *self._head, *ids))
+            telling = asyncio.ensure_future(self._follow(packed))
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
+
+    async def _follow(self, packed: bytes) -> Reply:
+        return await self._client.follow(packed, await self._client.send(packed))
 
     async def replicate(self, wait_ms: int) -> None:
         """Returns once a replica has all that was written until now, by whomever. Raises `StoreNotReplicated`.

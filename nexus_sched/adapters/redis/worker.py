@@ -21,6 +21,7 @@ from nexus_sched.runtime.ports import CompletionLine, InboxItem, StartLine, Step
 from nexus_sched.units import MS_PER_S
 
 _RECEIPTS = {receipt.value: receipt for receipt in Receipt}
+_TAKEN = (Receipt.ACCEPTED, Receipt.REPEATED, Receipt.LATE)
 
 
 class RedisWorkerStore:
@@ -74,6 +75,7 @@ class RedisWorkerStore:
         Results that have to be replicated are told again after `StoreNotReplicated`: a repeat is recognised.
         """
         wait_ms = await self._level.wait_ms() if completions else 0
+        final_code = b"2" if wait_ms else b"1"  # 2: the end is not announced before it is replicated
         reply = await self._functions.call_in_turn(
             b"nx_step",
             worker,
@@ -82,15 +84,19 @@ class RedisWorkerStore:
             report,
             len(completions),
             *chain.from_iterable(
-                (task_id, attempt, entry, b"1" if final else b"0", outcome.value, fact, result)
-                for task_id, attempt, entry, final, outcome, fact, result in completions
+                (task_id, attempt, entry, final_code if final else b"0", outcome.value, fact, result)
+                for task_id, attempt, entry, final, outcome, fact, result, _ in completions
             ),
             *chain.from_iterable(starts),
             wait_ms=wait_ms,
         )
         if reply[0] != b"OK":
             raise Fenced(f"worker {worker}: incarnation {incarnation} is not the live one")
-        return StepReply([_RECEIPTS[code] for code in reply[1]], reply[2])
+        receipts = [_RECEIPTS[code] for code in reply[1]]
+        if wait_ms:
+            told = zip(completions, receipts, strict=True)
+            self._functions.tell(line.task_id for line, receipt in told if receipt in _TAKEN and not line.told)
+        return StepReply(receipts, reply[2])
 
     async def leave(self, worker: str, incarnation: int) -> int:
         """Say good-bye; what is still in the inbox is reclaimed. Gives how many. Raises `Fenced`."""

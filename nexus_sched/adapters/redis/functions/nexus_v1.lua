@@ -29,6 +29,15 @@ local function announce(reply, id, outcome, result)
   redis.call('PUBLISH', 'nexus:done:' .. reply, message)
 end
 
+-- The same, or, where a replica has to have the end first, a mark: `tell` announces it then, once.
+local function announce_when_due(later, task, reply, id, outcome, result)
+  if not later then
+    announce(reply, id, outcome, result)
+  elseif reply and reply ~= '' then
+    redis.call('HSET', task, 'u', '1')
+  end
+end
+
 -- Tells the leader that only the pointer of a task was left, and is gone now: a fact without measurements. Whoever takes
 -- a pointer away without ending or returning its task says so, for the leader counts on it: a store that went back in
 -- time may hold an end that its leader has forgotten, or hand out what has ended.
@@ -176,7 +185,7 @@ local function bury(P, id, attempt, reason, worker, detail)
 end
 
 -- Ends a task without a result. Returns false if it has ended before, by whatever overtook this.
-local function end_task(P, id, state, outcome, ttl)
+local function end_task(P, id, state, outcome, ttl, later)
   local task = P .. ':t:' .. id
   local t = redis.call('HMGET', task, 's', 'y', 'b')
   if not t[1] then return true end
@@ -188,7 +197,7 @@ local function end_task(P, id, state, outcome, ttl)
     redis.call('DEL', P .. ':p:' .. id)
     redis.call('EXPIRE', task, ttl)
   end
-  announce(t[2], id, outcome, '')
+  announce_when_due(later, task, t[2], id, outcome, '')
   return true
 end
 
@@ -204,7 +213,8 @@ end
 -- How long an answer waits for whoever asked.
 local ANSWER_TTL_S = 60
 
--- commit: P, epoch, nonce, seq, turn, publish, ttl, then counted sections:
+-- commit: P, epoch, nonce, seq, turn, publish (1 and 3: dispatches too; 2 and 3: ends are told by `tell`), ttl,
+-- then counted sections:
 --   trims     n * (stream, lowest id kept)
 --   removals  n streams * (stream, m, m * entry)
 --   dispatch  n * (worker, id, attempt)
@@ -220,7 +230,7 @@ local function commit(keys, a)
   local seq = fence(meta, a[2], a[3])
   if not seq then return {'FENCED'} end
   if seq ~= tonumber(a[4]) then return {'SEQ', seq} end
-  local turn, publish, ttl = a[5], a[6] == '1', a[7]
+  local turn, publish, later, ttl = a[5], a[6] == '1' or a[6] == '3', a[6] == '2' or a[6] == '3', a[7]
   local at = 8
   local function take()
     local value = a[at]
@@ -250,7 +260,7 @@ local function commit(keys, a)
   for _ = 1, tonumber(take()) do
     local state, id, attempt, reason, worker, detail = a[at], a[at + 1], a[at + 2], a[at + 3], a[at + 4], a[at + 5]
     at = at + 6
-    local ended = id == '' or end_task(P, id, state, reason, ttl)
+    local ended = id == '' or end_task(P, id, state, reason, ttl, later)
     if ended and state == DEAD then bury(P, id, attempt, reason, worker, detail) end
   end
   for _ = 1, tonumber(take()) do
@@ -379,7 +389,7 @@ local function complete(P, worker, ttl, id, attempt, entry, final, outcome, fact
   redis.call('DEL', P .. ':p:' .. id)
   if result ~= '' then redis.call('SET', P .. ':r:' .. id, result, 'EX', ttl) end
   redis.call('XADD', P .. ':res', '*', 'i', id, 'w', worker, 'a', attempt, 'f', fact)
-  announce(t[4], id, outcome, result)
+  announce_when_due(final == '2', task, t[4], id, outcome, result)
   return (mine and there == 1) and 1 or 3, tonumber(t[5] or '0')
 end
 
@@ -387,6 +397,7 @@ end
 --       count, count * (id, attempt, entry, final, outcome, fact, result),
 --       n * (id, attempt, entry)
 -- -> {'OK', count * receipt, n * (envelope | false)} | {'FENCED'}
+-- `final`: 0 another attempt is wanted, 1 no, 2 no, and `tell` announces the end.
 -- The one call a worker makes: results, next starts and heartbeat together.
 local function step(keys, a)
   local P, worker, count, at = a[1], a[2], tonumber(a[6]), 7
