@@ -68,12 +68,13 @@ enum {
     NEXUS_FUNNEL_BROKEN,
     NEXUS_FUNNEL_SUSPECT,
     NEXUS_FUNNEL_BUSY,
+    NEXUS_FUNNEL_OVERRIDES,
     NEXUS_FUNNEL_COUNTS
 };
 
 /* Counts `rows` rows, whole blocks, by what they are to a task. `standing` is 0 for nobody, 1 for accepting, then
- * draining, cordoned, broken, suspect; `forbidden` is 0, 1 for taints or 2 for labels, or NULL. Standing comes before
- * resources. */
+ * draining, cordoned, broken, suspect; `forbidden` is 0, 1 for taints, 2 for labels or 9 for overrides, or NULL.
+ * Standing comes before resources. */
 void nexus_funnel(const uint8_t *restrict standing, const uint8_t *restrict forbidden, const float *restrict closed_ms,
                   const float *restrict extra_ms, ptrdiff_t rows, int32_t *restrict counts);
 

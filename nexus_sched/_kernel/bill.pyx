@@ -193,7 +193,7 @@ def funnel(WorkerTable table not None, standing not None, forbidden, extra_ms):
         PyBuffer_Release(&extras)
     return (
         rows - counts[NEXUS_FUNNEL_NOBODY], counts[1], counts[2], counts[3], counts[4], counts[5], counts[6],
-        counts[7], counts[8], counts[9]
+        counts[7], counts[8], counts[9], counts[10]
     )
 
 
@@ -223,7 +223,7 @@ def left_open(WorkerTable table not None, standing not None, forbidden, extra_ms
         PyBuffer_Release(&extras)
     return (
         former[0], left.open, former[2], former[3], left.lacking, former[5], former[6], former[7], former[8],
-        <Py_ssize_t>former[1] + <Py_ssize_t>former[9] - left.open - left.lacking
+        <Py_ssize_t>former[1] + <Py_ssize_t>former[9] - left.open - left.lacking, former[10]
     )
 
 

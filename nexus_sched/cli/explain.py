@@ -128,6 +128,8 @@ def _print(explanation: Explanation, other: Bill | None, top: int) -> None:
         line(f"{'workers':<10}" + (", ".join(f"{n} {kind}" for kind, n in explanation.workers.items()) or "none"))
     for remedy in explanation.remedies:
         line(f"{'change':<10}{remedy}")
+    for override in explanation.overrides:
+        line(f"{'override':<10}{override}")
     if explanation.why_not:
         line(f"{'why not':<10}{explanation.why_not}")
     story = explanation.decision

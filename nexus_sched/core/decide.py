@@ -11,7 +11,12 @@ from nexus_sched.model.decision import SchedulingDecision
 
 
 def decide(
-    record: TaskRecord, choice: Choice, forecasts: Forecasts, why: Why | None, now_ms: int
+    record: TaskRecord,
+    choice: Choice,
+    forecasts: Forecasts,
+    why: Why | None,
+    overrides: tuple[str, ...],
+    now_ms: int,
 ) -> tuple[SchedulingDecision, Booking]:
     """Start the next attempt of a waiting task: the decision, and what is predicted and booked for this worker.
 
@@ -27,7 +32,9 @@ def decide(
     if refined is None:
         record.mean_ms = -1.0
         booking = record.booking = Booking()
-        blind = SchedulingDecision(task.id, task.type, worker.name, record.attempt, policy, wait_ms=wait_ms, why=why)
+        blind = SchedulingDecision(
+            task.id, task.type, worker.name, record.attempt, policy, wait_ms=wait_ms, why=why, overrides=overrides
+        )
         return blind, booking
     candidate = forecasts.ask_shadow(task, worker)
     record.mean_ms = mean_ms
@@ -51,5 +58,6 @@ def decide(
         refined.p80_ms,
         choice.explored,
         why,
+        overrides,
     )
     return decision, booking

@@ -36,7 +36,7 @@ def digest_of(engine: EngineState) -> int:
         list(engine.retracts),
         engine.ejection.snapshot(),
         list(engine.cordons),
-        (list(engine.pauses), list(engine.wishes.items())),
+        (list(engine.pauses), list(engine.wishes.items()), engine.overrides.snapshot()),
         (list(engine.late), engine.next_look_ms, engine.look_wanted),
         engine.counters,
         engine.etas.scalars(),

@@ -29,8 +29,8 @@ PREFER_MS_MAX = 1e9  # worth of one preferred label, either way
 OPEN = "open"
 DRAINING, CORDONED, BROKEN, SUSPECT = "draining", "cordoned", "breaker open", "suspect"
 NOT_ACCEPTING = "not accepting"
-TAINTS, LABELS, RESOURCES, BUSY = "taints", "labels", "resources", "no credit left"
-BY_TAINTS, BY_LABELS = 1, 2  # as in csrc/nexus_bill.h
+TAINTS, LABELS, RESOURCES, BUSY, OVERRIDES = "taints", "labels", "resources", "no credit left", "overrides"
+BY_TAINTS, BY_LABELS, BY_OVERRIDES = 1, 2, 9  # as in csrc/nexus_bill.h
 
 Counts: TypeAlias = tuple[int, ...]  # of workers, in the order of `FUNNEL`
 
@@ -42,7 +42,7 @@ class _Group:
 
     def __init__(self) -> None:
         self.column = array("f")
-        self.forbidden = array("B")  # 0 if it does not, else `BY_TAINTS` or `BY_LABELS`
+        self.forbidden = array("B")  # 0 if it does not, else `BY_TAINTS`, `BY_LABELS` or `BY_OVERRIDES`
         self.seen = -1  # none: everything has to be looked at
         self.asked = 0
         self.stood = -1  # changes of standings that are in `funnel`
@@ -94,8 +94,8 @@ class Eligibility:
         return self._scratch
 
     def _static(self, needs: Needs) -> array[float] | None:
-        """The column of labels and taints."""
-        if not needs.conditions and not self._roster.tainted:
+        """The column of labels, taints and overrides."""
+        if not needs.conditions and not self._roster.tainted and needs.bounds is None:
             self.base_ms, self._last = None, self._unbound
             return None
         group = self._newest if needs is self._needs else self._group(needs)
@@ -108,7 +108,7 @@ class Eligibility:
 
     def _group(self, needs: Needs) -> _Group:
         """By value, and for whoever asks with the same object next by identity: hashing needs takes 0.2 us."""
-        key = Needs(needs.conditions, needs.tolerates) if needs.resources else needs
+        key = Needs(needs.conditions, needs.tolerates, (), needs.bounds) if needs.resources else needs
         self._needs, self._newest = needs, self._groups.get(key) or self._new_group(key)
         return self._newest
 
@@ -129,7 +129,7 @@ class Eligibility:
             column[row] = found_ms = 0.0 if worker is None else worth_ms(worker, needs)
             forbidden[row] = 0
             if found_ms == math.inf and worker is not None:
-                forbidden[row] = BY_LABELS if tolerated(worker, needs) else BY_TAINTS
+                forbidden[row] = _forbidden_by(worker, needs)
         group.seen = roster.changed
 
     def counts(self, extra_ms: array[float] | None) -> Counts:
@@ -160,6 +160,8 @@ class Eligibility:
 
 def rejection(worker: WorkerRecord, needs: Needs) -> str | None:
     """Why a worker is not given such a task now, `None` if it may be; the first reason, lasting ones before passing."""
+    if not allowed(worker.name, needs):
+        return OVERRIDES
     if not tolerated(worker, needs):
         return TAINTS
     if any(each.prefer_ms is None and not holds(each, worker.labels) for each in needs.conditions):
@@ -173,6 +175,12 @@ def rejection(worker: WorkerRecord, needs: Needs) -> str | None:
     return BUSY if worker.in_flight >= worker.credit else None
 
 
+def _forbidden_by(worker: WorkerRecord, needs: Needs) -> int:
+    if not allowed(worker.name, needs):
+        return BY_OVERRIDES
+    return BY_LABELS if tolerated(worker, needs) else BY_TAINTS
+
+
 def _standing(worker: WorkerRecord) -> str:
     if worker.draining:
         return DRAINING
@@ -184,8 +192,8 @@ def _standing(worker: WorkerRecord) -> str:
 
 
 def worth_ms(worker: WorkerRecord, needs: Needs) -> float:
-    """+inf if labels or taints forbid it, else minus the worth of the preferred labels."""
-    if not tolerated(worker, needs):
+    """+inf if overrides, labels or taints forbid it, else minus the worth of the preferred labels."""
+    if not (allowed(worker.name, needs) and tolerated(worker, needs)):
         return math.inf
     total_ms = 0.0
     for condition in needs.conditions:
@@ -196,6 +204,14 @@ def worth_ms(worker: WorkerRecord, needs: Needs) -> float:
         elif met:
             total_ms -= min(max(condition.prefer_ms, -PREFER_MS_MAX), PREFER_MS_MAX)
     return total_ms
+
+
+def allowed(worker: str, needs: Needs) -> bool:
+    """Whether no override keeps the task from the worker of this name."""
+    bounds = needs.bounds
+    if bounds is None:
+        return True
+    return bounds.only in ("", worker) and worker not in bounds.never
 
 
 def tolerated(worker: WorkerRecord, needs: Needs) -> bool:

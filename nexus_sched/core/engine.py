@@ -17,6 +17,7 @@ from nexus_sched.core.answers import Answers
 from nexus_sched.core.control_events import ControlEvents
 from nexus_sched.core.copies import Copies
 from nexus_sched.core.digest import digest_of
+from nexus_sched.core.overrides import Overriding
 from nexus_sched.core.placing import Placing
 from nexus_sched.core.predictors.base import PredictorFactory
 from nexus_sched.core.preemption import Preemption
@@ -34,6 +35,8 @@ from nexus_sched.model.events import (
     EstimateUnpinned,
     Event,
     ModeChanged,
+    OverrideAdded,
+    OverrideRemoved,
     PredictorChosen,
     PredictorOverran,
     QuestionAsked,
@@ -76,6 +79,7 @@ class Engine(EngineState):
         self._answers = Answers(self)
         self._workers = workers = WorkerEvents(self)
         self._control = task_control = TaskControl(self, placing)
+        self._overriding = overriding = Overriding(self, placing.queue)
         tasks, control = TaskEvents(self, placing, self._reactions), ControlEvents(self)
         self._handlers: dict[type[Event], Callable[..., None]] = {
             EpochBegan: control.epoch_began,
@@ -108,6 +112,8 @@ class Engine(EngineState):
             PredictorChosen: control.predictor_chosen,
             EstimatePinned: control.estimate_pinned,
             EstimateUnpinned: control.estimate_unpinned,
+            OverrideAdded: overriding.added,
+            OverrideRemoved: overriding.removed,
         }
 
     @property
@@ -118,12 +124,13 @@ class Engine(EngineState):
     @property
     def next_due_ms(self) -> int | None:
         """When the next turn is wanted even without new events, in milliseconds since the epoch; `None`: never."""
+        overrides_ms = self.overrides.until_ms if self.overrides.in_force else None
         if self.paused:
-            sources: tuple[int | None, ...] = (self.backlog.next_due_ms, self.ejection.due_ms())
+            sources: tuple[int | None, ...] = (self.backlog.next_due_ms, self.ejection.due_ms(), overrides_ms)
             return min((due_ms for due_ms in sources if due_ms is not None), default=None)
         sources = (
             *(self.backlog.next_due_ms, self.ejection.due_ms(), self._reactions.due_ms()),
-            *(self._copies.due_ms(), self.reservations.due_ms(), self._placing.due_ms()),
+            *(self._copies.due_ms(), self.reservations.due_ms(), self._placing.due_ms(), overrides_ms),
         )
         return min((due_ms for due_ms in sources if due_ms is not None), default=None)
 
@@ -142,6 +149,8 @@ class Engine(EngineState):
         handlers = self._handlers
         for event in events:
             handlers[type(event)](event)
+        if self.overrides.until_ms <= self.now_ms:
+            self._overriding.expire()
         self.counters["overdue"] += self.overdue.correct(self.tasks, self.roster, self.now_ms)
         if self.overdue.late:
             self._reactions.note(self.overdue.late)

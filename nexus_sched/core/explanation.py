@@ -11,11 +11,23 @@ workers, and at all tasks if they are not too many: some 2 ms at the most.
 from __future__ import annotations
 
 from itertools import islice
+from math import inf
 from typing import NamedTuple
 
 from msgspec.structs import asdict
 
-from nexus_sched.core.eligibility import BROKEN, BUSY, CORDONED, DRAINING, NOT_ACCEPTING, RESOURCES, SUSPECT, rejection
+from nexus_sched.core.eligibility import (
+    BROKEN,
+    BUSY,
+    CORDONED,
+    DRAINING,
+    NOT_ACCEPTING,
+    RESOURCES,
+    SUSPECT,
+    allowed,
+    rejection,
+    worth_ms,
+)
 from nexus_sched.core.freeing import left_ms
 from nexus_sched.core.limits import Gate
 from nexus_sched.core.records import TaskRecord
@@ -24,6 +36,7 @@ from nexus_sched.core.state import EngineState
 from nexus_sched.core.why_not import impossible, why_not
 from nexus_sched.model.answer import FOR_CAPACITY, ITS_TURN, MISCONFIGURED, Answer, Unanswered, WhyAnswer
 from nexus_sched.model.eta import Eta
+from nexus_sched.model.overrides import PRIORITY, told_of
 from nexus_sched.units import MS_PER_S, span_text
 
 PASSING = (BUSY, RESOURCES, NOT_ACCEPTING, DRAINING, CORDONED, BROKEN, SUSPECT)
@@ -104,6 +117,8 @@ def about_task(state: EngineState, task_id: str, worker: str) -> Answer:
         recalled=not record.waiting and record.past.avoid == record.worker,
         decision="" if record.waiting else record.entry,
         why_not=why_not(state, record, worker) if worker else "",
+        overrides=tuple(told_of(each) for each in state.overrides.of(record.task)),
+        own_priority=(record.past.own or record.task).priority,
     )
 
 
@@ -132,6 +147,9 @@ def _waiting(state: EngineState, record: TaskRecord, ahead: Ahead) -> Reason:
         return _held(state, record)
     if not state.roster.ring:
         return Reason(FOR_CAPACITY, "no worker is registered", "start one: `nexus-sched worker MODULE:APP`")
+    bound = _bound(state, record)
+    if bound is not None:
+        return bound
     failing = impossible(state, record.task.terms.needs)
     if failing:
         demand, there = failing[0]
@@ -148,12 +166,46 @@ def _held(state: EngineState, record: TaskRecord) -> Reason:
     whose = record.task.type if record.task.type in state.pauses else ""
     pause = state.pauses.get(whose)
     if pause is None:
+        if worker is not None and not allowed(worker, record.task.terms.needs):
+            binding, remedies = _binding(state, record)
+            sentence = f"somebody wants it to run on {worker}, and it may not by {binding}"
+            return Reason(FOR_CAPACITY, sentence, *remedies, "`nexus-sched task reassign` to another one")
         sentence = f"somebody wants it to run on {worker}, which does not take it yet"
         return Reason(FOR_CAPACITY, sentence, "a free slot there", "`nexus-sched task reassign` to another one")
     what = f"tasks of type {whose!r} are paused" if whose else "the pool is paused"
     who = f" by {pause.actor}" if pause.actor else ""
     resume = f"nexus-sched pool resume --type {whose}" if whose else "nexus-sched pool resume"
     return Reason(FOR_CAPACITY, f"{what}{who}: {pause.reason}", f"`{resume}`")
+
+
+def _bound(state: EngineState, record: TaskRecord) -> Reason | None:
+    """Overrides leave it to few workers or to none, and those do not take it."""
+    needs = record.task.terms.needs
+    bounds = needs.bounds
+    if bounds is None:
+        return None
+    binding, remedies = _binding(state, record)
+    left = [worker for worker in state.roster.ring if allowed(worker.name, needs)]
+    if bounds.only and bounds.only in bounds.never:
+        return Reason(MISCONFIGURED, f"overrides leave it to no worker: {binding}", *remedies)
+    if not left and bounds.only:
+        sentence = f"it may run on {bounds.only} only, which is not registered: {binding}"
+        return Reason(FOR_CAPACITY, sentence, f"{bounds.only}, when it is there again", *remedies)
+    if not left:
+        return Reason(FOR_CAPACITY, f"overrides keep it from every worker: {binding}", "another worker", *remedies)
+    if not bounds.only or (rejection(left[0], needs) is None and left[0].in_flight < left[0].slots):
+        return None
+    name = bounds.only
+    possible = worth_ms(left[0], needs) < inf and fits(left[0], needs.resources, ever=True)
+    sentence = f"it may run on {name} only, by {binding}; {why_not(state, record, name)}"
+    return Reason(FOR_CAPACITY if possible else MISCONFIGURED, sentence, *remedies)
+
+
+def _binding(state: EngineState, record: TaskRecord) -> tuple[str, list[str]]:
+    """The overrides that say where a task may run, and how to end them."""
+    found = [each for each in state.overrides.of(record.task) if each.effect != PRIORITY]
+    names = [f"--scope {each.scope}={each.subject} --effect {each.effect}={each.target}" for each in found]
+    return " and ".join(map(told_of, found)), [f"`nexus-sched override remove {name}`" for name in names]
 
 
 def _delayed(state: EngineState, record: TaskRecord) -> Reason:

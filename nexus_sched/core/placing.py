@@ -105,7 +105,10 @@ class Placing:
         for record in self._copies.wanted():
             if not state.roster.table.open_count:
                 return
-            copy = TaskRecord(record.task, "", "", attempt=record.attempt, history=History(avoid=record.worker))
+            own = record.past.own or record.task
+            copy = TaskRecord(own, "", "", attempt=record.attempt, history=History(avoid=record.worker))
+            if state.overrides.in_force:
+                state.overrides.apply(copy)
             choice = state.placement.place(copy.task, state.now_ms, (record.worker,))
             if choice is None or choice.worker.name == record.worker or choice.worker.in_flight >= choice.worker.slots:
                 continue
@@ -140,7 +143,8 @@ class Placing:
         worker = choice.worker
         why = state.placement.reasons.of(record.task, choice, state.counters["dispatched"])
         promised_ms = state.placement.reasons.promised_ms
-        decision, booking = decide(record, choice, state.forecasts, why, state.now_ms)
+        overrides = state.overrides.names_of(record.task) if state.overrides.in_force else ()
+        decision, booking = decide(record, choice, state.forecasts, why, overrides, state.now_ms)
         if promised_ms != inf:
             booking.other_at_ms = state.now_ms + int(promised_ms)
         if state.backlog.fairness.shared:
@@ -162,6 +166,9 @@ class Placing:
         state = self._state
         record.booking = None
         history = record.history
+        if state.overrides.in_force or (history is not None and history.own is not None):
+            state.overrides.apply(record)
+            history = record.history
         if history is not None:
             history.held = False
             if history.not_before_ms > state.now_ms:

@@ -57,6 +57,7 @@ class History(Struct, array_like=True, gc=False, eq=False):
     not_before_ms: int = 0  # waiting: it may not be placed earlier (delay, back-off); 0: at once
     reserve_at_ms: int = 0  # waiting: refused by all open workers, it may hold one from then on; 0: not refused yet
     held: bool = False  # waiting: people want it to stand aside (a pause, a wish for a worker)
+    own: Task | None = None  # the task as it was submitted, while overrides make another one of it
 
 
 NO_HISTORY = History()  # to read from; whoever writes asks for `TaskRecord.remembered`

@@ -21,6 +21,7 @@ from nexus_sched.core.eligibility import worth_ms
 from nexus_sched.core.records import TaskRecord, WorkerRecord
 from nexus_sched.core.resources import fits
 from nexus_sched.core.roster import Roster
+from nexus_sched.model.terms import Bounds
 
 SHARE_MAX = 0.1
 COUNT_MAX = 128  # all of them are tried in every turn, and a turn may place 256 tasks
@@ -56,7 +57,7 @@ class Reservations:
             return
         needs = record.task.terms.needs
         best, best_ms = None, math.inf
-        for worker in roster.ring:
+        for worker in roster.ring if needs.bounds is None else _within(needs.bounds, roster):
             if not worker.accepting or worth_ms(worker, needs) == math.inf:
                 continue
             if not fits(worker, needs.resources, ever=True):
@@ -106,3 +107,11 @@ class Reservations:
             history = record.history
             if history is not None and record.ticket > 0 and history.reserve_at_ms > now_ms:
                 self._timers.add(record, history.reserve_at_ms)
+
+
+def _within(bounds: Bounds, roster: Roster) -> list[WorkerRecord]:
+    """The workers that a pin leaves, so that a task whose worker is away costs no look at all the others."""
+    if not bounds.only:
+        return roster.ring
+    worker = roster.by_name.get(bounds.only)
+    return [] if worker is None else [worker]

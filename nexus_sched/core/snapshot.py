@@ -20,6 +20,7 @@ from nexus_sched.core.records import Cordon, TaskRecord, WorkerRecord
 from nexus_sched.core.requests import Usage
 from nexus_sched.core.state import COUNTERS
 from nexus_sched.errors import SnapshotUnreadable
+from nexus_sched.model.events import OverrideAdded
 from nexus_sched.model.settings import EngineSettings
 
 FORMAT = 2
@@ -92,6 +93,7 @@ class EngineSnapshot(Struct, array_like=True):
     wishes: dict[str, str] = {}
     transit_ms: float = 0.0
     suspects: list[tuple[str, list[str]]] = []
+    overrides: list[OverrideAdded] = []
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -131,6 +133,7 @@ def capture(engine: Engine) -> EngineSnapshot:
         engine.wishes,
         engine.overdue.transit_ms,
         engine.suspects.snapshot(),
+        engine.overrides.snapshot(),
     )
 
 
@@ -183,6 +186,7 @@ def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) ->
     engine.forgiving.restore(engine.roster.ring)
     engine.cordons = dict(state.cordons)
     engine.pauses, engine.wishes = dict(state.pauses), dict(state.wishes)
+    engine.overrides.restore(state.overrides)
     late, engine.next_look_ms, engine.look_wanted, engine.straggler_told_ms = state.reaction
     engine.late = dict.fromkeys(late)
     if state.etas is not None:

@@ -16,6 +16,7 @@ from nexus_sched.core.eta import Etas
 from nexus_sched.core.forecasts import Forecasts
 from nexus_sched.core.forgiving import Forgiving
 from nexus_sched.core.overdue import Overdue
+from nexus_sched.core.override_table import OverrideTable
 from nexus_sched.core.placement import Placement
 from nexus_sched.core.predictors.base import PredictorFactory
 from nexus_sched.core.records import Booking, Cordon, TaskRecord, WorkerRecord
@@ -90,6 +91,7 @@ class EngineState:
         self.cordons: dict[str, Cordon] = {}  # by the name of a worker, live or not
         self.pauses: dict[str, Pause] = {}  # by type of task; "" is the whole pool
         self.wishes: dict[str, str] = {}  # task id -> the worker that people want it to run on
+        self.overrides = OverrideTable()
         self.late: dict[str, None] = {}  # workers with an overdue run and something behind it, the next one first
         self.next_look_ms = 0  # when tasks may be moved again
         self.look_wanted = False  # a turn has passed since the last look

@@ -10,7 +10,7 @@ from math import inf
 
 from msgspec import structs
 
-from nexus_sched.core.eligibility import rejection, worth_ms
+from nexus_sched.core.eligibility import allowed, rejection, worth_ms
 from nexus_sched.core.pauses import Pauses
 from nexus_sched.core.placing import Placing
 from nexus_sched.core.records import TaskRecord, WorkerRecord
@@ -44,7 +44,11 @@ class TaskControl:
             state.notice("refused", f"refused: no task {event.task_id!r} waits that could be boosted")
             return
         state.backlog.remove(record)
-        record.task = structs.replace(record.task, priority=event.priority)
+        own = record.past.own
+        if own is None:
+            record.task = structs.replace(record.task, priority=event.priority)
+        else:  # overrides come on top of it
+            record.remembered().own = structs.replace(own, priority=event.priority)
         self._placing.queue(record)
 
     def retry_requested(self, event: RetryRequested) -> None:
@@ -79,14 +83,18 @@ class TaskControl:
         state = self._state
         if record is None or (not record.waiting and record.booked.cancelled):
             return "it neither waits nor runs"
+        needs = state.overrides.applied(record.past.own or record.task).terms.needs
         if not worker:
+            if needs.bounds is not None and needs.bounds.only == record.worker:
+                return "an override pins it to the worker that has it"
             return "it waits, and nobody has it" if record.waiting else ""
         wanted = state.roster.by_name.get(worker)
         if wanted is None:
             return f"no worker {worker!r} is registered"
         if record.worker == worker:
             return "it is there"
-        needs = record.task.terms.needs
+        if not allowed(worker, needs):
+            return f"an override keeps it from {worker!r}"
         could = worth_ms(wanted, needs) < inf and fits(wanted, needs.resources, ever=True)
         return "" if could else f"{worker!r} could never run it"
 

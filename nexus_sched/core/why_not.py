@@ -14,9 +14,11 @@ from nexus_sched.core.eligibility import (
     CORDONED,
     DRAINING,
     LABELS,
+    OVERRIDES,
     RESOURCES,
     SUSPECT,
     TAINTS,
+    allowed,
     holds,
     rejection,
     tolerated,
@@ -26,6 +28,8 @@ from nexus_sched.core.records import TaskRecord, WorkerRecord
 from nexus_sched.core.resources import fits
 from nexus_sched.core.state import EngineState
 from nexus_sched.model.conditions import condition_text
+from nexus_sched.model.events import OverrideAdded
+from nexus_sched.model.overrides import PRIORITY, told_of
 from nexus_sched.model.terms import Condition, Needs
 from nexus_sched.units import amount_text, span_text
 
@@ -37,13 +41,13 @@ def why_not(state: EngineState, record: TaskRecord, name: str) -> str:
         return f"no worker {name!r} is registered"
     if record.worker == name:
         return "it is there"
-    needs = record.task.terms.needs
+    needs = state.overrides.applied(record.past.own or record.task).terms.needs  # also of one that is placed
     holder = state.reservations.holder_of(name)
     if holder and holder != record.task.id:
         return f"it is held free for task {holder}, which others kept overtaking"
     reason = rejection(worker, needs)
     if reason is not None:
-        return _particulars(state, worker, needs, reason)
+        return _particulars(state, record, worker, needs, reason)
     if record.waiting and worker.in_flight >= worker.slots:
         return f"its slots ({worker.slots}) are busy, and it is sent more only when one is about to be free"
     if record.past.avoid == name:
@@ -53,7 +57,9 @@ def why_not(state: EngineState, record: TaskRecord, name: str) -> str:
     return "nothing keeps the task from there now; see the bill for when it was placed"
 
 
-def _particulars(state: EngineState, worker: WorkerRecord, needs: Needs, reason: str) -> str:
+def _particulars(state: EngineState, record: TaskRecord, worker: WorkerRecord, needs: Needs, reason: str) -> str:
+    if reason == OVERRIDES:
+        return f"overrides keep the task from there: {' and '.join(map(told_of, _binding(state, record)))}"
     if reason == TAINTS:
         missing = [taint for taint in worker.taints if taint not in needs.tolerates]
         return f"the task does not tolerate its taint {missing[0]!r}"
@@ -79,6 +85,10 @@ def _particulars(state: EngineState, worker: WorkerRecord, needs: Needs, reason:
     return f"it is {reason}"
 
 
+def _binding(state: EngineState, record: TaskRecord) -> list[OverrideAdded]:
+    return [each for each in state.overrides.of(record.task) if each.effect != PRIORITY]
+
+
 def _lacking(worker: WorkerRecord, needs: Needs) -> str:
     name, amount = next(
         ((name, amount) for name, amount in needs.resources if not fits(worker, ((name, amount),))), ("", 0.0)
@@ -93,11 +103,11 @@ def _lacking(worker: WorkerRecord, needs: Needs) -> str:
 
 
 def impossible(state: EngineState, needs: Needs) -> list[tuple[str, str]]:
-    """Demands that no worker of the pool could ever meet: `(the demand, what there is instead)`.
+    """Demands that no worker which overrides leave could ever meet: `(the demand, what there is instead)`.
 
     If each can be met, but no worker meets all of them, that is the one entry. Empty if somebody could run the task.
     """
-    ring = state.roster.ring
+    ring = [each for each in state.roster.ring if allowed(each.name, needs)]
     if any(worth_ms(each, needs) < math.inf and fits(each, needs.resources, ever=True) for each in ring):
         return []
     found = [_condition(ring, each) for each in needs.conditions if each.prefer_ms is None]

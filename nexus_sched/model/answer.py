@@ -102,6 +102,8 @@ class WhyAnswer(Struct, frozen=True, tag="why", tag_field="ask"):
     delayed: bool = False  # waiting: for its retry or its delay
     recalled: bool = False  # placed: it was asked back, to be placed elsewhere
     why_not: str = ""  # if a worker was asked about: why the task is not there
+    overrides: tuple[str, ...] = ()  # that bind it, with who decided them and why
+    own_priority: int = -1  # without overrides
 
 
 Answer = Unanswered | WorkerAnswer | EtaAnswer | WhyAnswer

@@ -29,6 +29,7 @@ FUNNEL = (
     "breaker open",
     "suspect",
     "no credit left",
+    "overrides",
 )
 
 VERSION = 1
@@ -40,11 +41,16 @@ COLUMNS = ("wait_ms", "run_ms", "health_ms", "affinity_ms", "avoided_ms", "load"
 class Why(Struct, frozen=True, array_like=True, gc=False):
     """What a decision was based on. Read `bill` by `bill_of`."""
 
-    funnel: tuple[int, ...]  # see `FUNNEL`
+    funnel: tuple[int, ...]  # see `FUNNEL`; counts that are left out at the end are 0
     bill: bytes  # empty if no scores were compared: a fallback decided
     candidates: tuple[str, ...]  # the workers of the bill's rows, the chosen one first
     round_robin: str  # whom its turn would have fallen on, whatever that worker holds; empty if nobody is feasible
     settings: int  # digest of the configuration in force, 64 bit
+
+
+def funnel_of(why: Why) -> dict[str, int]:
+    """The counts of a funnel by name."""
+    return dict.fromkeys(FUNNEL, 0) | dict(zip(FUNNEL, why.funnel, strict=False))
 
 
 class Weights(Struct, frozen=True):

@@ -14,13 +14,16 @@ PIN_MS_MAX = 90 * 86_400_000  # a pin that should last longer is a wrong model
 REPLY_LENGTH_MAX = 64
 
 Said = Annotated[str, Meta(min_length=1, max_length=500)]  # why; kept in the journal
+SaidOrNot = Annotated[str, Meta(max_length=500)]
 Actor = Annotated[str, Meta(max_length=128)]
 
 
 class CancelTask(Struct, frozen=True, tag="cancel", tag_field="kind"):
-    """Do not run this task, or stop it."""
+    """Do not run this task, or stop it. Its submitter need not say why."""
 
     task_id: str
+    reason: SaidOrNot = ""
+    actor: Actor = ""
 
 
 class BoostTask(Struct, frozen=True, tag="boost", tag_field="kind"):
@@ -69,18 +72,24 @@ class SetMode(Struct, frozen=True, tag="mode", tag_field="kind"):
     """Choose how workers are picked; one of `settings.MODES`."""
 
     mode: str
+    reason: SaidOrNot = ""
+    actor: Actor = ""
 
 
 class ChoosePredictor(Struct, frozen=True, tag="predictor", tag_field="kind"):
     """Let this predictor speak; the former one goes into the shadow, so that choosing it again rolls back."""
 
     name: str
+    reason: SaidOrNot = ""
+    actor: Actor = ""
 
 
 class ShadowPredictor(Struct, frozen=True, tag="shadow", tag_field="kind"):
     """Let this predictor learn and be scored beside the active one; an empty name ends that."""
 
     name: str
+    reason: SaidOrNot = ""
+    actor: Actor = ""
 
 
 class PinEstimate(Struct, frozen=True, tag="pin", tag_field="kind"):
@@ -98,6 +107,36 @@ class UnpinEstimate(Struct, frozen=True, tag="unpin", tag_field="kind"):
     """End a pinned estimate."""
 
     task_type: str
+    reason: SaidOrNot = ""
+    actor: Actor = ""
+
+
+class AddOverride(Struct, frozen=True, tag="override", tag_field="kind"):
+    """Decide for a while where a task, or all tasks of a type, may run, or how urgent they are.
+
+    `effect` is one of `model.overrides.EFFECTS`. Either `task_type` or `task_id` is given; a pin and an avoidance name
+    their worker in `target`, a priority says in `levels` by how much it is raised or lowered.
+    """
+
+    effect: str
+    for_ms: Annotated[int, Meta(ge=1, le=PIN_MS_MAX)]
+    reason: Said
+    actor: Actor = ""
+    task_type: str = ""
+    task_id: str = ""
+    target: str = ""
+    levels: Annotated[int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = 0
+
+
+class RemoveOverride(Struct, frozen=True, tag="unoverride", tag_field="kind"):
+    """End an override before its time; `target` is the worker of an avoidance."""
+
+    effect: str
+    reason: Said
+    actor: Actor = ""
+    task_type: str = ""
+    task_id: str = ""
+    target: str = ""
 
 
 class CordonWorker(Struct, frozen=True, tag="cordon", tag_field="kind"):
@@ -154,6 +193,8 @@ Command = (
     | ShadowPredictor
     | PinEstimate
     | UnpinEstimate
+    | AddOverride
+    | RemoveOverride
     | CordonWorker
     | ResumeWorker
     | TripWorker

@@ -30,3 +30,4 @@ class SchedulingDecision(Struct, frozen=True, array_like=True, gc=False):
     p80_ms: float | None = None  # of the prediction, as `p50_ms`
     explored: bool = False  # a wider difference counted as a near tie
     why: Why | None = None  # unless the recording of reasons is switched off
+    overrides: tuple[str, ...] = ()  # names of those that bound it, as `model.overrides.name_of` writes them

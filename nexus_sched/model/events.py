@@ -83,6 +83,8 @@ class CancelRequested(Event, frozen=True, tag="cancel"):
     """Somebody wants the task not to run, or to stop."""
 
     task_id: str
+    reason: str = ""  # its submitter need not say why
+    actor: str = ""
 
 
 class WorkerJoined(Event, frozen=True, tag="joined"):
@@ -229,6 +231,8 @@ class ModeChanged(Event, frozen=True, tag="mode"):
     """An operator chose how workers are picked. `mode` is one of `settings.MODES`."""
 
     mode: str
+    reason: str = ""
+    actor: str = ""
 
 
 class SettingsChanged(Event, frozen=True, tag="settings"):
@@ -257,6 +261,8 @@ class PredictorChosen(Event, frozen=True, tag="predictor"):
 
     name: str
     shadow: bool = False
+    reason: str = ""
+    actor: str = ""
 
 
 class EstimatePinned(Event, frozen=True, tag="pinned"):
@@ -274,6 +280,35 @@ class EstimateUnpinned(Event, frozen=True, tag="unpinned"):
     """A pinned estimate ends before its time."""
 
     task_type: str
+    reason: str = ""
+    actor: str = ""
+
+
+class OverrideAdded(Event, frozen=True, tag="override"):
+    """People decide for a while where a task, or all tasks of a type, may run, or how urgent they are.
+
+    It takes the place of the one with the same scope and effect; of `avoid` there may be one for each worker.
+    """
+
+    scope: str  # "type" or "task"
+    subject: str  # the type, or the task's id
+    effect: str  # "pin", "avoid" or "priority"
+    target: str  # the worker of a pin, or to avoid; else empty
+    levels: int  # of priority: by how many it is raised, or lowered
+    until_ms: int
+    reason: str
+    actor: str
+
+
+class OverrideRemoved(Event, frozen=True, tag="unoverride"):
+    """An override ends before its time."""
+
+    scope: str
+    subject: str
+    effect: str
+    target: str  # of `avoid`
+    reason: str
+    actor: str
 
 
 AnyEvent = (
@@ -307,4 +342,6 @@ AnyEvent = (
     | PredictorChosen
     | EstimatePinned
     | EstimateUnpinned
+    | OverrideAdded
+    | OverrideRemoved
 )

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from nexus_sched.model.bill import FUNNEL, Bill, BillRow, bill_of
+from nexus_sched.model.bill import FUNNEL, Bill, BillRow, bill_of, funnel_of
 from nexus_sched.model.decision import SchedulingDecision
+from nexus_sched.model.overrides import PIN
 from nexus_sched.model.settings import DIRECTED, PREDICTIVE
 from nexus_sched.units import span_text
 
@@ -17,6 +18,7 @@ LACKS = {
     "labels": "lack a label",
     "resources": "lack resources",
     "no credit left": "full",
+    "overrides": "kept from it by overrides",
 }
 
 
@@ -42,6 +44,7 @@ class DecisionStory(Struct, frozen=True, kw_only=True):
     funnel: dict[str, int]  # see `model.bill.FUNNEL`; empty if reasons were not recorded
     round_robin: str
     bill: Bill | None
+    overrides: tuple[str, ...] = ()  # that bound it, by name
 
 
 class Actual(Struct, frozen=True, kw_only=True):
@@ -68,6 +71,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     ahead_ms: float = 0.0
     eta: dict[str, float | str] = {}
     why_not: str = ""
+    overrides: tuple[str, ...] = ()  # that bind it now, or bound its decision
     decision: DecisionStory | None = None
     actual: Actual | None = None
     missing: str = ""  # what is no longer known, and why
@@ -93,9 +97,10 @@ def story_of(decision: SchedulingDecision, seq: int, index: int, epoch: int, at_
         version=decision.version,
         explored=decision.explored,
         settings="" if why is None else f"{why.settings:016x}",
-        funnel={} if why is None else dict(zip(FUNNEL, why.funnel, strict=True)),
+        funnel={} if why is None else funnel_of(why),
         round_robin="" if why is None else why.round_robin,
         bill=None if why is None else bill_of(why),
+        overrides=decision.overrides,
     )
 
 
@@ -124,6 +129,10 @@ def sentence_of(story: DecisionStory) -> str:
     placed = f"placed on {story.worker}"
     if story.policy == DIRECTED:
         return f"{placed} because somebody decided so"
+    pins = [name for name in story.overrides if f" {PIN}=" in name]
+    if pins:  # the last one is the narrowest
+        promise = "" if story.bill is None else f": {_promise(story, story.bill.rows[0])}"
+        return f"{placed} because an override pins it there ({pins[-1]}){promise}"
     if story.policy != PREDICTIVE:
         return f"{placed} by {story.policy}: {_without(story)}"
     if story.bill is None:

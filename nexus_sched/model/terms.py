@@ -31,12 +31,20 @@ class Condition(Struct, frozen=True, array_like=True):
     prefer_ms: float | None = None  # None: required
 
 
+class Bounds(Struct, frozen=True, array_like=True):
+    """Which workers people leave to a task by their overrides. No task can ask for it itself."""
+
+    only: str = ""  # this one; empty: any
+    never: tuple[str, ...] = ()  # none of these; sorted
+
+
 class Needs(Struct, frozen=True, array_like=True):
     """What a worker must have. Resources as `(name, amount)`, sorted by name."""
 
     conditions: tuple[Condition, ...] = ()
     tolerates: tuple[str, ...] = ()  # taints that do not keep it away
     resources: tuple[tuple[str, float], ...] = ()
+    bounds: Bounds | None = None  # None: any worker
 
 
 class Terms(Struct, frozen=True, array_like=True):

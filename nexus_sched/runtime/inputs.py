@@ -13,58 +13,21 @@ from typing import NamedTuple, cast
 import msgspec
 
 from nexus_sched.errors import InvalidInput
-from nexus_sched.model.command import (
-    Ask,
-    BoostTask,
-    CancelTask,
-    ChoosePredictor,
-    Command,
-    CordonWorker,
-    EvictWorker,
-    PauseTasks,
-    PinEstimate,
-    ReassignTask,
-    ReloadConfiguration,
-    ResumeTasks,
-    ResumeWorker,
-    RetryTask,
-    SetMode,
-    ShadowPredictor,
-    TripWorker,
-    UnpinEstimate,
-)
-from nexus_sched.model.demands import ASKING, DESCRIPTION_BYTES_MAX, instant_after, terms_of
+from nexus_sched.model.command import Command
+from nexus_sched.model.demands import ASKING, DESCRIPTION_BYTES_MAX, terms_of
 from nexus_sched.model.events import (
     AnyEvent,
-    CancelRequested,
-    EstimatePinned,
-    EstimateUnpinned,
-    ModeChanged,
-    PredictorChosen,
-    QuestionAsked,
-    ReloadRequested,
-    RetryRequested,
-    TaskBoosted,
     TaskFinished,
-    TaskReassigned,
     TaskReclaimed,
     TaskRefused,
-    TasksPaused,
-    TasksResumed,
     TaskSubmitted,
     TaskVanished,
-    WorkerCordoned,
-    WorkerEvicted,
     WorkerJoined,
     WorkerLeft,
     WorkerReported,
-    WorkerResumed,
-    WorkerTripped,
 )
 from nexus_sched.model.ids import check_task_id, check_task_type, check_worker_id
 from nexus_sched.model.outcome import Completion, Outcome, Reason
-from nexus_sched.model.question import AskEta, AskWhy, AskWorker, Question
-from nexus_sched.model.settings import MODES
 from nexus_sched.model.task import PAYLOAD_BYTES_MAX, Task, TaskSpec
 from nexus_sched.model.trace import SAMPLED_DIGITS, sampled
 from nexus_sched.model.worker import (
@@ -75,6 +38,7 @@ from nexus_sched.model.worker import (
     checked_offer,
     checked_report,
 )
+from nexus_sched.runtime.commands import decided
 from nexus_sched.runtime.ports import RawEntry
 
 BLOB_BYTES_MAX = DESCRIPTION_BYTES_MAX  # of a fact, offer, report or command as well
@@ -337,71 +301,7 @@ def _report_of(worker: str, incarnation: int, said: WorkerReport) -> WorkerRepor
 
 def _commanded(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> list[AnyEvent]:  # noqa: ARG001 - one shape for all
     command: Command = _decode_command(_document(fields, b"f"))
-    return [_decided(command, int(entry_id.partition("-")[0]))]
-
-
-def _decided(command: Command, at_ms: int) -> AnyEvent:
-    match command:
-        case CancelTask():
-            return CancelRequested(check_task_id(command.task_id))
-        case SetMode():
-            if command.mode not in MODES:
-                raise InvalidInput(f"{command.mode[:40]!r} is no mode: one of {', '.join(MODES)}")
-            return ModeChanged(command.mode)
-        case ChoosePredictor():
-            return PredictorChosen(check_worker_id(command.name))
-        case ShadowPredictor():
-            return PredictorChosen(check_worker_id(command.name) if command.name else "", shadow=True)
-        case UnpinEstimate():
-            return EstimateUnpinned(check_task_type(command.task_type))
-        case PinEstimate():
-            until_ms = instant_after(at_ms, command.for_ms)
-            return EstimatePinned(
-                check_task_type(command.task_type),
-                command.value_ms,
-                command.factor,
-                until_ms,
-                command.reason,
-                command.actor,
-            )
-        case CordonWorker():
-            return WorkerCordoned(check_worker_id(command.worker), command.drain, command.reason, command.actor)
-        case ResumeWorker():
-            return WorkerResumed(check_worker_id(command.worker), command.reason, command.actor)
-        case TripWorker():
-            return WorkerTripped(check_worker_id(command.worker), command.reason, command.actor)
-        case EvictWorker():
-            return WorkerEvicted(check_worker_id(command.worker), command.reason, command.actor)
-        case BoostTask():
-            return TaskBoosted(check_task_id(command.task_id), command.priority, command.reason, command.actor)
-        case ReassignTask():
-            worker = check_worker_id(command.worker) if command.worker else ""
-            return TaskReassigned(check_task_id(command.task_id), worker, command.reason, command.actor)
-        case RetryTask():
-            return RetryRequested(check_task_id(command.task_id), command.reason, command.actor)
-        case PauseTasks():
-            task_type = check_task_type(command.task_type) if command.task_type else ""
-            return TasksPaused(task_type, command.reason, command.actor)
-        case ResumeTasks():
-            task_type = check_task_type(command.task_type) if command.task_type else ""
-            return TasksResumed(task_type, command.reason, command.actor)
-        case ReloadConfiguration():
-            return ReloadRequested(command.reason, command.actor)
-        case Ask():
-            return QuestionAsked(check_task_id(command.reply), _checked(command.question))
-
-
-def _checked(question: Question) -> Question:
-    match question:
-        case AskEta():
-            check_task_id(question.task_id)
-        case AskWhy():
-            check_task_id(question.task_id)
-            if question.worker:
-                check_worker_id(question.worker)
-        case AskWorker():
-            check_worker_id(question.worker)
-    return question
+    return [decided(command, int(entry_id.partition("-")[0]))]
 
 
 _decoders: dict[str, Callable[[str, str, dict[bytes, bytes]], list[AnyEvent]]] = {

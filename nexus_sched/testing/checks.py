@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from nexus_sched.adapters.memory.shard import QUEUED, RUNNING, MemoryShard
 from nexus_sched.adapters.memory.stream import parse_entry_id
 from nexus_sched.core.engine import Engine
 from nexus_sched.core.records import TaskRecord, WorkerRecord
+from nexus_sched.model.decision import SchedulingDecision
+from nexus_sched.model.effects import Dispatch
+from nexus_sched.model.events import OverrideAdded, OverrideRemoved
+from nexus_sched.model.journal import Turn
 from nexus_sched.model.settings import PREDICTIVE
 from nexus_sched.runtime.ports import PRIORITY_STREAMS, RECLAIMED_STREAM
 from nexus_sched.testing.oracle_needs import feasible
+from nexus_sched.units import NS_PER_MS
 
 ENTRIES_MAX = 1_000_000
 
@@ -118,6 +123,36 @@ def resources_differ(engine: Engine) -> list[str]:
         if worker.used.keys() - held.keys():
             found.append(f"{worker.name}: {worker.used} is booked, nobody asks for all of that")
     return found
+
+
+def overrides_broken(turns: Iterable[Turn]) -> list[str]:
+    """Decisions against overrides that were in force, by the events of the turns alone."""
+    found: list[str] = []
+    in_force: dict[tuple[str, ...], OverrideAdded] = {}
+    for turn in turns:
+        for event in turn.events:
+            if isinstance(event, OverrideAdded):
+                which = (event.scope, event.subject, event.effect)
+                in_force[(*which, event.target) if event.effect == "avoid" else which] = event
+            elif isinstance(event, OverrideRemoved):
+                which = (event.scope, event.subject, event.effect)
+                in_force.pop((*which, event.target) if event.effect == "avoid" else which, None)
+        live = [each for each in in_force.values() if each.until_ms > turn.at_ns // NS_PER_MS]
+        for effect in turn.effects:
+            if isinstance(effect, Dispatch):
+                found += _broken(effect.decision, live)
+    return found
+
+
+def _broken(decision: SchedulingDecision, live: list[OverrideAdded]) -> list[str]:
+    mine = [each for each in live if (each.scope, each.subject) == ("task", decision.task_id)]
+    mine += [each for each in live if (each.scope, each.subject) == ("type", decision.task_type)]
+    pin = next((each.target for each in mine if each.effect == "pin"), decision.worker)
+    avoided = [each.target for each in mine if each.effect == "avoid"]
+    wrong = pin != decision.worker or decision.worker in avoided
+    if len(decision.overrides) != len(mine):
+        return [f"{decision.task_id} was bound by {len(mine)} overrides, its decision names {decision.overrides}"]
+    return [f"{decision.task_id} went to {decision.worker}, pinned to {pin}, kept from {avoided}"] if wrong else []
 
 
 def limits_exceeded(engine: Engine) -> list[str]:

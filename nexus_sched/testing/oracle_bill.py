@@ -98,8 +98,8 @@ def funnel(
     forbidden: Sequence[int] | None,
     extra_ms: Sequence[float] | None,
 ) -> tuple[int, ...]:
-    """All workers, the open ones, and the others by taints, labels, resources, four standings, and no credit left."""
-    counts = [0] * 10
+    """All workers, the open ones, and the others: taints, labels, resources, four standings, no credit, overrides."""
+    counts = [0] * 11
     for row, closed in enumerate(closed_ms):
         if not standing[row]:
             continue

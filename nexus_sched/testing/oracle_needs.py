@@ -12,7 +12,10 @@ SLACK = 1e-6  # of a resource: sums are exact here and rounded there
 
 
 def feasible(worker: WorkerRecord, needs: Needs) -> bool:
-    """By labels, taints and what its tasks leave of its resources; whether it is open is another matter."""
+    """By overrides, labels, taints and what its tasks leave of its resources; whether it is open is another matter."""
+    bounds = needs.bounds
+    if bounds is not None and (worker.name in bounds.never or (bounds.only and bounds.only != worker.name)):
+        return False
     if any(each.prefer_ms is None and not meets(each, worker.labels) for each in needs.conditions):
         return False
     if set(worker.taints) - set(needs.tolerates):

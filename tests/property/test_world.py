@@ -14,6 +14,7 @@ from nexus_sched.adapters.memory.shard import DEAD, FINISHED
 from nexus_sched.core import snapshot
 from nexus_sched.core.engine import Engine
 from nexus_sched.model.command import (
+    AddOverride,
     Ask,
     BoostTask,
     ChoosePredictor,
@@ -23,6 +24,7 @@ from nexus_sched.model.command import (
     PauseTasks,
     PinEstimate,
     ReassignTask,
+    RemoveOverride,
     ResumeTasks,
     ResumeWorker,
     RetryTask,
@@ -52,6 +54,7 @@ from nexus_sched.testing.checks import (
     bookings_differ,
     conserves_work,
     limits_exceeded,
+    overrides_broken,
     places_differ,
     resources_differ,
     standings_differ,
@@ -109,10 +112,11 @@ class Story:
             self.operate,
             self.tend,
             self.meddle,
+            self.overrule,
         )
         for _ in range(ACTIONS):
             self.world.now_ms += self.random.choice((0, 1, 20, 400))
-            self.random.choices(acts, (6, 10, 12, 2, 2, 3, 1, 1, 2, 2, 2))[0]()
+            self.random.choices(acts, (6, 10, 12, 2, 2, 3, 1, 1, 2, 2, 3, 2))[0]()
             assert places_differ(self.world.shard, self.world.idempotent) == []
         if self.random.random() < 0.5:
             self.world.fail_over()
@@ -291,6 +295,21 @@ class Story:
         )
         self.world.command(pick.choice(commands))
 
+    def overrule(self) -> None:
+        """Somebody says where a task or a type may run, or how urgent it is, or takes that back."""
+        pick = self.random
+        names = [actor.name for actor in self.world.actors] + ["nobody"]
+        whose = pick.choice(({"task_type": pick.choice(KINDS)}, {"task_id": pick.choice(self.tasks[-12:] or ["t0"])}))
+        for_ms, target = pick.choice((1, 300, 3_000)), pick.choice(names)
+        commands: tuple[Command, ...] = (
+            AddOverride("pin", for_ms, "why not", target=target, **whose),
+            AddOverride("avoid", for_ms, "why not", target=target, **whose),
+            AddOverride("avoid", for_ms, "why not", target=target, **whose),
+            AddOverride("priority", for_ms, "why not", levels=pick.choice((-9, -1, 1, 9)), **whose),
+            RemoveOverride(pick.choice(("pin", "avoid", "priority")), "why not", target=target, **whose),
+        )
+        self.world.command(pick.choice(commands))
+
 
 @pytest.fixture(scope="module", params=range(48))
 def told(request: pytest.FixtureRequest) -> Story:
@@ -333,6 +352,10 @@ def test_recorded_history_comes_out_again_to_the_bit(told: Story):
     assert verdict.turns == verdict.digests == len(turns)
 
 
+def test_no_decision_goes_against_an_override(told: Story):
+    assert overrides_broken(map(decode_turn, told.world.turns)) == []
+
+
 def test_stories_have_swaps_pins_and_refusals_in_them():
     seen: set[str] = set()
     for seed in range(16):
@@ -343,7 +366,14 @@ def test_stories_have_swaps_pins_and_refusals_in_them():
             seen |= {effect.decision.basis for effect in turn.effects if isinstance(effect, Dispatch)}
             seen |= {effect.decision.policy for effect in turn.effects if isinstance(effect, Dispatch)}
             seen |= {effect.kind for effect in turn.effects if isinstance(effect, Noticed)}
+            seen |= {
+                name.split()[1].partition("=")[0]
+                for effect in turn.effects
+                if isinstance(effect, Dispatch)
+                for name in effect.decision.overrides
+            }
     assert seen >= {"ema", "learned", "pinned", "refused", "type", "hint", "breaker", "pace", "straggler", "directed"}
+    assert seen >= {"pin", "avoid", "priority"}
 
 
 REPLAY = """

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from nexus_sched.core import snapshot
-from nexus_sched.model.bill import FUNNEL, Bill, Why, bill_of
+from nexus_sched.model.bill import Bill, Why, bill_of, funnel_of
 from nexus_sched.model.conditions import conditions_of
 from nexus_sched.model.decision import SchedulingDecision
 from nexus_sched.model.effects import AnyEffect, Dispatch
@@ -49,7 +49,7 @@ def read(why: Why) -> Bill:
 
 
 def counted(why: Why) -> dict[str, int]:
-    return {kind: count for kind, count in zip(FUNNEL, why.funnel, strict=True) if count}
+    return {kind: count for kind, count in funnel_of(why).items() if count}
 
 
 def offering(name: str, **offer: object) -> WorkerJoined:

@@ -118,7 +118,7 @@ def test_regret_is_against_the_best_open_worker_that_was_not_chosen():
 
 
 def test_funnel_reads_from_all_to_few():
-    counts = dict(zip(FUNNEL, (1000, 214, 0, 601, 151, 20, 0, 9, 0, 5), strict=True))
+    counts = dict(zip(FUNNEL, (1000, 214, 0, 601, 151, 20, 0, 9, 0, 5, 0), strict=True))
     assert funnel_text(counts) == (
         "1000 workers -> 214 open to it: 601 lack a label, 151 lack resources, 20 draining, 9 breaker open, 5 full"
     )

@@ -51,6 +51,8 @@ EVENTS = [
     events.PredictorChosen("boosting", shadow=True),
     events.EstimatePinned("kind", 12.5, 1.0, 1_000, "known to be quick", "ops"),
     events.EstimateUnpinned("kind"),
+    events.OverrideAdded("type", "kind", "pin", "w1", 0, 1_000, "data is there", "ops"),
+    events.OverrideRemoved("task", "t1", "avoid", "w1", "the disk is new", "ops"),
 ]
 EFFECTS = [
     effects.Dispatch(
