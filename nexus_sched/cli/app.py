@@ -45,7 +45,7 @@ BENCH_COMMANDS = {
     "report": ("nexus_sched.cli.bench:report", "Measure all traces of a folder and write a page."),
 }
 OVERRIDE_COMMANDS = {
-    "add": ("nexus_sched.cli.override:add", "Let your estimate for a type win until it expires."),
+    "add": ("nexus_sched.cli.override:add", "Pin, avoid, raise, or correct an estimate, until it expires."),
     "list": ("nexus_sched.cli.override:list_overrides", "Show the overrides in force."),
     "remove": ("nexus_sched.cli.override:remove", "End an override before its time."),
 }
@@ -101,7 +101,7 @@ GROUPS = {
     "token": (TOKEN_COMMANDS, "Decide who may use the gateway."),
     "config": (CONFIG_COMMANDS, "Check, show and explain the configuration."),
     "predictor": (PREDICTOR_COMMANDS, "Choose, train and compare what predicts."),
-    "override": (OVERRIDE_COMMANDS, "Pin estimates where predictions are wrong."),
+    "override": (OVERRIDE_COMMANDS, "Overrule the scheduler for a while, for a task or a type."),
     "journal": (JOURNAL_COMMANDS, "Keep what a shard has done."),
     "bench": (BENCH_COMMANDS, "Measure on recorded executions."),
 }

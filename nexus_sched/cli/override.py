@@ -1,6 +1,6 @@
-"""`nexus-sched override add|list|remove`: people's estimate for a type instead of the predictor's, for a while.
+"""`nexus-sched override add|list|remove`: what people decide for a while about a task, or all tasks of a type.
 
-A pin is a command to the scheduler, and what is in force is what the scheduler's own picture says: `add` and
+An override is a command to the scheduler, and what is in force is what the scheduler's own picture says: `add` and
 `remove` wait for that picture to show the change, and never claim more than it does.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-import msgspec
 from cyclopts import Parameter
 
 from nexus_sched.cli import exit_codes
@@ -17,15 +16,12 @@ from nexus_sched.cli.desk import NO_REASON, Actor, DryRun, acting, at_desk
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import console, note, print_json
 from nexus_sched.cli.status import STALE_AFTER_MS
-from nexus_sched.control.pool import overrides_of, pin, unpin
+from nexus_sched.control import overrides
+from nexus_sched.control.overrides import addition_of, overrides_of, read_effect, read_scope, text_of
 from nexus_sched.control.views import OverrideChange, OverrideView
-from nexus_sched.errors import InvalidInput
-from nexus_sched.model.choices import span_ms
-from nexus_sched.model.command import PinEstimate, decode_command, encode_command
-from nexus_sched.model.ids import check_task_type
 from nexus_sched.units import MS_PER_S, NS_PER_MS, parse_duration_ms
 
-Scope = Annotated[str, Parameter(help="What it is for: type=NAME.")]
+Scope = Annotated[str, Parameter(help="What it is for: type=NAME or task=ID.")]
 
 
 def add(
@@ -38,15 +34,16 @@ def add(
     dry_run: bool = False,
     flags: ConfigFlags = NO_FLAGS,
 ) -> int:
-    """Let your estimate for a type win over the predictor's until it expires.
+    """Decide for a while about a task, or all tasks of a type: where they run, how urgent they are, how long they take.
 
-    Exits with code 8 if no scheduler shows it as being in force within two seconds.
+    Exits with code 8 if no scheduler shows it as being in force in time.
 
     Parameters
     ----------
     effect
-        estimate=DURATION, such as estimate=500ms, for all tasks of the type; or factor=NUMBER, by which
-        predictions are multiplied.
+        pin=WORKER: runs there only, and waits while it is away; avoid=WORKER: never goes there; priority=+1: counts
+        as so many levels more (or less) urgent; estimate=DURATION: takes so long, such as 500ms; factor=NUMBER: takes
+        so many times what is predicted. The last two are for types only.
     reason
         Why; everybody sees it.
     for_
@@ -57,13 +54,12 @@ def add(
         Check everything and say what would change, and change nothing.
     """
     who = acting(actor)
-    command = read_pin(scope, effect, reason, for_, who.name)
-    change = at_desk(flags.read(), lambda desk: pin(desk, who, command, dry_run=dry_run))
-    words = f"type={command.task_type}: {effect_text(change.override)} for {for_}"
-    replaced = "" if change.replaces is None else f", instead of {effect_text(change.replaces)}"
+    command = addition_of(read_scope(scope), read_effect(effect), parse_duration_ms(for_), reason.strip(), who.name)
+    change = at_desk(flags.read(), lambda desk: overrides.add(desk, who, command, dry_run=dry_run))
+    replaced = "" if change.replaces is None else f", instead of {text_of(change.replaces)}"
     if dry_run:
-        return _say(flags, change, f"Would pin {words}{replaced}.")
-    return _say(flags, change, f"In force: {words}{replaced}.")
+        return _say(flags, change, f"Nothing was changed. It would be so for {for_}: {change.effect}{replaced}.")
+    return _say(flags, change, f"In force for {for_}: {change.effect}{replaced}.")
 
 
 def list_overrides(*, flags: ConfigFlags = NO_FLAGS) -> int:
@@ -86,73 +82,31 @@ def list_overrides(*, flags: ConfigFlags = NO_FLAGS) -> int:
 def remove(
     *,
     scope: Scope,
+    effect: str = "",
     reason: str = NO_REASON,
     actor: Actor = None,
     dry_run: DryRun = False,
     flags: ConfigFlags = NO_FLAGS,
 ) -> int:
-    """End an override before its time; the predictor speaks again.
+    """End an override before its time.
 
     Exits with code 5 if there is none, and with 8 if no scheduler shows its end in time.
 
     Parameters
     ----------
+    effect
+        Which one, if several are in force for this scope: pin, avoid=WORKER, priority, estimate or factor.
     reason
         Why; it is kept in the audit trail.
     """
-    task_type = read_scope(scope)
-    change = at_desk(flags.read(), lambda desk: unpin(desk, acting(actor), task_type, reason, dry_run=dry_run))
-    return _say(flags, change, f"Ended: type={task_type}; predictions count again.")
-
-
-# -- reading what people type ------------------------------------------------------------------------
-
-
-def read_scope(text: str) -> str:
-    """The type in `type=NAME`. Raises `InvalidInput`."""
-    kind, separator, name = text.partition("=")
-    if kind.strip() != "type" or not separator:
-        raise InvalidInput(f"--scope {text!r} is not possible: write it as type=NAME")
-    return check_task_type(name.strip())
-
-
-def read_pin(scope: str, effect: str, reason: str, for_: str, actor: str) -> PinEstimate:
-    """The command, checked as the scheduler will check it. Raises `InvalidInput`."""
-    kind, _, text = effect.partition("=")
-    value_ms, factor = None, 1.0
-    if kind.strip() == "estimate":
-        value_ms = span_ms(text.strip())
-    elif kind.strip() == "factor":
-        factor = _number(text)
-    else:
-        raise InvalidInput(f"--effect {effect!r} is not possible: write estimate=500ms or factor=2.0")
-    if not reason.strip():
-        raise InvalidInput("--reason is empty: say why, others will want to know")
-    pin = PinEstimate(read_scope(scope), parse_duration_ms(for_), reason.strip(), actor, value_ms, factor)
-    try:
-        decode_command(encode_command(pin))
-    except msgspec.ValidationError as error:
-        raise InvalidInput(f"this override is out of bounds: {error}") from error
-    return pin
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise InvalidInput(f"factor {text!r} is not a number: write factor=2.0") from None
+    meant = read_scope(scope)
+    change = at_desk(
+        flags.read(), lambda desk: overrides.remove(desk, acting(actor), meant, effect, reason, dry_run=dry_run)
+    )
+    return _say(flags, change, f"{'Would end' if dry_run else 'Ended'}: {change.effect}.")
 
 
 # -- telling -----------------------------------------------------------------------------------------
-
-
-def effect_text(override: OverrideView | dict[str, object]) -> str:
-    """For people: what an override does."""
-    effect = override.effect if isinstance(override, OverrideView) else override["effect"]
-    assert isinstance(effect, dict)
-    if "factor" in effect:
-        return f"factor={effect['factor']:g}"
-    return f"estimate={effect['estimate_ms']:g}ms"
 
 
 def remaining_text(span: int) -> str:
@@ -174,8 +128,8 @@ def _print_table(rows: list[OverrideView]) -> None:
     for title in ("scope", "effect", "ends in", "actor", "reason"):
         table.add_column(title)
     for row in rows:
-        left = remaining_text(row.remaining_ms)
-        cells = (f"type={row.scope['type']}", effect_text(row), left, row.actor, row.reason)
+        scope, _, effect = text_of(row).partition(" ")
+        cells = (scope, effect, remaining_text(row.remaining_ms), row.actor, row.reason)
         table.add_row(*(Text(cell) for cell in cells))
     console().print(table)
 

@@ -25,7 +25,7 @@ def pause(
     flags: ConfigFlags = NO_FLAGS,
 ) -> int:
     """Hand out no more tasks; what runs, runs on, and what is submitted waits."""
-    return _decide(flags, PauseTasks(reason, type_, acting(actor).name), reason, actor, dry_run=dry_run)
+    return _decide(flags, PauseTasks(reason, type_, acting(actor).name), actor, dry_run=dry_run)
 
 
 def resume(
@@ -37,7 +37,7 @@ def resume(
     flags: ConfigFlags = NO_FLAGS,
 ) -> int:
     """Hand tasks out again. A type that is paused by itself stays paused when the pool is resumed."""
-    return _decide(flags, ResumeTasks(reason, type_, acting(actor).name), reason, actor, dry_run=dry_run)
+    return _decide(flags, ResumeTasks(reason, type_, acting(actor).name), actor, dry_run=dry_run)
 
 
 def mode(
@@ -56,12 +56,12 @@ def mode(
     mode
         predictive: by predicted completion; shadow: in turn, while the predictor learns; round-robin: in turn.
     """
-    return _decide(flags, SetMode(mode), reason, actor, dry_run=dry_run)
+    return _decide(flags, SetMode(mode, reason, acting(actor).name), actor, dry_run=dry_run)
 
 
-def _decide(flags: ConfigFlags, command: PoolDecision, reason: str, actor: str | None, *, dry_run: bool) -> int:
+def _decide(flags: ConfigFlags, command: PoolDecision, actor: str | None, *, dry_run: bool) -> int:
     who = acting(actor)
-    change = at_desk(flags.read(), lambda desk: decide(desk, who, command, reason, dry_run=dry_run))
+    change = at_desk(flags.read(), lambda desk: decide(desk, who, command, dry_run=dry_run))
     if flags.json:
         print_json(change)
     if change.dry_run:

@@ -94,7 +94,7 @@ def load(model: Path, /, *, reason: Why = NO_REASON, flags: ConfigFlags = NO_FLA
     file = model_file.unpack(blob, str(model))
     if not model_file.kept_path(model, file.digest).is_file():
         model_file.write(model, blob)
-    return _change(flags, ShadowPredictor(file.called), file.called, "is in the shadow", reason)
+    return _change(flags, ShadowPredictor(file.called, reason, acting(None).name), file.called, "is in the shadow")
 
 
 def shadow(name: str = "", /, *, reason: Why = NO_REASON, flags: ConfigFlags = NO_FLAGS) -> int:
@@ -106,8 +106,8 @@ def shadow(name: str = "", /, *, reason: Why = NO_REASON, flags: ConfigFlags = N
         The predictor; without it the one in the shadow is dismissed.
     """
     if not name:
-        return _change(flags, ShadowPredictor(""), "nobody", "is in the shadow", reason)
-    return _change(flags, ShadowPredictor(_checked(name)), name, "is in the shadow", reason)
+        return _change(flags, ShadowPredictor("", reason, acting(None).name), "nobody", "is in the shadow")
+    return _change(flags, ShadowPredictor(_checked(name), reason, acting(None).name), name, "is in the shadow")
 
 
 def promote(name: str, /, *, reason: Why = NO_REASON, flags: ConfigFlags = NO_FLAGS) -> int:
@@ -118,7 +118,7 @@ def promote(name: str, /, *, reason: Why = NO_REASON, flags: ConfigFlags = NO_FL
     name
         The predictor; one that is in the shadow keeps all it has learned.
     """
-    return _change(flags, ChoosePredictor(_checked(name)), name, "predicts", reason)
+    return _change(flags, ChoosePredictor(_checked(name), reason, acting(None).name), name, "predicts")
 
 
 def rollback(*, reason: Why = NO_REASON, flags: ConfigFlags = NO_FLAGS) -> int:
@@ -126,7 +126,7 @@ def rollback(*, reason: Why = NO_REASON, flags: ConfigFlags = NO_FLAGS) -> int:
     frame = at_desk(flags.read(), lambda desk: desk.frame())
     if not frame.shadow:
         raise NoFormerPredictor("nobody is in the shadow, so there is nothing to go back to; see `predictor show`")
-    return _change(flags, ChoosePredictor(frame.shadow), frame.shadow, "predicts", reason)
+    return _change(flags, ChoosePredictor(frame.shadow, reason, acting(None).name), frame.shadow, "predicts")
 
 
 def _checked(name: str) -> str:
@@ -136,10 +136,10 @@ def _checked(name: str) -> str:
         raise InvalidInput(f"{name[:80]!r} is no name of a predictor; see `nexus-sched predictor list`") from None
 
 
-def _change(flags: ConfigFlags, command: ChoosePredictor | ShadowPredictor, name: str, does: str, reason: str) -> int:
+def _change(flags: ConfigFlags, command: ChoosePredictor | ShadowPredictor, name: str, does: str) -> int:
     """Send the command and wait until it shows."""
     who = acting(None)
-    change = at_desk(flags.read(), lambda desk: decide(desk, who, command, reason, dry_run=False))
+    change = at_desk(flags.read(), lambda desk: decide(desk, who, command, dry_run=False))
     after = change.after or change.before
     if flags.json:
         print_json({"in_force": change.in_force, "predictor": after.predictor, "shadow": after.shadow})

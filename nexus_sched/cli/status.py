@@ -152,6 +152,7 @@ def facts_of_predictors(frame: Frame) -> list[tuple[str, str]]:
         runs, within = frame.scores.get(frame.shadow, (0, 0))
         share = f"{within / runs:.0%} of {runs} within 25 %" if runs else "nothing predicted yet"
         facts.append(("shadow", f"{frame.shadow}, {share}"))
-    if frame.pins:
-        facts.append(("overrides", f"{len(frame.pins)} in force, see `nexus-sched override list`"))
+    overrides = len(frame.pins) + len(frame.overrides)
+    if overrides:
+        facts.append(("overrides", f"{overrides} in force, see `nexus-sched override list`"))
     return facts

@@ -14,6 +14,13 @@ from nexus_sched.control import tasks
 from nexus_sched.model.command import BoostTask, ReassignTask, RetryTask
 from nexus_sched.model.task import PRIORITY_MAX
 
+INSTEAD = {  # of decisions that did not count
+    tasks.ALREADY_PLACED: "a worker was given {task} before the decision was read",
+    tasks.ALREADY_ENDED: "{task} ended before the decision was read: it is {after.state}",
+    tasks.NOT_FOUND: "{task} has ended and is not known any more",
+    tasks.REFUSED: "the scheduler refused it for {task}; its log says why",
+}
+
 if TYPE_CHECKING:
     from nexus_sched.control.views import TaskChange
 
@@ -102,5 +109,8 @@ def _tell(flags: ConfigFlags, change: TaskChange) -> int:
     if change.in_force:
         note(f"Done: {change.effect}.")
         return exit_codes.OK
-    note(f"degraded: the scheduler was told that {change.effect}, and it is not so yet; see `nexus-sched explain`")
-    return exit_codes.DEGRADED
+    if change.outcome == tasks.PENDING:
+        note(f"degraded: the scheduler was told that {change.effect}, and it is not so yet; see `nexus-sched explain`")
+        return exit_codes.DEGRADED
+    note(f"Not done: {INSTEAD[change.outcome].format(task=change.task_id, after=change.after)}.")
+    return exit_codes.NOT_FOUND if change.outcome == tasks.NOT_FOUND else exit_codes.CONFLICT

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 
-from nexus_sched.client.endings import is_open, state_of
+from nexus_sched.client.endings import DEAD, is_open, state_of
 from nexus_sched.control.desk import Desk, check_command, check_reason, until
 from nexus_sched.control.record import Actor
 from nexus_sched.control.views import TaskChange, TaskState
-from nexus_sched.errors import Conflict, TaskUnknown
+from nexus_sched.errors import AnswerMissing, Conflict, TaskUnknown
 from nexus_sched.model.answer import WhyAnswer
-from nexus_sched.model.command import BoostTask, ReassignTask, RetryTask
+from nexus_sched.model.command import BoostTask, CancelTask, ReassignTask, RetryTask
 from nexus_sched.model.ids import check_task_id, check_worker_id
+from nexus_sched.model.outcome import Outcome
 from nexus_sched.model.question import AskWhy
 from nexus_sched.runtime.ports import DeadLetter, Redrive
 
-DEAD = "D"
+RUNS = "running"
+OPEN = ("queued", RUNS)
+WAITS = "waiting"  # as the scheduler says it
+
+# What came of a decision (`TaskChange.outcome`).
+NOTHING = "nothing"  # a dry run
+IN_FORCE = "in_force"  # it was seen to be so
+PENDING = "pending"  # the scheduler was told, and it is not so yet
+ALREADY_PLACED = "already_placed"  # a worker was given it before the decision was read
+ALREADY_ENDED = "already_ended"  # it ended by itself before
+NOT_FOUND = "not_found"  # it has been forgotten meanwhile
+REFUSED = "refused"  # the scheduler read it and did not follow; its log says why
 
 
 async def state(desk: Desk, task_id: str) -> TaskState:
@@ -31,14 +45,13 @@ async def cancel(desk: Desk, actor: Actor, task_id: str, reason: str, *, dry_run
     """Take a waiting task out, tell a running one to stop. Raises `Conflict` if it has ended."""
     check_reason(reason)
     before = await _open(desk, task_id)
-    runs = before.state == "running"
-    effect = f"is told to stop on {before.worker}" if runs else "does not run"
+    effect = f"is told to stop on {before.worker}" if before.state == RUNS else "does not run"
     if dry_run:
         return _would(before, effect)
-    await desk.record(actor, "task.cancel", task_id, reason, before, {"task_id": task_id})
-    await desk.client.cancel(task_id)
-    after = await until(lambda: state(desk, task_id), lambda now: now.state not in ("queued", "running"))
-    return _done(before, after, effect, in_force=after.state not in ("queued", "running"))
+    await desk.decide(actor, "task.cancel", task_id, before, CancelTask(task_id, reason, actor.name))
+    after = await until(lambda: _seen(desk, task_id), lambda now: now is None or now.state not in OPEN)
+    cancelled = after is not None and after.state == Outcome.CANCELLED.value
+    return _done(before, after, effect, IN_FORCE if cancelled else _instead(after, PENDING))
 
 
 async def boost(desk: Desk, actor: Actor, command: BoostTask, *, dry_run: bool) -> TaskChange:
@@ -48,8 +61,9 @@ async def boost(desk: Desk, actor: Actor, command: BoostTask, *, dry_run: bool) 
     if dry_run:
         return _would(before, effect)
     await desk.decide(actor, "task.boost", command.task_id, before, command)
-    await _why(desk, command.task_id)  # answered behind the command, so it has been taken up
-    return _done(before, await state(desk, command.task_id), effect, in_force=True)
+    now = await _told(desk, command.task_id)
+    counts = now is not None and now.state == WAITS and now.own_priority == command.priority
+    return await _came_of(desk, before, effect, now, counts=counts)
 
 
 async def reassign(desk: Desk, actor: Actor, command: ReassignTask, *, dry_run: bool) -> TaskChange:
@@ -58,7 +72,7 @@ async def reassign(desk: Desk, actor: Actor, command: ReassignTask, *, dry_run: 
         check_worker_id(command.worker)
     check_command(command)
     before = await _open(desk, command.task_id)
-    if before.state == "running":
+    if before.state == RUNS:
         raise Conflict(f"{command.task_id} runs already on {before.worker}: only what has not begun can go elsewhere")
     said = await _why(desk, command.task_id)
     if not command.worker and not said.worker:
@@ -67,11 +81,13 @@ async def reassign(desk: Desk, actor: Actor, command: ReassignTask, *, dry_run: 
     if dry_run:
         return _would(before, effect)
     await desk.decide(actor, "task.reassign", command.task_id, before, command)
-    now = await _why(desk, command.task_id)
-    taken_up = now.wished == command.worker if command.worker else now.worker != said.worker or now.recalled
-    if command.worker and now.worker == command.worker:
-        taken_up = True
-    return _done(before, await state(desk, command.task_id), effect, in_force=taken_up)
+    now = await _told(desk, command.task_id)
+    goes = False
+    if now is not None and command.worker:
+        goes = command.worker in (now.wished, now.worker)
+    elif now is not None:
+        goes = now.worker != said.worker or now.recalled
+    return await _came_of(desk, before, effect, now, counts=goes)
 
 
 async def retry(desk: Desk, actor: Actor, command: RetryTask, *, dry_run: bool) -> TaskChange:
@@ -88,8 +104,8 @@ async def retry(desk: Desk, actor: Actor, command: RetryTask, *, dry_run: bool) 
     if dry_run:
         return _would(before, effect)
     await desk.decide(actor, "task.retry", command.task_id, before, command)
-    await _why(desk, command.task_id)
-    return _done(before, await state(desk, command.task_id), effect, in_force=True)
+    now = await _told(desk, command.task_id)
+    return await _came_of(desk, before, effect, now, counts=now is not None and not now.delayed)
 
 
 async def _redrive(desk: Desk, actor: Actor, command: RetryTask, before: TaskState, *, dry_run: bool) -> TaskChange:
@@ -101,7 +117,7 @@ async def _redrive(desk: Desk, actor: Actor, command: RetryTask, before: TaskSta
     (answer,) = await desk.client.redrive([letter], command.reason, command.actor)
     if answer not in (Redrive.QUEUED, Redrive.REPEATED):
         raise Conflict(f"{command.task_id} cannot be sent again: {answer.name.lower().replace('_', ' ')}")
-    return _done(before, await state(desk, command.task_id), effect, in_force=True)
+    return _done(before, await _seen(desk, command.task_id), effect, IN_FORCE)
 
 
 async def _letter(desk: Desk, task_id: str) -> DeadLetter:
@@ -126,7 +142,7 @@ async def _waits(desk: Desk, command: BoostTask | RetryTask) -> tuple[TaskState,
     check_command(command)
     before = await _open(desk, command.task_id)
     said = await _why(desk, command.task_id)
-    if said.state != "waiting":
+    if said.state != WAITS:
         raise Conflict(f"{command.task_id} is with {said.worker} already")
     return before, said
 
@@ -138,23 +154,54 @@ async def _why(desk: Desk, task_id: str) -> WhyAnswer:
     return msgspec.convert(said, WhyAnswer)
 
 
+async def _told(desk: Desk, task_id: str) -> WhyAnswer | None:
+    """What the scheduler says behind a command, so after it; `None` if it knows no such live task, or is not there."""
+    with contextlib.suppress(AnswerMissing, Conflict):
+        return await _why(desk, task_id)
+    return None
+
+
+async def _seen(desk: Desk, task_id: str) -> TaskState | None:
+    with contextlib.suppress(TaskUnknown):
+        return await state(desk, task_id)
+    return None
+
+
 def _would(before: TaskState, effect: str) -> TaskChange:
     return TaskChange(
         task_id=before.task_id,
         effect=f"{before.task_id} {effect}",
         dry_run=True,
         in_force=False,
+        outcome=NOTHING,
         before=before,
         after=None,
     )
 
 
-def _done(before: TaskState, after: TaskState, effect: str, *, in_force: bool) -> TaskChange:
+async def _came_of(desk: Desk, before: TaskState, effect: str, now: WhyAnswer | None, *, counts: bool) -> TaskChange:
+    """What came of a decision, by what the scheduler says of the task now (`None`: nothing)."""
+    after = await _seen(desk, before.task_id)
+    if counts:
+        return _done(before, after, effect, IN_FORCE)
+    instead = PENDING if now is None else REFUSED if now.state == WAITS else ALREADY_PLACED
+    return _done(before, after, effect, _instead(after, instead))
+
+
+def _instead(after: TaskState | None, still_open: str) -> str:
+    """What is true of a task about which a decision did not count."""
+    if after is None:
+        return NOT_FOUND
+    return still_open if after.state in OPEN else ALREADY_ENDED
+
+
+def _done(before: TaskState, after: TaskState | None, effect: str, outcome: str) -> TaskChange:
     return TaskChange(
         task_id=before.task_id,
         effect=f"{before.task_id} {effect}",
         dry_run=False,
-        in_force=in_force,
+        in_force=outcome == IN_FORCE,
+        outcome=outcome,
         before=before,
         after=after,
     )

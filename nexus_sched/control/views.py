@@ -37,6 +37,7 @@ class TaskChange(Change, frozen=True, kw_only=True):
     """A decision about a task."""
 
     task_id: str
+    outcome: str  # what came of it: one of those in `nexus_sched.control.tasks`
     before: TaskState
     after: TaskState | None
 
@@ -59,10 +60,10 @@ class PoolChange(Change, frozen=True, kw_only=True):
 
 
 class OverrideView(Struct, frozen=True, kw_only=True):
-    """An estimate that people pinned."""
+    """What people decided for a while: `{"type": "resize"}` or `{"task": "..."}`, and what they want of it."""
 
     scope: dict[str, str]
-    effect: dict[str, float]
+    effect: dict[str, float | str]  # `estimate_ms`, `factor`, `pin`, `avoid` or `priority`
     reason: str
     actor: str
     until_ms: int
@@ -70,7 +71,7 @@ class OverrideView(Struct, frozen=True, kw_only=True):
 
 
 class OverrideChange(Change, frozen=True, kw_only=True):
-    """A pinned estimate, or its end."""
+    """An override, or its end."""
 
     override: dict[str, object]
     replaces: OverrideView | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from nexus_sched.model.events import EstimatePinned
+from nexus_sched.model.events import EstimatePinned, OverrideAdded
 from nexus_sched.model.tallies import Tallies
 from nexus_sched.model.worker import WorkerState
 
@@ -46,6 +46,7 @@ class Frame(Struct, frozen=True, kw_only=True):
     shadow: str = ""  # the predictor that learns beside the active one
     scores: dict[str, tuple[int, int]] = {}  # predictor -> (runs it had predicted, of them within 25 %)
     pins: list[EstimatePinned] = []
+    overrides: list[OverrideAdded] = []
     paused: dict[str, str] = {}  # type of task ("" is the whole pool) -> why
     durability: str = ""  # the level that is promised
     durability_gap: str = ""  # why the server does not keep it, empty if it does or does not say

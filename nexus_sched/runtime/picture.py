@@ -55,6 +55,7 @@ def paint(pool: str, shard: int, lease: Lease, loop: TurnLoop, now_ms: int) -> F
         scores={name: (score.predictions, score.within) for name, score in engine.forecasts.scores.items()},
         cells="".join([_cell(worker) for worker in ring]),
         paused={task_type: pause.reason for task_type, pause in engine.pauses.items()},
+        overrides=[each for each in engine.overrides.snapshot() if each.until_ms > now_ms],
         pins=[pin for pin in engine.forecasts.pins.values() if pin.until_ms > now_ms],
     )
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from nexus_sched.model.events import EstimatePinned
+from nexus_sched.model.events import EstimatePinned, OverrideAdded
 from nexus_sched.model.frame import FRAME_WORKERS_MAX, Frame, Spread
+from nexus_sched.model.overrides import TASK, key_of
 
 BREAKERS = ("closed", "half-open", "open")  # from well to ill
 ALL_SHARDS = -1  # stands for the number of a shard
@@ -53,6 +54,7 @@ def merge_frames(frames: Sequence[Frame]) -> Frame:
         shadow=_said(frame.shadow for frame in frames),
         scores=scores,
         pins=_pins(frames),
+        overrides=_overrides(frames),
         durability=_said(frame.durability for frame in frames),
         durability_gap=_said(frame.durability_gap for frame in frames),
         alarms=list(dict.fromkeys(alarm for frame in frames for alarm in frame.alarms)),
@@ -82,4 +84,14 @@ def _pins(frames: Sequence[Frame]) -> list[EstimatePinned]:
         same = [other for frame in frames for other in frame.pins if other.task_type == pin.task_type]
         if len(same) == len(frames):
             found.append(min(same, key=lambda other: other.until_ms))
+    return found
+
+
+def _overrides(frames: Sequence[Frame]) -> list[OverrideAdded]:
+    """The same of overrides of placement: for a type those in force in all shards, for a task those of its own."""
+    found = []
+    for override in (each for frame in frames for each in frame.overrides):
+        same = [each for frame in frames for each in frame.overrides if key_of(each) == key_of(override)]
+        if override.scope == TASK or (same[0] is override and len(same) == len(frames)):
+            found.append(min(same, key=lambda each: each.until_ms))
     return found

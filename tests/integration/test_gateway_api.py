@@ -196,6 +196,72 @@ async def test_pool_is_looked_at_and_decided_about(shard: Shard, api: httpx.Asyn
     await trail.close()
 
 
+async def test_overrides_are_added_listed_and_ended_with_their_tags(shard: Shard, api: httpx.AsyncClient):
+    url, hour = "/v1/overrides", {"for": "1h", "reason": "a test"}
+    async with serving(shard):
+        empty = await api.get(url)
+        for wrong in ({"type": "work"}, {"pin": "w1"}, {"type": "work", "task": "t", "pin": "w1"}):
+            assert (await api.post(url, json={**wrong, **hour})).status_code == 400
+        both = await api.post(url, json={"type": "work", "pin": "w1", "avoid": "w2", **hour})
+        assert (both.status_code, both.json()["code"]) == (400, "INVALID_INPUT")
+        avoid = {"type": "work", "avoid": "w1", **hour}
+        dry = (await api.post(url, json=avoid, params={"dry_run": True})).json()
+        assert (dry["in_force"], dry["effect"]) == (False, "tasks of type work may not run on w1")
+        added = await api.post(url, json=avoid, headers={"If-Match": empty.headers["etag"]})
+        assert added.json()["in_force"], added.text
+        stale = await api.post(url, json=avoid, headers={"If-Match": empty.headers["etag"]})
+        assert (stale.status_code, stale.json()["code"]) == (412, "PRECONDITION_FAILED")
+        waits = await submitted(api, eta=False)
+        raised = await api.post(url, json={"task": waits, "priority": 3, **hour})
+        assert raised.json()["override"]["effect"] == {"priority": 3}
+        told = (await api.get(f"/v1/tasks/{waits}/explain")).json()
+        assert (told["tier"], told["workers"]) == ("waiting for capacity", {"overrides": 1})
+        assert told["sentence"].startswith(
+            "overrides keep it from every worker: type=work avoid=w1 (by loopback: a test)"
+        )
+        assert len(told["overrides"]) == 2
+        tag = (await api.get(url)).headers["etag"]
+        assert (await api.get(url)).headers["etag"] == tag  # the time that is left does not count
+        ends = {"type": "work", "effect": "avoid=w1", "reason": "new disk"}
+        gone = await api.delete(url, params=ends, headers={"If-Match": tag})
+        assert gone.json()["in_force"], gone.text
+        assert (await api.delete(url, params=ends, headers={"If-Match": tag})).status_code == 412
+        assert (await api.delete(url, params=ends)).status_code == 404
+        await eventually(lambda: ended(api, waits))
+        records = (await api.get("/v1/audit")).json()["records"]
+        assert [each["action"] for each in records] == ["override.add", "override.add", "override.remove"]
+        assert {each["reason"] for each in records} == {"a test", "new disk"}
+
+
+async def test_change_of_something_that_is_no_longer_what_was_read_is_refused(shard: Shard, api: httpx.AsyncClient):
+    async with serving(shard):
+        task = await submitted(api, eta=False, delay="1h")
+        why = {"reason": "a test"}
+        changes = (
+            ("POST", f"/v1/tasks/{task}:boost", {}, why),
+            ("POST", f"/v1/tasks/{task}:retry", {}, why),
+            ("POST", f"/v1/tasks/{task}:reassign", {}, {**why, "to": "w1"}),
+            ("DELETE", f"/v1/tasks/{task}", why, None),
+            ("PUT", "/v1/mode", {}, {**why, "mode": "shadow"}),
+            ("POST", "/v1/pauses", {}, why),
+            ("DELETE", "/v1/pauses", why, None),
+            ("PUT", "/v1/predictors/active", {}, {**why, "name": "ema"}),
+            ("PUT", "/v1/predictors/shadow", {}, {**why, "name": "ema"}),
+            ("POST", "/v1/workers/w1:cordon", {}, why),
+            ("POST", "/v1/config:reload", {}, why),
+        )
+        for method, path, params, body in changes:
+            stale = await api.request(method, path, params=params, json=body, headers={"If-Match": '"0"'})
+            assert (stale.status_code, stale.json()["code"]) == (412, "PRECONDITION_FAILED"), (method, path)
+        assert (await api.get("/v1/audit")).json()["records"] == []
+        tag = (await api.get(f"/v1/tasks/{task}")).headers["etag"]
+        gone = await api.delete(f"/v1/tasks/{task}", params=why, headers={"If-Match": tag})
+        assert (gone.json()["in_force"], gone.json()["outcome"]) == (True, "in_force")
+        for path in ("/v1/predictors", "/v1/config", "/v1/mode"):
+            read = await api.get(path)
+            assert (await api.get(path)).headers["etag"] == read.headers["etag"], path
+
+
 async def test_without_a_scheduler_questions_wait_and_are_told_so(shard: Shard, api: httpx.AsyncClient):
     assert (await api.get("/v1/stats")).json()["code"] == "POOL_UNKNOWN"
     assert (await api.get("/v1/dead-letters")).json() == {"letters": [], "cursor": None}

@@ -7,11 +7,13 @@ import json
 
 import pytest
 
+from nexus_sched.adapters.redis import RedisLeaderStore
 from nexus_sched.cli import exit_codes, main
 from nexus_sched.model.command import PinEstimate, encode_command
 from nexus_sched.model.decision import SchedulingDecision
+from nexus_sched.replay.verify import verify_store
 from tests.integration.application import paced
-from tests.integration.shard import Shard, eventually, leading, working
+from tests.integration.shard import PREDICTORS, Shard, eventually, leading, working
 
 SCOPE = ["--scope", "type=work"]
 
@@ -134,3 +136,45 @@ async def test_command_that_pins_beyond_the_bounds_is_refused_and_changes_nothin
         frame = await shard.frame()
         assert [(pin.task_type, pin.factor) for pin in frame.pins] == [("work", 2.0)]
         assert frame.counters["refused"] == 4
+
+
+async def test_pin_avoid_and_priority_are_followed_named_and_over_when_removed(shard: Shard, override: Command) -> None:
+    async with leading(shard), working(shard, paced(1.0), "w1"), working(shard, paced(1.0), "w2"):
+        await eventually(lambda: both(shard))
+        why = ["--reason", "a test", "--for", "1h", "--actor", "ada"]
+        code, answer = await override("add", *SCOPE, "--effect", "pin=w9", *why, "--dry-run")
+        assert code == exit_codes.OK
+        assert answer["effect"] == "tasks of type work may run on w9 only, which is not registered now"
+        assert (await override("add", *SCOPE, "--effect", "avoid=w1", *why))[1]["in_force"]
+        assert (await override("add", *SCOPE, "--effect", "priority=+2", *why))[1]["in_force"]
+        decisions = [await decided(shard) for _ in range(4)]
+        assert {each.worker for each in decisions} == {"w2"}
+        assert decisions[0].overrides == ("type=work avoid=w1", "type=work priority=+2")
+        rows = (await override("list"))[1]["overrides"]
+        assert [row["effect"] for row in rows] == [{"avoid": "w1"}, {"priority": 2}]
+        code, answer = await override("remove", *SCOPE)
+        assert (code, answer["error"]["code"]) == (exit_codes.USAGE, "INVALID_INPUT")
+        assert (await override("remove", *SCOPE, "--effect", "avoid=w1"))[1]["in_force"]
+        assert (await override("add", *SCOPE, "--effect", "pin=w1", *why))[1]["in_force"]
+        pinned = await decided(shard)
+        assert (pinned.worker, pinned.overrides) == ("w1", ("type=work priority=+2", "type=work pin=w1"))
+        code, answer = await override("remove", "--scope", "task=nobody", "--effect", "pin")
+        assert (code, answer["error"]["code"]) == (exit_codes.NOT_FOUND, "OVERRIDE_UNKNOWN")
+        code, answer = await override("add", "--scope", "task=nobody", "--effect", "pin=w1", *why)
+        assert (code, answer["error"]["code"]) == (exit_codes.NOT_FOUND, "TASK_UNKNOWN")
+        assert (await agrees(shard)) == []
+
+
+async def agrees(shard: Shard) -> list[object]:
+    """What does not come out again when the journal is replayed."""
+    store = RedisLeaderStore(shard.url, shard.pool)
+    await store.open()
+    try:
+        return list((await verify_store(store, PREDICTORS)).differences)
+    finally:
+        await store.close()
+
+
+async def both(shard: Shard) -> bool:
+    frame = await shard.frame()
+    return frame is not None and frame.workers_accepting == 2

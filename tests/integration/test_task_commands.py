@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 
 import pytest
 import redis
 
+from nexus_sched.adapters.redis import RedisAuditStore
 from nexus_sched.cli import exit_codes, main
+from nexus_sched.client import AsyncClient
+from nexus_sched.control import tasks
+from nexus_sched.control.desk import Desk
+from nexus_sched.control.record import Actor, Entry
+from nexus_sched.control.trail import Trail
+from nexus_sched.model.command import BoostTask, RetryTask
+from nexus_sched.model.events import CancelRequested
 from nexus_sched.testing.servers import VALKEY, TestServer
 from tests.integration.application import paced
 from tests.integration.shard import Shard, eventually, leading, working
@@ -80,6 +89,51 @@ async def test_decisions_about_tasks_and_the_pool_take_effect_and_leave_a_trail(
 async def ended(shard: Shard, *task_ids: str) -> bool:
     records = [await shard.store.record(task_id) for task_id in task_ids]
     return all(record is not None and record.outcome == "succeeded" for record in records)
+
+
+class LateTrail(Trail):
+    """A trail that takes so long to write that something else has happened meanwhile."""
+
+    def __init__(self, shard: Shard, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(RedisAuditStore(shard.url, shard.pool), 1_000)
+        self._meanwhile = meanwhile
+
+    async def write(self, entry: Entry) -> int:
+        number = await super().write(entry)
+        await self._meanwhile()
+        return number
+
+
+async def test_decision_that_came_too_late_says_what_happened_instead(shard: Shard, command: Command):
+    ann, why = Actor("ann", "here"), "a test"
+
+    async def done(task_id: str) -> bool:
+        return await ended(shard, task_id)
+
+    async with leading(shard), AsyncClient(store=shard.store) as client:
+        await eventually(lambda: led(shard))
+
+        async def meanwhile() -> None:
+            async with working(shard, paced(1.0), "w1"):
+                await eventually(lambda: done(task_id))
+
+        desk = Desk(shard.store, client, LateTrail(shard, meanwhile))
+        (task_id,) = await shard.submit(1, "work", 1.0)
+        gone = await tasks.cancel(desk, ann, task_id, why, dry_run=False)
+        assert (gone.outcome, gone.in_force, gone.after.state) == ("already_ended", False, "succeeded")
+        (task_id,) = await shard.submit(1, "work", 1.0)
+        boosted = await tasks.boost(desk, ann, BoostTask(task_id, 9, why), dry_run=False)
+        assert (boosted.outcome, boosted.in_force) == ("already_ended", False)
+        (task_id,) = await shard.submit(1, "work", 1.0, delay_ms=400.0)
+        retried = await tasks.retry(desk, ann, RetryTask(task_id, why), dry_run=False)
+        assert (retried.outcome, retried.in_force) == ("already_ended", False)
+        await desk.trail.close()
+    cancels = [each for turn in await shard.turns() for each in turn.events if isinstance(each, CancelRequested)]
+    assert [(each.reason, each.actor) for each in cancels] == [("a test", "ann")]
+
+
+async def led(shard: Shard) -> bool:
+    return await shard.frame() is not None
 
 
 async def test_trail_that_was_tampered_with_is_found_out(shard: Shard, server: TestServer, command: Command):

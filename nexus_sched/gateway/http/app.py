@@ -18,6 +18,7 @@ from nexus_sched.gateway.http.config_routes import ConfigRoutes
 from nexus_sched.gateway.http.door import PRINCIPAL, Door
 from nexus_sched.gateway.http.health_routes import HealthRoutes
 from nexus_sched.gateway.http.metrics_routes import MetricsRoutes
+from nexus_sched.gateway.http.override_routes import OverrideRoutes
 from nexus_sched.gateway.http.pool_routes import PoolRoutes
 from nexus_sched.gateway.http.problems import on_defect, on_http_error, on_nexus_error
 from nexus_sched.gateway.http.record_routes import RecordRoutes
@@ -49,7 +50,7 @@ def routes(services: Services) -> list[HTTPRouteHandler]:
     """All of them."""
     kinds = (
         *(HealthRoutes, MetricsRoutes, TaskRoutes, WorkerRoutes),
-        *(PoolRoutes, RecordRoutes, ConfigRoutes, StreamRoutes),
+        *(PoolRoutes, OverrideRoutes, RecordRoutes, ConfigRoutes, StreamRoutes),
     )
     served = [handler for kind in kinds for handler in kind(services).routes()]
     return [*served, *SchemaRoutes(served).routes()]

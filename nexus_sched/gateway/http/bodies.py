@@ -117,11 +117,18 @@ class PauseRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class OverrideRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"for_": "for"}):
-    """An estimate for a type, or a factor for what is predicted of it: one of the two, for a while."""
+    """For a type or a task, for a while, one of: a worker to run on only, one to avoid, more or less priority.
 
-    type: TaskType
+    Or, for a type only, an estimate, or a factor for what is predicted of it.
+    """
+
     reason: Reason
     for_: Annotated[str, Meta(max_length=32, description='How long, such as "1h".')]
+    type: TaskType | None = None
+    task: TaskId | None = None
+    pin: WorkerId | None = None
+    avoid: WorkerId | None = None
+    priority: Annotated[int, Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] | None = None
     estimate: Span | None = None
     factor: Annotated[float, Meta(ge=0.001, le=1000.0)] | None = None
 

@@ -1,8 +1,8 @@
-"""The pool over HTTP: where it stands, its mode, pauses, overrides and predictors."""
+"""The pool over HTTP: where it stands, its mode, pauses and predictors."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
@@ -11,9 +11,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody, QueryParameter
 
 from nexus_sched.control import pool
-from nexus_sched.control.views import OverrideChange, PoolChange
-from nexus_sched.errors import InvalidInput
-from nexus_sched.gateway.http.bodies import ModeRequest, OverrideRequest, PauseRequest, PredictorRequest
+from nexus_sched.control.views import PoolChange
+from nexus_sched.gateway.http.bodies import ModeRequest, PauseRequest, PredictorRequest
 from nexus_sched.gateway.http.routing import (
     CHANGE,
     FIND,
@@ -27,24 +26,21 @@ from nexus_sched.gateway.http.routing import (
     problems,
 )
 from nexus_sched.gateway.http.services import Services
-from nexus_sched.gateway.http.views import ModeView, OverridesView, PredictorsView, Score, SpreadView, StatsView
-from nexus_sched.model.choices import span_ms
+from nexus_sched.gateway.http.views import ModeView, PredictorsView, Score, SpreadView, StatsView
 from nexus_sched.model.command import (
     ChoosePredictor,
     PauseTasks,
-    PinEstimate,
     ResumeTasks,
     SetMode,
     ShadowPredictor,
 )
 from nexus_sched.model.frame import Frame
-from nexus_sched.units import NS_PER_MS, parse_duration_ms
 
 Type = Annotated[str, QueryParameter(max_length=200, description="A type of task.")]
 
 
 class PoolRoutes:
-    """`/v1/stats`, `/v1/mode`, `/v1/pauses`, `/v1/overrides`, `/v1/predictors`."""
+    """`/v1/stats`, `/v1/mode`, `/v1/pauses`, `/v1/predictors`."""
 
     def __init__(self, services: Services) -> None:
         self._desk = services.desk
@@ -59,9 +55,6 @@ class PoolRoutes:
             put("/v1/mode", operation_id="setMode", responses=change)(self.set_mode),
             post("/v1/pauses", status_code=200, operation_id="pause", responses=change)(self.pause),
             delete("/v1/pauses", status_code=200, operation_id="unpause", responses=change)(self.unpause),
-            get("/v1/overrides", operation_id="overrides", responses=find)(self.overrides),
-            post("/v1/overrides", status_code=200, operation_id="override", responses=change)(self.override),
-            delete("/v1/overrides", status_code=200, operation_id="endOverride", responses=change)(self.end_override),
             get("/v1/predictors", operation_id="predictors", responses=find)(self.predictors),
             put("/v1/predictors/active", operation_id="promote", responses=change)(self.promote),
             put("/v1/predictors/shadow", operation_id="shadow", responses=change)(self.shadow),
@@ -102,72 +95,73 @@ class PoolRoutes:
         self, request: AnyRequest, data: JSONBody[ModeRequest], dry_run: DryRun = False, if_match: IfMatch = None
     ) -> PoolChange:
         """Choose how workers are picked, until it is chosen or configured again."""
-        if if_match is not None:
-            check_match(if_match, _mode_of(await self._frame()))
-        return await self._decide(request, SetMode(data.mode), data.reason, dry_run)
+        command = SetMode(data.mode, data.reason, actor_of(request).name)
+        return await self._decide(request, command, dry_run, if_match, _mode_of)
 
-    async def pause(self, request: AnyRequest, data: JSONBody[PauseRequest], dry_run: DryRun = False) -> PoolChange:
-        """Hand out no more tasks, of a type or at all; what runs, runs on."""
+    async def pause(
+        self, request: AnyRequest, data: JSONBody[PauseRequest], dry_run: DryRun = False, if_match: IfMatch = None
+    ) -> PoolChange:
+        """Hand out no more tasks, of a type or at all; what runs, runs on. Its ETag is that of `/v1/mode`."""
         command = PauseTasks(data.reason, data.type or "", actor_of(request).name)
-        return await self._decide(request, command, data.reason, dry_run)
+        return await self._decide(request, command, dry_run, if_match, _mode_of)
 
-    async def unpause(self, request: AnyRequest, reason: Why, type: Type = "", dry_run: DryRun = False) -> PoolChange:
-        """Hand tasks out again."""
+    async def unpause(
+        self,
+        request: AnyRequest,
+        reason: Why,
+        type: Type = "",
+        dry_run: DryRun = False,
+        if_match: IfMatch = None,
+    ) -> PoolChange:
+        """Hand tasks out again. Its ETag is that of `/v1/mode`."""
         command = ResumeTasks(reason, type, actor_of(request).name)
-        return await self._decide(request, command, reason, dry_run)
+        return await self._decide(request, command, dry_run, if_match, _mode_of)
 
-    async def overrides(self) -> OverridesView:
-        """Estimates that people pinned and that are in force."""
-        frame = await self._frame()
-        rows = pool.overrides_of(frame, time.time_ns() // NS_PER_MS)
-        return OverridesView(overrides=rows, stale=self._picture.stale)
-
-    async def override(
-        self, request: AnyRequest, data: JSONBody[OverrideRequest], dry_run: DryRun = False
-    ) -> OverrideChange:
-        """Let your estimate for a type win over the predictor's until it expires."""
-        if (data.estimate is None) == (data.factor is None):
-            raise InvalidInput("give either an estimate or a factor")
-        actor = actor_of(request)
-        value_ms = None if data.estimate is None else span_ms(data.estimate)
-        for_ms = parse_duration_ms(data.for_)
-        command = PinEstimate(data.type, for_ms, data.reason, actor.name, value_ms, data.factor or 1.0)
-        return await pool.pin(self._desk, actor, command, dry_run=dry_run)
-
-    async def end_override(
-        self, request: AnyRequest, type: Type, reason: Why, dry_run: DryRun = False
-    ) -> OverrideChange:
-        """End an override before its time; the predictor speaks again."""
-        return await pool.unpin(self._desk, actor_of(request), type, reason, dry_run=dry_run)
-
-    async def predictors(self) -> PredictorsView:
+    async def predictors(self) -> Response[PredictorsView]:
         """Who predicts, who learns in the shadow, and how right each was."""
         frame = await self._frame()
-        return PredictorsView(
+        view = PredictorsView(
             predictor=frame.predictor,
             shadow=frame.shadow,
             breaker=frame.breaker,
             scores={name: Score(predictions=seen, within_25=hit) for name, (seen, hit) in frame.scores.items()},
         )
+        return Response(view, headers={"ETag": etag_of(_chosen(frame))})
 
     async def promote(
-        self, request: AnyRequest, data: JSONBody[PredictorRequest], dry_run: DryRun = False
+        self, request: AnyRequest, data: JSONBody[PredictorRequest], dry_run: DryRun = False, if_match: IfMatch = None
     ) -> PoolChange:
         """Let a predictor speak; the former one goes into the shadow."""
-        return await self._decide(request, ChoosePredictor(data.name), data.reason, dry_run)
+        command = ChoosePredictor(data.name, data.reason, actor_of(request).name)
+        return await self._decide(request, command, dry_run, if_match, _chosen)
 
     async def shadow(
-        self, request: AnyRequest, data: JSONBody[PredictorRequest], dry_run: DryRun = False
+        self, request: AnyRequest, data: JSONBody[PredictorRequest], dry_run: DryRun = False, if_match: IfMatch = None
     ) -> PoolChange:
         """Let a predictor learn and be scored beside the active one."""
-        return await self._decide(request, ShadowPredictor(data.name), data.reason, dry_run)
+        command = ShadowPredictor(data.name, data.reason, actor_of(request).name)
+        return await self._decide(request, command, dry_run, if_match, _chosen)
 
     async def _frame(self) -> Frame:
         return await self._picture.fresh()
 
-    async def _decide(self, request: AnyRequest, command: pool.PoolDecision, reason: str, dry_run: bool) -> PoolChange:
-        return await pool.decide(self._desk, actor_of(request), command, reason, dry_run=dry_run)
+    async def _decide(
+        self,
+        request: AnyRequest,
+        command: pool.PoolDecision,
+        dry_run: bool,
+        if_match: str | None,
+        tagged: Callable[[Frame], object],
+    ) -> PoolChange:
+        if if_match is not None:
+            check_match(if_match, tagged(await self._frame()))
+        return await pool.decide(self._desk, actor_of(request), command, dry_run=dry_run)
 
 
 def _mode_of(frame: Frame) -> ModeView:
     return ModeView(mode=frame.mode, paused=frame.paused)
+
+
+def _chosen(frame: Frame) -> object:
+    """What of predictors people decide about; how right they are changes by itself."""
+    return frame.predictor, frame.shadow

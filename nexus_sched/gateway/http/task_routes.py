@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from litestar import delete, get, post
+from litestar import Response, delete, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
@@ -24,8 +24,11 @@ from nexus_sched.gateway.http.routing import (
     FIND,
     AnyRequest,
     DryRun,
+    IfMatch,
     Why,
     actor_of,
+    check_match,
+    etag_of,
     principal_of,
     problems,
 )
@@ -110,16 +113,23 @@ class TaskRoutes:
             ],
         )
 
-    async def task(self, task_id: FromPath[str]) -> TaskView:
+    async def task(self, task_id: FromPath[str]) -> Response[TaskView]:
         """Where a task stands, and the last estimate that was told of it."""
         state = await tasks.state(self._desk, task_id)
         eta = await self._client.last_eta(task_id)
-        return TaskView(task_id=task_id, state=state.state, attempt=state.attempt, worker=state.worker, eta=eta)
+        view = TaskView(task_id=task_id, state=state.state, attempt=state.attempt, worker=state.worker, eta=eta)
+        return Response(view, headers={"ETag": etag_of(state)})
 
     async def cancel(
-        self, request: AnyRequest, task_id: FromPath[str], reason: Why, dry_run: DryRun = False
+        self,
+        request: AnyRequest,
+        task_id: FromPath[str],
+        reason: Why,
+        dry_run: DryRun = False,
+        if_match: IfMatch = None,
     ) -> TaskChange:
         """Take a waiting task out of the queue, or tell a running one to stop."""
+        await self._check(task_id, if_match)
         return await tasks.cancel(self._desk, actor_of(request), task_id, reason, dry_run=dry_run)
 
     async def explain(
@@ -133,28 +143,50 @@ class TaskRoutes:
         return await self._client.explain(check_task_id(task_id), why_not)
 
     async def boost(
-        self, request: AnyRequest, task_id: FromPath[str], data: JSONBody[BoostRequest], dry_run: DryRun = False
+        self,
+        request: AnyRequest,
+        task_id: FromPath[str],
+        data: JSONBody[BoostRequest],
+        dry_run: DryRun = False,
+        if_match: IfMatch = None,
     ) -> TaskChange:
         """Give a waiting task another priority."""
         actor = actor_of(request)
         command = BoostTask(check_task_id(task_id), data.priority, data.reason, actor.name)
+        await self._check(task_id, if_match)
         return await tasks.boost(self._desk, actor, command, dry_run=dry_run)
 
     async def reassign(
-        self, request: AnyRequest, task_id: FromPath[str], data: JSONBody[ReassignRequest], dry_run: DryRun = False
+        self,
+        request: AnyRequest,
+        task_id: FromPath[str],
+        data: JSONBody[ReassignRequest],
+        dry_run: DryRun = False,
+        if_match: IfMatch = None,
     ) -> TaskChange:
         """Let a task that has not begun run on another worker."""
         actor = actor_of(request)
         command = ReassignTask(check_task_id(task_id), data.reason, data.to or "", actor.name)
+        await self._check(task_id, if_match)
         return await tasks.reassign(self._desk, actor, command, dry_run=dry_run)
 
     async def retry(
-        self, request: AnyRequest, task_id: FromPath[str], data: JSONBody[Because], dry_run: DryRun = False
+        self,
+        request: AnyRequest,
+        task_id: FromPath[str],
+        data: JSONBody[Because],
+        dry_run: DryRun = False,
+        if_match: IfMatch = None,
     ) -> TaskChange:
         """Send a dead task again, or end the pause before the retry of one that failed."""
         actor = actor_of(request)
         command = RetryTask(check_task_id(task_id), data.reason, actor.name)
+        await self._check(task_id, if_match)
         return await tasks.retry(self._desk, actor, command, dry_run=dry_run)
+
+    async def _check(self, task_id: str, if_match: str | None) -> None:
+        if if_match is not None:
+            check_match(if_match, await tasks.state(self._desk, check_task_id(task_id)))
 
     async def eta(self, task_id: Annotated[str, QueryParameter(max_length=128)]) -> EtaView:
         """When a task will start and finish, as of now."""

@@ -5,30 +5,47 @@ from __future__ import annotations
 import pytest
 
 from nexus_sched.cli import exit_codes, main
-from nexus_sched.cli.override import effect_text, read_pin, read_scope, remaining_text
-from nexus_sched.control.pool import described
+from nexus_sched.cli.override import remaining_text
+from nexus_sched.control.overrides import addition_of, described, read_effect, read_scope, text_of
 from nexus_sched.errors import InvalidInput
-from nexus_sched.model.command import PinEstimate
-from nexus_sched.model.events import EstimatePinned
+from nexus_sched.model.command import AddOverride, PinEstimate
+from nexus_sched.model.events import EstimatePinned, OverrideAdded
+from nexus_sched.units import parse_duration_ms
 
 ABSENT = ["--redis-url", "unix:///nowhere/redis.sock"]
 GOOD = {"scope": "type=a.b", "effect": "factor=2.0", "reason": "why", "for_": "1h", "actor": "ada"}
 
 
+def read(scope: str, effect: str, reason: str, for_: str, actor: str) -> PinEstimate | AddOverride:
+    return addition_of(read_scope(scope), read_effect(effect), parse_duration_ms(for_), reason, actor)
+
+
 def test_override_is_read_as_a_command():
-    assert read_pin(**GOOD) == PinEstimate("a.b", 3_600_000, "why", "ada", None, 2.0)
-    assert read_pin(**{**GOOD, "effect": "estimate=1.5s"}) == PinEstimate("a.b", 3_600_000, "why", "ada", 1_500.0, 1.0)
-    assert read_scope(" type = resize ") == "resize"
+    hour = (3_600_000, "why", "ada")
+    assert read(**GOOD) == PinEstimate("a.b", *hour, None, 2.0)
+    assert read(**{**GOOD, "effect": "estimate=1.5s"}) == PinEstimate("a.b", *hour, 1_500.0, 1.0)
+    assert read(**{**GOOD, "effect": "pin=w-1"}) == AddOverride("pin", *hour, task_type="a.b", target="w-1")
+    one = {**GOOD, "scope": "task=t1"}
+    assert read(**{**one, "effect": "avoid=w-1"}) == AddOverride("avoid", *hour, task_id="t1", target="w-1")
+    assert read(**{**one, "effect": "priority=+2"}) == AddOverride("priority", *hour, task_id="t1", levels=2)
+    assert read_scope(" type = resize ") == ("type", "resize")
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"scope": "worker=w1"}, "write it as type=NAME"),
+        ({"scope": "worker=w1"}, "write it as type=NAME or task=ID"),
+        ({"scope": "task=a b", "effect": "pin=w1"}, "does not match"),
+        ({"scope": "task=t1"}, "is for a type"),
+        ({"effect": "pin=a b"}, "does not match"),
+        ({"effect": "pin="}, "write estimate=500ms"),
+        ({"effect": "priority=0"}, "no number of levels"),
+        ({"effect": "priority=high"}, "no number of levels"),
+        ({"effect": "priority=10"}, "out of bounds"),
         ({"scope": "resize"}, "write it as type=NAME"),
         ({"scope": "type="}, "does not match"),
         ({"scope": "type=a b"}, "does not match"),
-        ({"effect": "2.0"}, "write estimate=500ms or factor=2.0"),
+        ({"effect": "2.0"}, "write estimate=500ms, factor=2.0, pin=WORKER"),
         ({"effect": "factor=two"}, "is not a number"),
         ({"effect": "factor=0"}, "out of bounds"),
         ({"effect": "factor=-1"}, "out of bounds"),
@@ -47,7 +64,7 @@ def test_override_is_read_as_a_command():
 )
 def test_override_out_of_bounds_is_refused_in_words(changes, words: str):
     with pytest.raises(InvalidInput, match=words):
-        read_pin(**{**GOOD, **changes})
+        read(**{**GOOD, **changes})
 
 
 @pytest.mark.parametrize("missing", ["--scope", "--effect", "--reason", "--for"])
@@ -77,7 +94,9 @@ def test_pin_is_described_with_the_time_it_has_left():
     pin = EstimatePinned("a", 500.0, 1.0, 61_000, "why", "ada")
     assert described(pin, 1_000).remaining_ms == 60_000
     assert described(pin, 62_000).remaining_ms == 0
-    assert effect_text(described(pin, 1_000)) == "estimate=500ms"
+    assert text_of(described(pin, 1_000)) == "type=a estimate=500ms"
+    raised = OverrideAdded("task", "t1", "priority", "", 2, 61_000, "why", "ada")
+    assert text_of(described(raised, 1_000)) == "task=t1 priority=+2"
 
 
 @pytest.mark.parametrize(
