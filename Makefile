@@ -60,9 +60,10 @@ sim: $(VENV)/.tools ## schedulers, workers and clients in virtual time, by seeds
 	@$(BIN)/python -m tests.shell $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 .PHONY: abuse
-abuse: $(VENV)/.tools ## hold 9,000 connections open, send floods, and ask everything the API documents
-	@NEXUS_ABUSE_CONNECTIONS=9000 NEXUS_SCHEMA_EXAMPLES=40 $(BIN)/python -m pytest \
-		tests/integration/test_gateway_abuse.py tests/integration/test_gateway_schema.py --timeout 1800 $(ARGS)
+abuse: $(VENV)/.tools ## hold 9,000 connections and 10,000 streams open, send floods, and ask all that is documented
+	@NEXUS_ABUSE_CONNECTIONS=9000 NEXUS_ABUSE_STREAMS=10000 NEXUS_SCHEMA_EXAMPLES=40 $(BIN)/python -m pytest \
+		tests/integration/test_gateway_abuse.py tests/integration/test_grpc_abuse.py \
+		tests/integration/test_gateway_schema.py --timeout 1800 $(ARGS)
 
 .PHONY: quality
 quality: $(VENV)/.installed ## hold placement to its goals, in simulation; ARGS=--short for less

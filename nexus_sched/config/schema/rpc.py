@@ -36,6 +36,19 @@ class GrpcSection(Struct, frozen=True, kw_only=True):
             "and may speak only for the worker ids that stand in it as alternative names."
         ),
     ] = None
+    connections_max: Annotated[
+        int,
+        Meta(description="Connections at once; some 16 kB of memory each; further ones are closed.", ge=1, le=100_000),
+    ] = 4_000
+    handshake_timeout_ms: Annotated[
+        int,
+        Meta(
+            description="How long a client may take from connecting until it has said all that comes before a call.",
+            ge=100,
+            le=MINUTE_MS,
+            extra=DURATION,
+        ),
+    ] = field(name="handshake_timeout", default=10_000)
     streams_max: Annotated[
         int,
         Meta(

@@ -1,6 +1,8 @@
 """What is served by gRPC, and how it is bounded: the calls of `WorkerService`, health, reflection.
 
 Every call passes the same doors: there has to be room, the caller has to be known and allowed, and it ends in time.
+Only then is its message read, and taken apart here: to the transport every call is a stream of bytes, because it would
+read and decode the message of a unary call before anybody has looked at who calls.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -39,8 +42,11 @@ def options(section: GrpcSection) -> list[tuple[str, int]]:
     """Options of the server's transport."""
     return [
         ("grpc.so_reuseport", 0),
+        ("grpc.max_allowed_incoming_connections", section.connections_max),
+        ("grpc.server_handshake_timeout_ms", section.handshake_timeout_ms),
         ("grpc.max_receive_message_length", section.message_bytes_max),
         ("grpc.max_send_message_length", -1),
+        ("grpc.http2.bdp_probe", 0),  # else windows grow, and whoever is not read fills them
         ("grpc.max_metadata_size", METADATA_BYTES_MAX),
         ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
         ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION_MAX),
@@ -71,29 +77,28 @@ class WorkerService:
             LEAVE: lambda pool, asked, _: pool.work.leave(asked),
         }
         made = {
-            path.rpartition("/")[2]: grpc.unary_unary_rpc_method_handler(
-                self._unary(path, answer),
-                request_deserializer=MESSAGES[path][0].FromString,
-                response_serializer=MESSAGES[path][1].SerializeToString,
+            path.rpartition("/")[2]: grpc.stream_unary_rpc_method_handler(
+                self._unary(path, answer), response_serializer=MESSAGES[path][1].SerializeToString
             )
             for path, answer in unary.items()
         }
         made[REPORT.rpartition("/")[2]] = grpc.stream_stream_rpc_method_handler(
-            self._report,
-            request_deserializer=messages.ReportRequest.FromString,
-            response_serializer=messages.ReportResponse.SerializeToString,
+            self._report, response_serializer=messages.ReportResponse.SerializeToString
         )
         return grpc.method_handlers_generic_handler(SERVICE, made)
 
     def _unary(self, path: str, answer: Answer) -> Callable[[Any, Any], Awaitable[Any]]:
-        async def call(asked: Any, context: Any) -> Any:
+        async def call(_: Any, context: Any) -> Any:
             try:
-                with self.calls.enter():
+                with self.calls.enter() as place:
                     caller = self._recognise(context, path)
-                    check_speaks_for(caller, asked.worker)
                     pool = self._pools.of_call(context)
                     left_s = seconds_left(context, self._section.call_timeout_ms / MS_PER_S)
                     async with asyncio.timeout(left_s):
+                        asked = await place.first(read(path, context))
+                        if asked is None:
+                            raise InvalidInput("the call carries no message")
+                        check_speaks_for(caller, asked.worker)
                         return await answer(pool, asked, left_s)
             except (NexusError, TimeoutError) as error:
                 await refuse(context, error)
@@ -104,15 +109,17 @@ class WorkerService:
         """Answer each message; a stream that says nothing for as long as a worker may be silent ends."""
         silence_s = self._section.heartbeat_timeout_ms / MS_PER_S
         try:
-            with self.streams.enter():
+            with self.streams.enter() as place:
                 caller = self._recognise(context, REPORT)
                 pool = self._pools.of_call(context)
+                message = place.first(read(REPORT, context))
                 while True:
                     async with asyncio.timeout(silence_s):
-                        asked = await context.read()
-                    if asked is grpc.aio.EOF:
+                        asked = await message
+                    if asked is None:
                         return
                     yield await self._taken(pool, asked, caller)
+                    message = read(REPORT, context)
         except (NexusError, TimeoutError) as error:
             await refuse(context, error)
 
@@ -138,6 +145,17 @@ class WorkerService:
         live = await pool.reports.take(worker, incarnation, report)
         status = messages.REPORT_STATUS_ACCEPTED if live else messages.REPORT_STATUS_FENCED
         return messages.ReportReceipt(worker=worker, status=status, incarnation=incarnation)
+
+
+async def read(path: str, context: Any) -> Any:
+    """The next message of a call, `None` at its end. Raises `InvalidInput` for bytes that are none."""
+    blob = await context.read()
+    if blob is grpc.aio.EOF:
+        return None
+    try:
+        return MESSAGES[path][0].FromString(blob)
+    except DecodeError:
+        raise InvalidInput("what the call carries is not its message") from None
 
 
 class HealthSign:

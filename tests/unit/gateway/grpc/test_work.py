@@ -11,6 +11,7 @@ from nexus_sched.adapters.grpc import GatewayAccess, GrpcWorkerStore
 from nexus_sched.config.schema import GrpcSection
 from nexus_sched.errors import InvalidInput, StoreUnreachable
 from nexus_sched.gateway.access.authority import Authority
+from nexus_sched.gateway.grpc.calls import SILENT_S_MIN
 from nexus_sched.gateway.grpc.part import GrpcPart
 from nexus_sched.gateway.grpc.proofs import before, is_entry
 from nexus_sched.model.outcome import Outcome, Receipt
@@ -184,3 +185,23 @@ async def test_call_is_for_the_pool_that_it_names():
                 assert "blue, red" in str(raised.value.details())
     finally:
         await part.stop()
+
+
+async def test_call_that_says_nothing_makes_room_for_one_that_does():
+    behind = MemoryFactory()
+    async with grpc_door(behind, GrpcSection(calls_max=2)) as door, grpc.aio.insecure_channel(door.target) as channel:
+        open_call = channel.stream_unary(REGISTER)  # the same to the transport, and nothing has to be said at once
+        silent = [open_call() for _ in range(2)]
+        while door.service.calls.inside < 2:
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(1.5 * SILENT_S_MIN)
+        caller = Caller(channel)
+        assert (await caller.call(REGISTER, worker="w")).incarnation == 1
+        waiting = asyncio.create_task(caller.call(FETCH, worker="w", wait_ms=30_000))
+        assert await silent[0].code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        while door.service.calls.inside < 2:
+            await asyncio.sleep(0.005)
+        assert (await caller.call(REGISTER, worker="w")).incarnation == 2  # the other silent one had to go
+        assert door.service.calls.inside == 1
+        assert await silent[1].code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        waiting.cancel()
