@@ -1,9 +1,9 @@
 """The client for asyncio programs.
 
 Submissions carry their ids, so after a lost reply they are sent again until the store has decided; a
-caller gets a handle only for what is in the queue. Ends are announced, and asked for at growing
-intervals besides, because an announcement can be lost. Questions go to the scheduler as commands; their
-answers wait on a list of their own.
+caller gets a handle only for what is in the queue. Whatever else may be repeated is repeated as well, for
+as long. Ends are announced, and asked for at growing intervals besides, because an announcement can be
+lost. Questions go to the scheduler as commands; their answers wait on a list of their own.
 """
 
 from __future__ import annotations
@@ -272,13 +272,13 @@ class AsyncClient:
             while True:
                 record = await self._record(task_id)
                 if not is_open(record):
-                    return await value_of(self._store, task_id, record)
+                    return await value_of(self._kept, task_id, record)
                 wait_s = pause_s if give_up_at_s is None else min(pause_s, give_up_at_s - loop.time())
                 if wait_s <= 0.0:
                     raise ResultPending(f"task {task_id} has not ended yet, it is {state_of(record)}")
                 await asyncio.wait([announced], timeout=wait_s)
                 if announced.done():
-                    return await announced_value(self._store, announced.result())
+                    return await announced_value(self._kept, announced.result())
                 pause_s = min(2 * pause_s, POLL_S_MAX)
 
     async def state(self, task_id: str) -> str:
@@ -295,7 +295,8 @@ class AsyncClient:
         Returns when the request is in the queue. A task that ends by itself first has its own result.
         """
         await self.open()
-        await self._store.command(encode_command(CancelTask(check_task_id(task_id))))
+        blob = encode_command(CancelTask(check_task_id(task_id)))
+        await self._patiently(partial(self._store.command, blob))
 
     async def eta(self, task_id: str, timeout: str | float = ETA_WAIT_S) -> Estimate | None:
         """When a task will start and finish, as of now; any task may be asked for.
@@ -314,12 +315,16 @@ class AsyncClient:
     async def last_eta(self, task_id: str) -> Estimate | None:
         """The last estimate that was told of a task, without asking for a new one; `None` if there is none."""
         await self.open()
-        blob = await self._store.eta(task_id)
+        blob = await self._patiently(partial(self._store.eta, task_id))
         return None if blob is None else estimate_of(task_id, decode_eta(blob))
 
     async def ask(self, question: Question, timeout: str | float = ANSWER_WAIT_S) -> dict[str, Any]:
         """Ask the scheduler what only it knows. Raises `AnswerMissing` if nothing came within `timeout`."""
         await self.open()
+        return await self._patiently(partial(self._ask, question, timeout))
+
+    async def _ask(self, question: Question, timeout: str | float) -> dict[str, Any]:
+        """Once. An answer that was lost with its connection is nobody's: asking again makes another one."""
         reply = secrets.token_hex(8)
         await self._store.command(encode_command(Ask(reply, question)))
         blob = await self._store.answer(reply, math.ceil(span_ms(timeout)))
@@ -367,7 +372,7 @@ class AsyncClient:
             answer: Answer = msgspec.convert(await self.ask(question, timeout), Answer)
             return answer
 
-        return await explain(self._store, ask, task_id, why_not)
+        return await self._patiently(partial(explain, self._store, ask, task_id, why_not))
 
     async def operations(self, limit: int = 100) -> list[Operation]:
         """The newest redrives and purges, newest first: by whom and why."""
@@ -400,6 +405,9 @@ class AsyncClient:
                 if loop.time() + RETRY_S > give_up_at_s:
                     raise
             await asyncio.sleep(RETRY_S)
+
+    async def _kept(self, task_id: str) -> bytes | None:
+        return await self._patiently(partial(self._store.result, task_id))
 
     async def _record(self, task_id: str) -> TaskRecord:
         record = await self._patiently(lambda: self._store.record(task_id))

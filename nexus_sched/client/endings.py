@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from nexus_sched.errors import TaskFailed, TaskUnknown
 from nexus_sched.model.outcome import Outcome
 from nexus_sched.model.payload import decode_error, decode_result
-from nexus_sched.runtime.ports import Ended, SubmitterStore, TaskRecord
+from nexus_sched.runtime.ports import Ended, TaskRecord
+
+Fetch = Callable[[str], Awaitable[bytes | None]]  # the kept result of a task, `None` if there is none (any more)
 
 QUEUED, RUNNING, FINISHED, DEAD, CANCELLED = "Q", "R", "F", "D", "C"
 
@@ -23,21 +27,21 @@ def is_open(record: TaskRecord) -> bool:
     return record.state in (QUEUED, RUNNING)
 
 
-async def value_of(store: SubmitterStore, task_id: str, record: TaskRecord) -> object:
+async def value_of(fetch: Fetch, task_id: str, record: TaskRecord) -> object:
     """The result of an ended task; raises `TaskFailed` if it has none."""
     if record.state == FINISHED:
-        return _conclude(task_id, record.outcome, await store.result(task_id))
+        return _conclude(task_id, record.outcome, await fetch(task_id))
     if record.state == CANCELLED:
         raise TaskFailed(task_id, Outcome.CANCELLED.value, "cancelled before it started")
     raise TaskFailed(task_id, "dead", record.outcome)
 
 
-async def announced_value(store: SubmitterStore, ended: Ended) -> object:
+async def announced_value(fetch: Fetch, ended: Ended) -> object:
     """The same from an announcement; only a large result is fetched."""
     if ended.outcome not in _OUTCOMES:
         raise TaskFailed(ended.task_id, "dead", ended.outcome)
     result = ended.result
-    if result is None and (result := await store.result(ended.task_id)) is None:
+    if result is None and (result := await fetch(ended.task_id)) is None:
         raise TaskUnknown(f"the result of task {ended.task_id} is not kept any more")
     return _conclude(ended.task_id, ended.outcome, result)
 

@@ -23,6 +23,7 @@ from tests.integration.programs import Programs
 
 TIMEOUT_S = 20.0
 UNSAMPLED = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+PROBE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class Switchable(trace.TracerProvider):
@@ -52,6 +53,20 @@ def tracing_to(endpoint: str) -> Iterator[None]:
         provider.shutdown()
 
 
+async def followed(client: AsyncClient, receiver: Receiver, folder: Path) -> None:
+    """Return once the gateway follows the journal: what came before that makes no spans."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while not receiver.named("schedule awaiting"):
+            probe = await client.submit("awaiting", str(folder / "diary"), 0.01, traceparent=PROBE)
+            await probe.result(timeout=TIMEOUT_S)
+
+
+def linked(receiver: Receiver, name: str) -> list[Any]:
+    """The spans of a name that are linked to what the client sent in its own trace."""
+    sent = {span.trace_id for span in receiver.named("send awaiting")}
+    return [span for span in receiver.named(name) if {link.trace_id for link in span.links} & sent]
+
+
 async def test_life_of_a_sampled_task_is_one_trace(tmp_path: Path):
     with TestServer(VALKEY) as server, Receiver() as receiver, tracing_to(receiver.endpoint):
         programs = Programs(server.url, "traced", tmp_path)
@@ -63,18 +78,20 @@ async def test_life_of_a_sampled_task_is_one_trace(tmp_path: Path):
             programs.start("worker", application, "--id", "w1", "--slots", "2", *tracing)
             async with AsyncClient(server.url, pool="traced") as client:
                 first = await client.submit("awaiting", str(tmp_path / "diary"), 0.01, traceparent=UNSAMPLED)
-                assert await first.result(timeout=TIMEOUT_S) == "awaited"  # the gateway follows by now, or soon
-                await asyncio.sleep(1.0)
+                assert await first.result(timeout=TIMEOUT_S) == "awaited"
+                await followed(client, receiver, tmp_path)
                 with trace.get_tracer("test").start_as_current_span("order"):
                     task = await client.submit("awaiting", str(tmp_path / "diary"), 0.05)
                 assert await task.result(timeout=TIMEOUT_S) == "awaited"
                 await asyncio.to_thread(
                     receiver.until,
-                    lambda: all(map(receiver.named, ("schedule awaiting", "process awaiting", "receive traced"))),
+                    lambda: all(
+                        linked(receiver, name) for name in ("schedule awaiting", "process awaiting", "receive traced")
+                    ),
                 )
             (order,), (send,) = receiver.named("order"), receiver.named("send awaiting")
-            (received,), (schedule,) = receiver.named("receive traced"), receiver.named("schedule awaiting")
-            (process,) = receiver.named("process awaiting")
+            (received,), (schedule,) = linked(receiver, "receive traced"), linked(receiver, "schedule awaiting")
+            (process,) = linked(receiver, "process awaiting")
             assert send.parent_span_id == order.span_id
             for span in (received, schedule, process):
                 assert [(link.trace_id, link.span_id) for link in span.links] == [(send.trace_id, send.span_id)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -12,6 +13,8 @@ from nexus_sched.errors import StoreError
 from nexus_sched.model.outcome import Acceptance, Completion, Outcome
 from nexus_sched.runtime.ports import CompletionLine, StartLine, SubmitLine, TaskRecord
 
+Reply = TypeVar("Reply")
+
 
 class FaultySubmitterStore(MemorySubmitterStore):
     """Fails as a test wants it to: errors before or after a submission takes effect, one a call."""
@@ -20,6 +23,7 @@ class FaultySubmitterStore(MemorySubmitterStore):
         super().__init__(shard, **bounds)
         self.before_submit: list[StoreError] = []
         self.after_submit: list[StoreError] = []
+        self.lost_replies: list[StoreError] = []  # of any other call, which has taken effect by then
         self.announces = True
         self.calls: list[int] = []
         self.records = 0
@@ -36,6 +40,20 @@ class FaultySubmitterStore(MemorySubmitterStore):
     async def record(self, task_id: str) -> TaskRecord | None:
         self.records += 1
         return await super().record(task_id)
+
+    async def result(self, task_id: str) -> bytes | None:
+        return self._unless_lost(await super().result(task_id))
+
+    async def eta(self, task_id: str) -> bytes | None:
+        return self._unless_lost(await super().eta(task_id))
+
+    async def command(self, blob: bytes) -> None:
+        self._unless_lost(await super().command(blob))
+
+    def _unless_lost(self, reply: Reply) -> Reply:
+        if self.lost_replies:
+            raise self.lost_replies.pop(0)
+        return reply
 
 
 class Hand:

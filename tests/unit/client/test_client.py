@@ -209,6 +209,26 @@ async def test_submission_gives_up_after_its_patience(store):
     assert 2 <= len(store.calls) <= 4
 
 
+async def test_result_survives_lost_replies(store, hand):
+    async with AsyncClient(store=store) as client:
+        handle = await client.submit("add")
+        hand.finish(handle.id, result=encode_result(3))
+        store.lost_replies = [LOST, StoreLoading("LOADING")]
+        assert await handle.result("5s") == 3
+        assert not store.lost_replies
+
+
+async def test_cancelling_and_estimates_survive_lost_replies(store):
+    async with AsyncClient(store=store) as client:
+        handle = await client.submit("add")
+        store.lost_replies = [LOST, LOST]
+        await handle.cancel()
+        assert len(store.lost_replies) == 0
+        store.lost_replies = [LOST]
+        assert await client.last_eta(handle.id) is None
+        assert not store.lost_replies
+
+
 @pytest.mark.parametrize("state", PASSING)
 async def test_state_of_the_store_that_passes_is_waited_for(store, state: type[StoreError]):
     store.before_submit = [state("for a while")]
