@@ -109,6 +109,8 @@ class Site:
         try:
             while not working.done():
                 await asyncio.wait([working], timeout=WATCH_S)
+                if working.done() and working.exception() is not None:
+                    await asyncio.sleep(WATCH_S)  # perhaps because a process is ending: that is the better reason
                 self.children.check()
             return working.result()
         finally:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from nexus_sched.errors import ConfigInvalid, NexusError
+from nexus_sched.model.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,20 +34,12 @@ ADVICE = {
 }
 
 
-_CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
-
-
 def print_json(value: object) -> None:
-    """One JSON object on standard output."""
+    """One JSON value on standard output."""
     import msgspec
 
-    sys.stdout.write(msgspec.json.encode(value, order="sorted").decode() + "\n")
+    sys.stdout.write(printable_json(msgspec.json.encode(value, order="sorted").decode()) + "\n")
     sys.stdout.flush()
-
-
-def printable(text: str) -> str:
-    """`text` without what would command a terminal: others have written it."""
-    return text.translate(_CONTROLS)
 
 
 def note(text: str) -> None:

@@ -16,6 +16,7 @@ from nexus_sched.cli.demands import NO_DEMANDS, DemandFlags
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import note, print_json
 from nexus_sched.errors import InvalidInput, ResultPending
+from nexus_sched.model.printable import printable_json
 from nexus_sched.model.task import PAYLOAD_BYTES_MAX, PRIORITY_DEFAULT
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def submit(
     if flags.json:
         print_json(answer)
     elif "result" in answer:
-        sys.stdout.write(msgspec.json.encode(answer["result"]).decode() + "\n")
+        sys.stdout.write(printable_json(msgspec.json.encode(answer["result"]).decode()) + "\n")
     else:
         sys.stdout.write(f"{answer['task_id']}\n")
     return exit_codes.OK

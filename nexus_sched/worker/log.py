@@ -10,6 +10,7 @@ import sys
 from typing import Any, Protocol
 
 from nexus_sched.errors import InvalidInput
+from nexus_sched.model.printable import one_line
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -52,17 +53,25 @@ class Log:
 def _open(worker_id: str, as_json: bool) -> _Logger:
     import structlog
 
+    harmless: tuple[Any, ...] = (_one_line,)
     render: Any = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False)
     if as_json:
         render = structlog.processors.JSONRenderer()
+        harmless = ()  # JSON escapes by itself
     logger: _Logger = structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr),
         processors=[
             structlog.stdlib.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *harmless,
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(0),
         worker=worker_id,
     )
     return logger
+
+
+def _one_line(_: object, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Every field on the line of its event, whatever others have written into it."""
+    return {name: one_line(value) if isinstance(value, str) else value for name, value in event.items()}

@@ -13,30 +13,8 @@ import redis
 from nexus_sched.config.schema import HttpAuthSection
 from nexus_sched.testing.gateway import gateway_config, running_gateway
 from nexus_sched.testing.servers import VALKEY, TestServer
+from tests.integration.hostile import HOSTILE, SEEDS
 from tests.integration.shard import Shard, eventually, leading
-
-SEEDS = (
-    *("<script>alert(1)</script>", "<img src=x onerror=alert(1)>", '"><svg onload=alert(1)>', "javascript:alert(1)"),
-    *(
-        "'; DROP TABLE tasks; --",
-        "{{7*7}}",
-        "${jndi:ldap://x}",
-        "%0d%0aSet-Cookie: a=b",
-        "\r\nSet-Cookie: a=b",
-        "../../etc",
-    ),
-    *("\x00", "\x1b[31mred", "\x1b]0;title\x07", "\u202egnp.exe", "\ufeff", "\u2028\u2029", "💥" * 20, "a" * 5_000),
-    *("\\", '"', "'", "`id`", "$(id)", "|id", "&&id", "\t", "\n", " ", "", "null", "NaN", "-1", "1e999", "[]", "{}"),
-    *(
-        "__proto__",
-        "constructor",
-        "%s%s%n",
-        "{0}",
-        "\ud83d".encode("utf-16", "surrogatepass").decode("utf-16", "replace"),
-    ),
-)
-HOSTILE = [*SEEDS, *(f"w{seed}" for seed in SEEDS), *(f"{seed}%" for seed in SEEDS), *(f"{seed}:x" for seed in SEEDS)]
-HOSTILE += [f"{seed}\u0301" for seed in SEEDS]
 
 
 @pytest.fixture
@@ -60,7 +38,7 @@ def is_data(answer: httpx.Response) -> None:
 
 
 def test_there_are_enough_of_them():
-    assert len(set(HOSTILE)) >= 200 - 5
+    assert len(set(HOSTILE)) >= 200
 
 
 async def test_hostile_texts_come_back_as_data(shard: Shard, api: httpx.AsyncClient):
