@@ -11,7 +11,7 @@ app = App()
 
 
 @app.task
-async def where(ms: float = 0.0) -> int:
+async def where(ms: float = 0.0, _: str = "") -> int:
     """Take some time, and tell which process it was."""
     await asyncio.sleep(ms / 1_000)
     return os.getpid()
@@ -22,7 +22,7 @@ def paced(speed: float) -> App:
     own = App()
 
     @own.task
-    async def work(ms: float) -> None:
+    async def work(ms: float, _: str = "") -> None:
         await asyncio.sleep(ms / speed / 1_000)
 
     return own

@@ -10,6 +10,8 @@ from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.integration.canaries import secrets_in
+
 
 class Receiver:
     """Listens on a free loopback port while it is used as a context."""
@@ -66,6 +68,7 @@ class Receiver:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(5.0)
+        assert [found for body in self.bodies for found in secrets_in(body)] == []
 
 
 def attributes(holder: Any) -> dict[str, Any]:

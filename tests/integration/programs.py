@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import resource
 import signal
 import subprocess
@@ -11,11 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+from tests.integration.canaries import secrets_in
+
 ROOT = Path(__file__).resolve().parents[2]
 EXIT_TIMEOUT_S = 20.0
 POLL_S = 0.005
-# A token of the gateway, and the credentials in a URL.
-SECRET = re.compile(r"nxt_[a-z0-9-]+_[A-Za-z0-9_-]{20,}|[a-z]+://[^/\s@]*:[^/\s@]+@")
 
 
 class Program:
@@ -109,8 +108,8 @@ class Programs:
         return self.start("worker", "tests.integration.application:app", "--id", name, "--slots", str(slots))
 
     def close(self) -> None:
-        """Kill whatever still runs. No log of any test may hold a token, or the password in a URL."""
+        """Kill whatever still runs. No log of any test may hold a secret."""
         for program in self._started:
             program.kill()
         for program in self._started:
-            assert SECRET.search(program.output) is None, f"a secret is in the log: {program.output}"
+            assert secrets_in(program.output) == [], "a secret is in a log"

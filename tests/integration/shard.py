@@ -17,7 +17,7 @@ from nexus_sched.adapters.redis.address import parse_address
 from nexus_sched.adapters.redis.resp import RespClient
 from nexus_sched.core.predictors.ema import EmaPredictor
 from nexus_sched.core.predictors.learned import LearnedPredictor
-from nexus_sched.errors import StoreUnreachable
+from nexus_sched.errors import StoreError, StoreUnreachable
 from nexus_sched.model.effects import Dispatch
 from nexus_sched.model.frame import Frame, decode_frame
 from nexus_sched.model.journal import Turn, decode_turn
@@ -29,10 +29,12 @@ from nexus_sched.runtime.ports import Ended, SubmitLine
 from nexus_sched.runtime.service import Service, ServiceSettings
 from nexus_sched.worker import App, Worker, WorkerSettings
 from nexus_sched.worker.log import Log
+from tests.integration.canaries import PAYLOAD, secrets_in
 
 TIMEOUT_S = 20.0
 POLL_S = 0.01
 REPEATS_S = 0.2  # how long to go on listening for a second end of a task
+KEPT_TURNS, KEPT_LETTERS, KEPT_TIMEOUT_S = 10_000, 1_000, 2.0
 PREDICTORS = {"ema": EmaPredictor, "learned": LearnedPredictor}
 
 
@@ -56,11 +58,24 @@ class Shard:
         self._listening = asyncio.ensure_future(self._listen())
 
     async def close(self) -> None:
-        """Leave nothing open."""
+        """Leave nothing open. Nothing that the store keeps for people may hold a secret."""
         if self._listening is not None:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)
-        await self.store.close()
+        try:
+            assert [found for blob in await self._kept() for found in secrets_in(blob)] == []
+        finally:
+            await self.store.close()
+
+    async def _kept(self) -> list[bytes]:
+        """The newest turns and letters, the picture, and what was done to letters; nothing if the store is gone."""
+        with contextlib.suppress(StoreError):
+            async with asyncio.timeout(KEPT_TIMEOUT_S):
+                blobs = [blob for _, blob in await self.store.journal(0, KEPT_TURNS)]
+                letters = await self.store.dead_letters("0-0", KEPT_LETTERS)
+                operations = await self.store.operations(KEPT_LETTERS)
+                return [*blobs, await self.store.frame() or b"", repr(letters).encode(), repr(operations).encode()]
+        return []
 
     async def _listen(self) -> None:
         while True:
@@ -77,7 +92,7 @@ class Shard:
         ids = [f"task-{len(self.submitted) + index}" for index in range(count)]
         self.submitted += ids
         described = msgspec.msgpack.encode(msgspec.convert({"type": task_type, **spec}, TaskSpec))
-        payload = encode_arguments((ms,), None)
+        payload = payload_of(ms)
         lines = [SubmitLine(task_id, PRIORITY_DEFAULT, described, payload) for task_id in ids]
         assert set(await self.store.submit(lines, self.reply)) == {Acceptance.ACCEPTED}
         return ids
@@ -131,6 +146,11 @@ class Shard:
     async def dispatches(self) -> list[Dispatch]:
         """All placements the journal holds."""
         return [effect for turn in await self.turns() for effect in turn.effects if type(effect) is Dispatch]
+
+
+def payload_of(ms: float) -> bytes:
+    """What `Shard.submit` sends: how long to take, and what nobody else may see."""
+    return encode_arguments((ms, PAYLOAD), None)
 
 
 async def eventually(holds: Callable[[], object], timeout_s: float = TIMEOUT_S) -> None:

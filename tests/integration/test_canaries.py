@@ -1,9 +1,9 @@
 """What must stay secret is planted everywhere, and searched in everything that anybody gets to see.
 
-Canaries: a payload, a result and an error's text of tasks, the password in the store's URL, a token, the key of a
-collector. Searched: every line that any process logs at its most talkative level, the journal and all else that the
-store keeps for people, metrics, spans, pictures, explanations, and the bodies of refusals. Submitters get their own
-result, and nobody else does.
+Canaries: a payload, a result and an error's text of tasks, the password in the store's URL, tokens of all roles, the
+key of a collector. Searched: every line that any process logs at its most talkative level, also one that is killed and
+one that follows it; the journal and all else that the store keeps for people, metrics, spans, pictures, explanations,
+and what every route answers to every role. Submitters get their own result, and nobody else does.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from nexus_sched.client import AsyncClient
 from nexus_sched.errors import TaskFailed
 from nexus_sched.gateway.access import tokens
 from nexus_sched.gateway.access.roles import Role
+from nexus_sched.gateway.access.table import HTTP_ROUTES
 from nexus_sched.model.command import SetMode, encode_command
 from nexus_sched.proto.service import REGISTER
 from nexus_sched.testing.servers import VALKEY, TestServer
 from tests.integration.otlp_receiver import Receiver
 from tests.integration.programs import Programs
 from tests.integration.test_gateway_process import address_of
+from tests.integration.test_grpc import target_of
 from tests.unit.gateway.grpc.bench import Caller
 
 PAYLOAD, RESULT, ERROR = "canary-payload-4711", "canary-result-4712", "canary-error-4713"
@@ -71,8 +73,11 @@ class Seen:
 async def test_nothing_secret_is_seen_by_anybody(tmp_path: Path, form: str):
     (tmp_path / "canary_application.py").write_text(APPLICATION)
     (tmp_path / "headers").write_text(f"authorization: {COLLECTOR_KEY}\n")
-    text, row = tokens.create("canary", Role.ADMIN, tokens.now_utc(), None)
-    tokens.write(tmp_path / "tokens.toml", [row])
+    made = {role: tokens.create("canary", role, tokens.now_utc(), None) for role in Role}
+    tokens.write(tmp_path / "tokens.toml", [row for _, row in made.values()])
+    texts = {role: text for role, (text, _) in made.items()}
+    (tmp_path / "worker-token").write_text(texts[Role.WORKER])
+    (tmp_path / "worker-token").chmod(0o600)
     seen = Seen()
     with TestServer(VALKEY, options={"requirepass": PASSWORD}) as server, Receiver() as receiver:
         url = f"unix://:{PASSWORD}@{server.socket_path}"
@@ -81,8 +86,10 @@ async def test_nothing_secret_is_seen_by_anybody(tmp_path: Path, form: str):
         traced = ("--set", f"tracing.endpoint={receiver.endpoint}", "--set", f"tracing.headers_file={tmp_path}/headers")
         started = []
         try:
-            started.append(programs.scheduler(f"logging.format={form}", "logging.level=debug"))
-            door = ("--set", "http.port=0", "--set", f"http.auth.tokens_file={tmp_path}/tokens.toml")
+            talkative = (f"logging.format={form}", "logging.level=debug")
+            started.append(programs.scheduler(*talkative))
+            rpc = ("--set", "grpc.enabled=true", "--set", "grpc.port=0")
+            door = ("--set", "http.port=0", "--set", f"http.auth.tokens_file={tmp_path}/tokens.toml", *rpc)
             started.append(programs.start("run", "--role", "gateway", *door, *traced, *common))
             api = await asyncio.to_thread(address_of, started[1])
             started.append(programs.start("worker", "canary_application:app", "--id", "w1", *traced, *common))
@@ -98,7 +105,22 @@ async def test_nothing_secret_is_seen_by_anybody(tmp_path: Path, form: str):
                 waiting = await client.submit("keep", PAYLOAD, requires=["zone=nowhere"])
                 seen.add("explanation", repr(await client.explain(waiting.id)))
                 seen.add("status", repr(await client.status()))
-            await _refusals(seen, api, text)
+                started[0].kill()
+                started.append(programs.scheduler(*talkative))
+                again = await client.submit("fail", PAYLOAD)
+                with pytest.raises(TaskFailed, match=ERROR):
+                    await again.result(timeout=TIMEOUT_S)
+                proof = ("--set", f"worker.token_file={tmp_path}/worker-token")
+                outside = ("--id", "w2", "--gateway", target_of(started[1]), *proof)
+                started[2].terminate()
+                await asyncio.to_thread(started[2].wait)
+                started.append(programs.start("worker", "canary_application:app", *outside, *traced, *common))
+                far = await client.submit("fail", PAYLOAD, traceparent=SAMPLED)
+                with pytest.raises(TaskFailed, match=ERROR):
+                    await far.result(timeout=TIMEOUT_S)
+            for role, text in texts.items():
+                await _answers(seen, api, role.value, text, waiting.id)
+            await _refusals(seen, api, texts[Role.ADMIN])
             await _store(seen, url)
             await asyncio.to_thread(receiver.until, lambda: bool(receiver.named("process fail")))
             seen.add("spans", b"".join(receiver.bodies))
@@ -112,8 +134,25 @@ async def test_nothing_secret_is_seen_by_anybody(tmp_path: Path, form: str):
     for number, program in enumerate(started):
         seen.add(f"log {number}", program.output)
         assert program.output
-    secret = text.removeprefix("nxt_canary_")
-    assert seen.holding([PAYLOAD, RESULT, ERROR, PASSWORD, COLLECTOR_KEY, secret]) == []
+    secrets = [text.removeprefix("nxt_canary_") for text in texts.values()]
+    assert seen.holding([PAYLOAD, RESULT, ERROR, PASSWORD, COLLECTOR_KEY, *secrets]) == []
+
+
+async def _answers(seen: Seen, api: str, role: str, token: str, task_id: str) -> None:
+    """What every route answers to a role: to what it may ask, and to bodies that are wrong."""
+    wrong = {"type": 7, "args": [PAYLOAD], "reason": 7, "tasks": [{"type": 7, "args": [PAYLOAD]}]}
+    headers = {"authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url=api, headers=headers, timeout=TIMEOUT_S) as client:
+        answer = await client.post("/v1/workers/w2:cordon", json={"reason": "canaries"})
+        seen.add(f"cordon by {role}", answer.content)
+        for method, path in HTTP_ROUTES:
+            if path == "/v1/stream":  # endless
+                continue
+            asked = path.format(task_id=task_id, worker="w2")
+            answer = await client.request(method, asked, json=None if method == "GET" else wrong)
+            seen.add(f"{method} {path} by {role}", answer.content + repr(answer.headers).encode())
+        async with client.stream("GET", "/v1/stream") as stream:
+            seen.add(f"stream by {role}", await anext(stream.aiter_bytes()))
 
 
 async def _refusals(seen: Seen, api: str, token: str) -> None:

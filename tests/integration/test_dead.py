@@ -12,6 +12,7 @@ from nexus_sched.adapters.redis import RedisWorkerStore
 from nexus_sched.cli import exit_codes, main
 from nexus_sched.runtime.ports import StartLine
 from nexus_sched.worker import App
+from tests.integration.canaries import PAYLOAD
 from tests.integration.shard import Shard, eventually, leading, working
 
 
@@ -33,7 +34,7 @@ healed = App()
 
 
 @healed.task
-async def where(ms: float = 0.0) -> float:
+async def where(ms: float = 0.0, _: str = "") -> float:
     return ms
 
 
@@ -52,7 +53,7 @@ async def test_dead_tasks_are_shown_sent_again_and_purged(shard: Shard, capsys: 
     first, second = answer["letters"]
     assert (code, first["task_id"], first["reason"]) == (exit_codes.OK, "task-0", "deadline")
     code, answer = await dead("show", "task-0")
-    assert (code, answer["payload"], answer["spec"]["type"]) == (exit_codes.OK, "[7.0]", "where")
+    assert (code, answer["payload"], answer["spec"]["type"]) == (exit_codes.OK, f'[7.0,"{PAYLOAD}"]', "where")
 
     code, answer = await dead("redrive", "--all", *WHY, "--dry-run")
     assert (code, len(answer["letters"]), len((await dead("list"))[1]["letters"])) == (exit_codes.OK, 2, 2)

@@ -16,7 +16,7 @@ from nexus_sched.inspection import inspect
 from nexus_sched.model.command import CancelTask, encode_command
 from nexus_sched.worker import App
 from tests.integration.application import app
-from tests.integration.shard import Shard, eventually, leading, raw_client, working
+from tests.integration.shard import Shard, eventually, leading, payload_of, raw_client, working
 
 HELD_MS = 60_000.0
 
@@ -110,7 +110,7 @@ Break = Callable[[Vandal], Awaitable[object]]
 
 async def lose_record_in_queue(vandal: Vandal) -> None:
     await vandal.call("DEL", vandal.key("t:task-8"), vandal.key("p:task-8"))
-    await vandal.call("HINCRBY", vandal.keys.meta, "bytes", -10)
+    await vandal.call("HINCRBY", vandal.keys.meta, "bytes", -len(payload_of(0.0)))
 
 
 async def lose_pointer(vandal: Vandal) -> None:
@@ -199,7 +199,7 @@ quick = App()
 
 
 @quick.task
-async def where(ms: float = 0.0) -> float:
+async def where(ms: float = 0.0, _: str = "") -> float:
     """What the application of the dead worker would have taken a minute for."""
     return ms
 
