@@ -12,6 +12,7 @@ from nexus_sched.config.schema import Config
 from nexus_sched.control.desk import Desk
 from nexus_sched.gateway.access.authority import Authority
 from nexus_sched.gateway.access.limiter import RateLimiter
+from nexus_sched.gateway.canary import Canary
 from nexus_sched.gateway.connect import (
     audit_store,
     frames_of,
@@ -58,8 +59,9 @@ def compose(config: Config, read: Callable[[], Config] | None = None) -> Compose
     grpc = _grpc_part(config, authority) if config.grpc.enabled else None
     drain_target_s = config.metrics.drain_target_ms / MS_PER_S
     tracer = _tracer(config, pool) if config.tracing.endpoint else None
-    metrics = Metrics(partial(frames_of, pool.store), partial(_own, grpc, tracer), drain_target_s)
-    parts: list[Part] = [pool, picture, metrics, *(part for part in (grpc, tracer) if part is not None)]
+    canary = Canary(pool, config.metrics.canary_every_ms) if config.metrics.canary_every_ms else None
+    metrics = Metrics(partial(frames_of, pool.store), partial(_own, grpc, tracer, canary), drain_target_s)
+    parts: list[Part] = [pool, picture, metrics, *(part for part in (grpc, tracer, canary) if part is not None)]
     http = services = None
     if config.http.enabled:
         authority.check_listening(config.http.host, "http.host")
@@ -95,9 +97,11 @@ def _tracer(config: Config, pool: PoolStore) -> Tracer:
     return Tracer(config.pool.name, partial(shards_of, pool.store), sink)
 
 
-def _own(grpc: GrpcPart | None, tracer: Tracer | None) -> Own:
+def _own(grpc: GrpcPart | None, tracer: Tracer | None, canary: Canary | None) -> Own:
     """What this gateway counts of itself."""
-    own = Own() if tracer is None else Own(journal_follower_lag_s=tracer.lag_s, spans=tracer.spans)
+    own = Own(canary_at_s=0.0 if canary is None else canary.arrived_at_s)
+    if tracer is not None:
+        own = structs.replace(own, journal_follower_lag_s=tracer.lag_s, spans=tracer.spans)
     if grpc is None:
         return own
     doors, reports = grpc.service, [pool.reports for pool in grpc.pools.doors.values()]

@@ -15,6 +15,7 @@ from nexus_sched.model.terms import NO_TERMS, Condition, Terms
 PRIORITY_MIN = 0
 PRIORITY_MAX = 9  # the most urgent
 PRIORITY_DEFAULT = 5
+CANARY_TYPE = "nexus-sched.canary"  # a task without work, by which a gateway sees that tasks come through
 ATTEMPTS_MAX = 100
 DURATION_MS_MAX = 30 * 86_400_000.0  # 30 days
 PAYLOAD_BYTES_MAX = 64 * 2**20

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, overload
 from nexus_sched.errors import InvalidInput
 from nexus_sched.model.choices import retry_of, span_ms
 from nexus_sched.model.ids import check_task_type
-from nexus_sched.model.task import ATTEMPTS_MAX, Retry
+from nexus_sched.model.task import ATTEMPTS_MAX, CANARY_TYPE, Retry
 from nexus_sched.worker.functions import RunIn, TaskFunction
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -108,6 +108,17 @@ class App:
             if function.run_in == "process":
                 _check_importable(function)
         return dict(self._functions)
+
+
+async def _canary() -> None:
+    """No work."""
+
+
+def canary() -> dict[str, TaskFunction]:
+    """What a gateway sends through every stage to see whether it comes out; every worker serves it."""
+    function = TaskFunction(CANARY_TYPE, _canary, "loop")
+    function.resolve()
+    return {CANARY_TYPE: function}
 
 
 def _place(task_type: str, function: Callable[..., Any], run_in: RunIn | None) -> RunIn:

@@ -25,7 +25,7 @@ from nexus_sched.model.outcome import Outcome
 from nexus_sched.model.payload import split_envelope
 from nexus_sched.model.worker import WorkerReport, says_as_much
 from nexus_sched.runtime.ports import InboxItem, StartLine, StepReply, WorkerStore
-from nexus_sched.worker.app import App
+from nexus_sched.worker.app import App, canary
 from nexus_sched.worker.calls import Ending, rejected
 from nexus_sched.worker.completions import CANCELLED_UNSTARTED, PREEMPTED_UNSTARTED, completion, is_final
 from nexus_sched.worker.execution import MakeExecutors
@@ -68,7 +68,7 @@ class Worker:
     ) -> None:
         self._clock_s = clock_s
         self._spans = spans
-        self._functions = app.resolve()
+        self._functions = canary() | app.resolve()
         self._store = store
         self._settings = settings
         self._log = log

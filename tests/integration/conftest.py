@@ -14,7 +14,7 @@ import pytest
 
 from nexus_sched.testing.plugin import pool, server
 from nexus_sched.testing.servers import TestServer
-from tests.integration.canaries import secrets_in
+from tests.integration.canaries import search, secrets_in
 from tests.integration.programs import Programs
 from tests.integration.shard import Shard
 
@@ -38,13 +38,10 @@ async def shard(server: TestServer, pool: str) -> AsyncIterator[Shard]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """What was written to standard error or logged in the whole of a test, once it has ended."""
+    """What was printed or logged in the whole of a test and not asked for by it, once it has ended."""
     report = yield
     if call.when == "teardown":
-        logged = (text for title, text in report.sections if "stdout" not in title)
-        if found := [each for text in logged for each in secrets_in(text)]:
-            report.outcome = "failed"
-            report.longrepr = f"secrets were logged: {found}"
+        search(report)
     return report
 
 
@@ -55,7 +52,8 @@ def answers_without_secrets() -> Iterator[None]:
 
     def checked(answer: httpx.Response, request: httpx.Request, *, stream: bool) -> httpx.Response:
         if not stream and (answer.status_code >= httpx.codes.BAD_REQUEST or request.url.path == "/metrics"):
-            assert secrets_in(answer.content + repr(answer.headers).encode()) == [], request.url
+            found = secrets_in(answer.content + repr(answer.headers).encode())
+            assert not found, f"{request.url} answers with secrets: {found}"
         return answer
 
     def plain(client: httpx.Client, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:

@@ -68,7 +68,8 @@ class Receiver:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(5.0)
-        assert [found for body in self.bodies for found in secrets_in(body)] == []
+        found = [each for body in self.bodies for each in secrets_in(body)]
+        assert not found, f"secrets are in spans: {found}"
 
 
 def attributes(holder: Any) -> dict[str, Any]:

@@ -63,7 +63,8 @@ class Shard:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)
         try:
-            assert [found for blob in await self._kept() for found in secrets_in(blob)] == []
+            found = [each for blob in await self._kept() for each in secrets_in(blob)]
+            assert not found, f"secrets are kept for people: {found}"
         finally:
             await self.store.close()
 

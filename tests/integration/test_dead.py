@@ -26,7 +26,8 @@ class Dead:
     async def __call__(self, *arguments: str) -> tuple[int, dict]:
         self._captured.readouterr()
         code = await asyncio.to_thread(main, ["dead", *arguments, *self._flags])
-        return code, json.loads(self._captured.readouterr().out.splitlines()[-1])
+        printed = self._captured.readouterr().out.splitlines()  # the scheduler logs beside it
+        return code, json.loads(next(line for line in reversed(printed) if line.startswith("{")))
 
 
 WHY = ["--reason", "the disk is mended", "--actor", "ada"]

@@ -31,7 +31,8 @@ class Fsck:
     async def __call__(self, *arguments: str) -> tuple[int, dict]:
         self._captured.readouterr()
         code = await asyncio.to_thread(main, ["fsck", *arguments, *self._flags])
-        return code, json.loads(self._captured.readouterr().out.splitlines()[-1])  # the scheduler logs beside it
+        printed = self._captured.readouterr().out.splitlines()  # the scheduler logs beside it
+        return code, json.loads(next(line for line in reversed(printed) if line.startswith("{")))
 
 
 class Vandal:

@@ -21,6 +21,16 @@ class MetricsSection(Struct, frozen=True, kw_only=True):
             extra=DURATION,
         ),
     ] = field(name="drain_target", default=MINUTE_MS)
+    canary_every_ms: Annotated[
+        int,
+        Meta(
+            description="How often a gateway sends a task without work through every stage; `canary_timestamp_seconds` "
+            "is when one last came through. 0 sends none.",
+            ge=0,
+            le=DAY_MS,
+            extra=DURATION,
+        ),
+    ] = field(name="canary_every", default=0)
 
 
 class TracingSection(Struct, frozen=True, kw_only=True):

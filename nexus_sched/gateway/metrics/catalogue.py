@@ -82,5 +82,6 @@ METRICS: dict[str, Metric] = {
         Metric("grpc_refused", COUNTER, "Calls and streams that this gateway had no room for."),
         Metric("journal_follower_lag_seconds", GAUGE, "How far the tracer of this gateway is behind the journal."),
         Metric("spans", COUNTER, "Spans that this gateway has made."),
+        Metric("canary_timestamp_seconds", GAUGE, "When a task that this gateway sent last came through every stage."),
     )
 }

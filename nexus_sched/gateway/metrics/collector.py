@@ -42,6 +42,7 @@ class Own(Struct, frozen=True, kw_only=True):
     grpc_refused: int = 0
     journal_follower_lag_s: float = 0.0
     spans: int = 0
+    canary_at_s: float = 0.0
 
 
 class PoolCollector(Collector):
@@ -124,6 +125,7 @@ class PoolCollector(Collector):
             "grpc_refused": _one(own.grpc_refused),
             "journal_follower_lag_seconds": _one(own.journal_follower_lag_s),
             "spans": _one(own.spans),
+            "canary_timestamp_seconds": _one(own.canary_at_s),
         }
 
     def _histograms(self) -> dict[str, dict[tuple[str, ...], Histogram]]:
