@@ -4,13 +4,16 @@ Laws of this file:
   1. The number of shards is settled when a pool is first served, and never changes: the shard of a task follows from
      it, and so does whether its id is recognised. A configuration that wants another number is refused.
   2. Where workers are is accounting that may be wrong for a while. The leader of a shard strikes off whoever is neither
-     live there now nor was a while ago; whoever registers is entered again.
+     live there now nor was a while ago; whoever registers, or sees that it is not entered, is entered again.
+  3. A shard without any worker would wait for ever, as workers stay where they are. Its leader gives a place there to
+     one of a shard that has several, which moves when it has nothing to do (`sharding.moves`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 
 from nexus_sched.errors import ShardsDiffer, StoreError
 from nexus_sched.runtime.pool_ports import Placement, PoolStore
@@ -52,13 +55,29 @@ def _shards(count: int) -> str:
 
 
 async def tidy_places(pool: PoolStore, leader: LeaderStore, shard: int) -> None:
-    """Strike off who has no place in a shard any more, now and then, until cancelled."""
+    """Strike off who has no place in a shard any more, and send for a worker if it has none, until cancelled."""
     missing: dict[str, Placement] = {}
+    sent_for = 0
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
         with contextlib.suppress(StoreError):
-            placed = {worker: at for worker, at in (await pool.placements()).items() if at.shard == shard}
+            placements = await pool.placements()
+            placed = {worker: at for worker, at in placements.items() if at.shard == shard}
             live = await leader.heartbeats()
             gone = {worker: at for worker, at in placed.items() if worker not in live}
-            await pool.displace({worker: at for worker, at in gone.items() if missing.get(worker) == at})
+            struck = {worker: at for worker, at in gone.items() if missing.get(worker) == at}
+            await pool.displace(struck)
             missing = gone
+            if not live and placed.keys() == struck.keys() and (others := _from_the_fullest(placements)):
+                worker, slots = others[sent_for % len(others)]  # another one each time: it may have too much to do
+                await pool.place(worker, slots, [shard], shard)
+                sent_for += 1
+
+
+def _from_the_fullest(placements: Mapping[str, Placement]) -> list[tuple[str, int]]:
+    """The workers, with their slots, of the shard with most slots among those that have several workers."""
+    by_shard: dict[int, list[tuple[str, int]]] = {}
+    for worker, at in sorted(placements.items()):
+        by_shard.setdefault(at.shard, []).append((worker, at.slots))
+    several = [workers for _, workers in sorted(by_shard.items()) if len(workers) > 1]
+    return max(several, key=lambda workers: sum(slots for _, slots in workers), default=[])

@@ -1,8 +1,8 @@
 """The workers' side of a whole pool: each finds its shard, stays there, and from then on is a worker of that shard.
 
 Laws of this file:
-  1. A worker belongs to one shard for as long as its process lives. One that comes back under its name gets its former
-     place, and with it what it had not started; where it has none, it goes where slots are fewest.
+  1. A worker stays in its shard, unless one that has no worker sends for it (`moves`). One that comes back under its
+     name gets its former place, and with it what it had not started; where it has none, it goes where slots are fewest.
   2. The shards of a pool have to be settled before a worker can choose: until then it waits for a scheduler. A pool
      that was led before there were several shards has one.
   3. Places are accounting: a store that forgets them costs even numbers, and nothing else. Whoever speaks of a worker
@@ -27,6 +27,7 @@ from nexus_sched.model.worker import WorkerOffer
 from nexus_sched.runtime.pool_ports import Placement, PoolStore
 from nexus_sched.runtime.ports import CompletionLine, InboxItem, StartLine, StepReply, WorkerStore
 from nexus_sched.sharding.hashing import order_for
+from nexus_sched.sharding.moves import Moves
 
 PLACES_MAX = 100_000  # of workers that are remembered; the others are looked up
 
@@ -80,6 +81,7 @@ class PoolWorkerStore:
         self._stores: dict[int, WorkerStore] = {}
         self._opening = asyncio.Lock()
         self._placed: OrderedDict[str, Placement] = OrderedDict()
+        self._moves = Moves(pool, self._placed)
 
     async def open(self) -> None:
         """Learn how many shards there are. Raises `PoolUnsettled` as long as nobody can know."""
@@ -88,6 +90,7 @@ class PoolWorkerStore:
 
     async def close(self) -> None:
         """Close all connections. Never raises."""
+        await self._moves.close()
         await self._pool.close()
         for store in self._stores.values():
             await store.close()
@@ -102,6 +105,8 @@ class PoolWorkerStore:
                 held = None
             number = await self._pool.place(worker, slots, order_for(worker, count), held)
             self._remember(worker, Placement(number, slots))
+            if self._shard is None:
+                self._moves.begin()
         return await (await self._store(number or 0)).register(worker, offer)
 
     async def step(
@@ -113,6 +118,9 @@ class PoolWorkerStore:
         starts: Sequence[StartLine],
     ) -> StepReply:
         """Results, next starts and heartbeat in one call. Raises `Fenced`: register again."""
+        if (at := self._placed.get(worker)) is not None:
+            idle = not (completions or starts)
+            await self._moves.step(worker, incarnation, await self._store(at.shard), idle=idle)
         return await self._by(worker, lambda store: store.step(worker, incarnation, report, completions, starts))
 
     async def leave(self, worker: str, incarnation: int) -> int:
@@ -166,9 +174,11 @@ class PoolWorkerStore:
             return self._count
         await self._pool.open()
         settled = await (self._pool.shards() if self._wanted is None else self._pool.settle(self._wanted))
-        if not settled.count and self._shard is None and not await self._was_led():
-            await self._pool.close()
-            raise PoolUnsettled("no scheduler has served this pool yet: start one with `nexus-sched run`")
+        if not settled.count and self._shard is None:
+            if not await self._was_led():
+                await self._pool.close()
+                raise PoolUnsettled("no scheduler has served this pool yet: start one with `nexus-sched run`")
+            settled = await self._pool.shards()  # settled before it was led, maybe since we asked first
         if settled.count <= 1:
             await self._pool.close()  # there is nothing more to ask
         self._count = settled.count or 1

@@ -293,6 +293,27 @@ async def test_pool_workers_wait_for_a_scheduler_where_nobody_knows_the_number(f
         await each.close()
 
 
+async def test_pool_workers_hear_of_shards_that_are_settled_while_they_ask(factory: Factory) -> None:
+    async with leaders(factory):
+
+        async def was_led() -> bool:
+            pool = factory.pool()
+            await pool.open()
+            await pool.settle(COUNT)
+            await pool.close()
+            return True
+
+        store = PoolWorkerStore(factory.pool(), factory.worker, was_led)
+        offer = msgspec.msgpack.encode(WorkerOffer(slots=2))
+        for number in range(COUNT):
+            await store.register(f"w-{number}", offer)
+        pool = factory.pool()
+        await pool.open()
+        assert sorted(at.shard for at in (await pool.placements()).values()) == list(range(COUNT))
+        for each in (store, pool):
+            await each.close()
+
+
 async def test_pool_reports_for_many_reach_each_worker_s_shard(factory: Factory) -> None:
     async with leaders(factory) as led:
         store, workers = await workers_of(factory, 6)

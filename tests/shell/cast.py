@@ -1,7 +1,7 @@
 """Who takes part: schedulers, workers and clients as processes that begin, end, die and come back.
 
-Each has a loop and a link of its own. What runs in it is the product's: `Service`, `Worker`, `AsyncClient`. A process
-that ends by itself, or is killed, is started again after a while, as a supervisor would.
+Each has a loop and a link of its own. What runs in it is the product's (`parts`). A process that ends by itself, or is
+killed, is started again after a while, as a supervisor would.
 """
 
 from __future__ import annotations
@@ -10,42 +10,35 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from nexus_sched.adapters.memory import MemoryLeaderStore, MemorySubmitterStore, MemoryWorkerStore
-from nexus_sched.client.asynchronous import AsyncClient
 from nexus_sched.errors import Fenced, StateLost, TaskFailed
-from nexus_sched.runtime.service import Service, ServiceSettings
-from nexus_sched.testing.builders import PREDICTORS
-from nexus_sched.worker.load import Load
-from nexus_sched.worker.log import Log
-from nexus_sched.worker.service import Worker
-from nexus_sched.worker.settings import WorkerSettings
+from nexus_sched.runtime.replica import Replica
 from tests.shell.history import History
 from tests.shell.laws import Laws
 from tests.shell.link import Link
+from tests.shell.parts import REST_S, schedule, submit, work
 from tests.shell.party import PartyLoop
 from tests.shell.plan import FAILS, Plan, TaskPlan
-from tests.shell.programs import Passing, application, serve_client
 from tests.shell.server import Server
-from tests.shell.stores import LinkedLeaderStore, LinkedSubmitterStore, LinkedWorkerStore
 from tests.shell.world import World
 
 SCHEDULER, WORKER, CLIENT = "scheduler", "worker", "client"
-REST_S = 0.3  # before a process that ended is started again
-PATIENCE_S = 5.0
+PROGRAMS = {SCHEDULER: schedule, WORKER: work, CLIENT: submit}
 
 
 class Process:
     """One process of one party."""
 
-    def __init__(self, world: World, server: Server, role: str, name: str, number: int) -> None:
+    def __init__(self, world: World, server: Server, role: str, name: str, number: int, ways: int) -> None:
         self.role = role
         self.name = name
         self.number = number
         self.title = f"{name}#{number}"
         self.loop = PartyLoop(world, self.title)
-        self.link = Link(self.loop, server)
+        self.link = Link(self.loop, server, ways)
         self.alive = True
         self.leaving = False  # it was asked to end
+        self.retired = False  # it does not come back
+        self.replica: Replica | None = None  # what a scheduler of several shards runs
         self.leave: Callable[[], None] = lambda: None
 
 
@@ -56,7 +49,7 @@ class Stage:
         self.world = world
         self.plan = plan
         self.tasks: dict[str, TaskPlan] = {task.task_id: task for task in plan.tasks}
-        self.server = Server(world)
+        self.server = Server(world, plan.shards)
         self.history = History()
         self.laws = Laws(self.server, self.history, self.tasks)
         self.processes: list[Process] = []
@@ -74,24 +67,30 @@ class Stage:
 
     def open(self) -> None:
         """Let everybody in."""
-        for number in range(self.plan.schedulers):
-            self.start(SCHEDULER, f"s{number}")
+        if self.plan.sharing is None:
+            self._schedule()
+        else:
+            self.world.after(self.plan.sharing.scheduled_at_s, self._schedule)
         for number in range(len(self.plan.slots)):
             self.start(WORKER, f"w{number}")
         for number in range(self.plan.clients):
             self.start(CLIENT, f"c{number}")
 
+    def _schedule(self) -> None:
+        for number in range(self.plan.schedulers):
+            self.start(SCHEDULER, f"s{number}")
+
     def start(self, role: str, name: str) -> Process:
         """A new process."""
-        process = Process(self.world, self.server, role, name, len(self.processes))
+        ways = 1 if self.plan.sharing is None else 1 + self.plan.shards
+        process = Process(self.world, self.server, role, name, len(self.processes), ways)
         self.processes.append(process)
         for other in self.alive(role):
             if other.name == name and other is not process:
                 self.history.disturb(other.title, "shares its name")
                 self.history.disturb(process.title, "shares its name")
-        program = {SCHEDULER: self._schedule, WORKER: self._work, CLIENT: self._submit}[role]
         self.told(process.title, "starts")
-        process.loop.call_soon(lambda: self._run(process, program(process)))
+        process.loop.call_soon(lambda: self._run(process, PROGRAMS[role](self, process)))
         return process
 
     def kill(self, process: Process, why: str = "killed") -> None:
@@ -163,57 +162,13 @@ class Stage:
         elif error is not None:
             self.history.disturb(process.title, "gave up its name")
         replaced = any(each.role == WORKER and each.name == process.name for each in self.alive())
-        if process.role != CLIENT and not self.closing and not replaced:
+        if process.role != CLIENT and not (self.closing or replaced or process.retired):
             self.history.disturb(process.title, "ended")
             self._start_again(process)
 
-    # -- what they run
-
-    async def _schedule(self, process: Process) -> None:
-        plan, store = self.plan, LinkedLeaderStore(process.link, MemoryLeaderStore(self.server.shard))
-        rhythm = plan.rhythm
-        settings = ServiceSettings(
-            owner=process.title, lease_ms=rhythm.lease_ms, suspect_ms=rhythm.suspect_ms, dead_ms=rhythm.dead_ms
-        )
-        is_dead = self._is_dead if plan.proofs else lambda _: False
-        service = Service(store, settings, plan.settings, PREDICTORS, clock=process.loop, is_dead=is_dead)
-        process.leave = service.stop
-        await service.run()
-
-    def _is_dead(self, owner: str) -> bool:
-        return any(each.title == owner and not each.alive for each in self.processes)
-
-    async def _work(self, process: Process) -> None:
-        store = LinkedWorkerStore(process.link, MemoryWorkerStore(self.server.shard))
-        rhythm = self.plan.rhythm
-        settings = WorkerSettings(
-            worker_id=process.name,
-            slots=self.plan.slots[int(process.name.partition(".")[0][1:])],
-            heartbeat_s=rhythm.heartbeat_s,
-            reconcile_s=rhythm.reconcile_s,
-            report_s=rhythm.reconcile_s,
-            drain_timeout_s=3.0,
-        )
-        passing = Passing(self, process)
-        worker = Worker(
-            application(),
-            store,
-            settings,
-            Log("error", process.name),
-            clock_s=process.loop.time,
-            executors=passing.made,
-            look=Load,
-        )
-        process.leave = worker.drain
-        await worker.run()
-
-    async def _submit(self, process: Process) -> None:
-        far = MemorySubmitterStore(self.server.shard, length_max=self.plan.length_max)
-        store = LinkedSubmitterStore(process.link, far)
-        client = AsyncClient(pool="simulated", store=store, patience_s=PATIENCE_S)
-        mine = int(process.name[1:])
-        plans = [plan for number, plan in enumerate(self.plan.tasks) if number % self.plan.clients == mine]
-        await serve_client(self, process, client, plans)
+    def proof(self, owner: str) -> bool:
+        """Whether the death of a process can be proven, and is."""
+        return self.plan.proofs and any(each.title == owner and not each.alive for each in self.processes)
 
     # -- what clients hear
 
@@ -257,9 +212,10 @@ class Stage:
         if self.tell is not None:
             self.tell(f"{self.world.now_s:9.4f} {who:<8} {what}")
 
-    def _trace(self, party: str, operation: str, args: tuple[Any, ...], answer: object) -> None:
+    def _trace(self, party: str, number: int | None, operation: str, args: tuple[Any, ...], answer: object) -> None:
         shown = () if operation == "write_frame" else args  # a frame holds durations of the machine that simulates
-        self.told(party, f"{operation}{_short(shown)} -> {_short(answer)}")
+        where = "" if self.plan.sharing is None else f"[{'pool' if number is None else number}]"
+        self.told(party, f"{operation}{where}{_short(shown)} -> {_short(answer)}")
 
 
 def _short(value: object) -> str:

@@ -12,6 +12,7 @@ from tests.shell.link import Weather
 from tests.shell.server import REFUSALS
 
 JUMP_MS_MAX = 36_000_000  # ten hours
+SCHEDULERS_MAX = 5
 
 Fault = Callable[[Stage], None]
 
@@ -23,7 +24,16 @@ def _pick(stage: Stage, *roles: str) -> Process | None:
 
 def crash(stage: Stage) -> None:
     """A process is killed at once, or some steps behind one of its next calls."""
-    process, random = _pick(stage, SCHEDULER, SCHEDULER, WORKER, WORKER, CLIENT), stage.world.random
+    _crash(stage, _pick(stage, SCHEDULER, SCHEDULER, WORKER, WORKER, CLIENT))
+
+
+def crash_scheduler(stage: Stage) -> None:
+    """A scheduler is killed in this way."""
+    _crash(stage, _pick(stage, SCHEDULER))
+
+
+def _crash(stage: Stage, process: Process | None) -> None:
+    random = stage.world.random
     if process is None:
         return
     steps = random.randint(0, 12)
@@ -123,16 +133,16 @@ def accept(stage: Stage) -> None:
 
 def roll_back(stage: Stage) -> None:
     """What a replica has that lost touch a moment ago becomes the store."""
-    if stage.server.shard.seq is None:
+    if not stage.server.is_led:
         return
     kept, age = stage.server.keep(), stage.server.age
 
     def go_back() -> None:
         if stage.server.age != age:
             return  # what was kept belongs to another history by now
-        history, shard = stage.history, stage.server.shard
-        history.went_back(shard.tasks, kept["tasks"], kept["seq"] or 0)
-        stage.told("store", f"goes back from turn {shard.seq} to turn {kept['seq']}")
+        for number, (shard, was) in enumerate(zip(stage.server.shards, kept.shards, strict=True)):
+            stage.history.went_back(number, shard.tasks, was["tasks"], was["seq"])
+            stage.told("store", f"goes back from turn {shard.seq} of shard {number} to turn {was['seq']}")
         stage.server.go_back(kept)
         for process in stage.processes:
             process.link.lose_server(stage.world.random.uniform(0.0, 0.2))
@@ -165,10 +175,60 @@ def flush(stage: Stage) -> None:
     stage.state_lost = True
     stage.laws.flushed = True
     stage.told("store", "loses everything")
-    stage.history.went_back(stage.server.shard.tasks, {}, 0)
+    for number, shard in enumerate(stage.server.shards):
+        stage.history.went_back(number, shard.tasks, {}, 0)
     stage.server.flush()
     for process in stage.processes:
         process.link.break_off(late=False)
+
+
+def join(stage: Stage) -> None:
+    """One more scheduler."""
+    if len(stage.alive(SCHEDULER)) < SCHEDULERS_MAX:
+        stage.start(SCHEDULER, f"s{len(stage.processes)}")
+
+
+def retire(stage: Stage) -> None:
+    """A scheduler is asked to end, and does not come back, unless it is the last one."""
+    staying = [each for each in stage.alive(SCHEDULER) if not each.leaving]
+    if len(staying) > 1:
+        process = stage.world.random.choice(staying)
+        process.retired = True
+        stage.ask_to_leave(process)
+
+
+def silence_registry(stage: Stage) -> None:
+    """The registry does not answer for a while."""
+    stage.server.registry_refuses = True
+    stage.told("registry", "does not answer")
+    stage.world.after(stage.world.random.choice((0.5, 2.5, 5.0)), lambda: hear_registry(stage))
+
+
+def hear_registry(stage: Stage) -> None:
+    """It answers again."""
+    if stage.server.registry_refuses:
+        stage.server.registry_refuses = False
+        stage.told("registry", "answers again")
+
+
+def empty_registry(stage: Stage) -> None:
+    """The registry forgets who is there."""
+    stage.told("registry", "forgets everybody")
+    stage.server.said.clear()
+
+
+def forget_places(stage: Stage) -> None:
+    """Nobody knows any more where workers have their place."""
+    stage.told("pool", "forgets where workers are")
+    stage.server.pool.workers.clear()
+
+
+def misplace(stage: Stage) -> None:
+    """Workers are said to have their places anywhere."""
+    workers, random = stage.server.pool.workers, stage.world.random
+    for worker, at in workers.items():
+        workers[worker] = at._replace(shard=random.randrange(stage.plan.shards))
+    stage.told("pool", f"says that workers are elsewhere: {workers}")
 
 
 KINDS: Mapping[str, tuple[Fault, ...]] = {
@@ -184,8 +244,18 @@ KINDS: Mapping[str, tuple[Fault, ...]] = {
     "mix": (crash, crash, pause, replace, weather, cut, break_connections, refuse, jump, restart),
     "storm": (crash, pause, replace, weather, cut, break_connections, refuse, roll_back, jump, restart),
     "flush": (weather, flush),
+    "shards": (join, retire, restart, silence_registry, empty_registry, forget_places, misplace),
+    "shards-crash": (crash, crash_scheduler, crash_scheduler, pause, replace, join),
+    "shards-network": (weather, weather, cut, break_connections, refuse, silence_registry),
+    "shards-storm": (
+        *(crash, crash_scheduler, pause, replace, weather, cut, break_connections, refuse, roll_back, jump, restart),
+        *(join, retire, silence_registry, empty_registry, forget_places, misplace),
+    ),
+    "shards-flush": (weather, flush),
 }
-POISONOUS = ("poison", "mix", "storm")
+POISONOUS = ("poison", "mix", "storm", "shards-storm")
+SHARED = tuple(kind for kind in KINDS if kind.startswith("shards"))  # pools of several shards
+FLUSHED = ("flush", "shards-flush")
 
 
 def let_go_wrong(stage: Stage, kind: str) -> None:
@@ -209,6 +279,7 @@ def heal(stage: Stage) -> None:
     stage.healing = True
     stage.told("nature", "heals everything")
     accept(stage)
+    hear_registry(stage)
     for process in stage.alive():
         process.link.on_call = lambda _: None
         process.loop.light(-2, lambda: None)

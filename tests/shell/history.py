@@ -37,10 +37,10 @@ class History:
         self.executions: dict[str, list[Execution]] = {}
         self.claims: dict[str, set[str]] = {}  # task -> processes that were allowed to start it
         self.accepted: Counter[str] = Counter()  # results, by task
-        self.turns: list[Turn] = []  # turn `n` is at index `n - 1`
+        self.turns: dict[int, list[Turn]] = {}  # of each shard; turn `n` is at index `n - 1`
         self.forgiven: set[str] = set()  # tasks of which the store has forgotten something
         self.unheard: set[tuple[str, str, int]] = set()  # process, task, attempt whose report the store had no use for
-        self.led: set[str] = set()  # owners of leases under which a turn was written
+        self.led: set[tuple[str, int]] = set()  # owners of leases under which a turn was written, and in which shard
         self.redriven: set[str] = set()
         self.disturbed: dict[str, list[str]] = {}  # process -> what was done to it
         self.concluded: Counter[str] = Counter()  # how tasks ended, as their clients heard it
@@ -51,15 +51,19 @@ class History:
         """Something was done to a process."""
         self.disturbed.setdefault(process, []).append(how)
 
-    def went_back(self, now: dict[str, TaskState], then: dict[str, TaskState], seq: int) -> None:
-        """The store has forgotten what lies between the tasks of `now` and those of `then`."""
+    def of_shard(self, number: int) -> list[Turn]:
+        """The turns of a shard."""
+        return self.turns.setdefault(number, [])
+
+    def went_back(self, number: int, now: dict[str, TaskState], then: dict[str, TaskState], seq: int) -> None:
+        """A shard has forgotten what lies between the tasks of `now` and those of `then`."""
         for task_id, task in now.items():
             before = then.get(task_id)
             if before is None or _known(task) != _known(before):
                 self.forgiven.add(task_id)
                 if before is None or before.state != FINISHED:
                     self.accepted[task_id] = 0
-        del self.turns[seq:]
+        del self.of_shard(number)[seq:]
 
     def ran(self, task_id: str) -> list[Execution]:
         """The executions of a task, as they began."""

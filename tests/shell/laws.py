@@ -1,4 +1,4 @@
-"""What must be true after every step of the store. Broken laws are collected in words; the first one ends a run.
+"""What must be true after every step of a shard. Broken laws are collected in words; the first one ends a run.
 
 Steps that change nothing but a heartbeat are passed over.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nexus_sched.adapters.memory.shard import QUEUED, RUNNING
+from nexus_sched.adapters.memory.shard import QUEUED, RUNNING, MemoryShard
 from nexus_sched.errors import NexusError
 from nexus_sched.model.events import EpochBegan
 from nexus_sched.model.journal import Turn, decode_turn
@@ -40,27 +40,26 @@ class Laws:
 
     # -- the store's steps
 
-    def look(self, party: str, operation: str, args: tuple[Any, ...], answer: object) -> None:
+    def look(self, party: str, number: int | None, operation: str, args: tuple[Any, ...], answer: object) -> None:
         """A watcher of the server."""
-        refused = isinstance(answer, NexusError)
-        if operation in FENCED and not refused and (args[0].epoch, args[0].nonce) != self._holder():
+        if number is None:
+            return  # what is known of the pool as a whole decides nothing that a law holds to
+        shard, refused = self._server.shards[number], isinstance(answer, NexusError)
+        if operation in FENCED and not refused and not _holds(args[0], shard):
             self._break(f"{operation} of {party} had an effect without the lease")
         if operation == "commit" and not refused:
-            self._committed(*args)
+            self._committed(number, *args)
         elif operation == "step" and isinstance(answer, StepReply):
             self._stepped(party, args[3], args[4], answer)
-        if (self._server.shard.seq or 0) != len(self._history.turns):
-            self._break(f"{operation} of {party} moved the journal to turn {self._server.shard.seq}")
+        if (shard.seq or 0) != len(self._history.of_shard(number)):
+            self._break(f"{operation} of {party} moved the journal to turn {shard.seq}")
         if not refused and (operation in MOVING or (operation == "step" and (args[3] or args[4]))):
             self.steps += 1
-            self._places(f"{operation} of {party}")
+            self._places(f"{operation} of {party}", shard)
 
-    def _holder(self) -> tuple[int, str]:
-        return self._server.shard.epoch, self._server.shard.nonce
-
-    def _committed(self, lease: Lease, seq: int, plan: CommitPlan) -> None:
+    def _committed(self, number: int, lease: Lease, seq: int, plan: CommitPlan) -> None:
         turn = decode_turn(plan.turn)
-        turns, shard = self._history.turns, self._server.shard
+        turns, shard = self._history.of_shard(number), self._server.shards[number]
         if (turn.seq, seq) != (len(turns) + 1, len(turns)):
             self._break(f"turn {turn.seq} was written behind turn {len(turns)}")
         if not (turn.epoch == lease.epoch == shard.epoch) or lease.nonce != shard.nonce:
@@ -70,10 +69,10 @@ class Laws:
         if (not turns or turn.epoch != turns[-1].epoch) and not _begins_epoch(turn):
             self._break(f"turn {turn.seq} is the first of epoch {turn.epoch} and does not say so")
         turns.append(turn)
-        if self.flushed and lease.owner in self._history.led:
+        if self.flushed and (lease.owner, number) in self._history.led:
             self._break(f"{lease.owner} goes on with turn {turn.seq} as if nothing had been lost")
         elif not self.flushed:
-            self._history.led.add(lease.owner)
+            self._history.led.add((lease.owner, number))
 
     def _stepped(self, party: str, lines: list[CompletionLine], starts: list[StartLine], reply: StepReply) -> None:
         for start, envelope in zip(starts, reply.envelopes, strict=True):
@@ -97,17 +96,25 @@ class Laws:
                 ):
                     self._break(f"a result of {line.task_id}/{line.attempt} was accepted that nobody had produced")
 
-    def _places(self, what: str) -> None:
-        shard = self._server.shard
-        count = pointers(shard)
+    def _places(self, what: str, shard: MemoryShard) -> None:
+        count, others = pointers(shard), [each for each in self._server.shards if each is not shard]
         for task_id, task in shard.tasks.items():
+            if not self.flushed and any(task_id in each.tasks for each in others):
+                self._break(f"{what}: {task_id} is known in two shards")
             if task.state not in (QUEUED, RUNNING):
                 continue
             allowed = 2 if self._tasks[task_id].idempotent else 1
             if not 1 <= count[task_id] <= allowed:
                 self._break(f"{what}: {task_id} is {task.state} and has {count[task_id]} pointers")
-        for task_id in self._history.acknowledged.keys() - shard.tasks.keys() - self._history.forgiven:
+        for task_id in sorted(self.gone()):
             self._break(f"{what}: {task_id} was acknowledged and is gone")
+
+    def gone(self) -> set[str]:
+        """Tasks that were acknowledged, and that no shard knows, although none has gone back."""
+        missing = self._history.acknowledged.keys() - self._history.forgiven
+        for shard in self._server.shards:
+            missing -= shard.tasks.keys()
+        return missing
 
     # -- the workers' steps
 
@@ -120,7 +127,7 @@ class Laws:
             if same and not self._is_forgotten(earlier, run):
                 self._break(f"{run.process} runs {run.task_id}/{run.attempt} again, and had told its end a moment ago")
         runs.append(run)
-        free = run.task_id in history.forgiven or run.task_id in history.redriven
+        free = self.flushed or run.task_id in history.forgiven or run.task_id in history.redriven
         if plan.retry.value == "never" and len(runs) > 1 and not free:
             self._break(f"{run.task_id} may never be repeated and was started {len(runs)} times")
         bound = plan.attempts_max * (2 if plan.idempotent else 1)  # each start may have a copy
@@ -133,6 +140,11 @@ class Laws:
         late = earlier.ended_s is not None and run.began_s - earlier.ended_s > REMEMBERED_S
         unheard = (run.process, run.task_id, run.attempt) in self._history.unheard
         return late or unheard or earlier.outcome != "succeeded"
+
+
+def _holds(lease: Lease, shard: MemoryShard) -> bool:
+    """Whether it is the lease of a shard; its holder may have given it back a moment ago."""
+    return (lease.epoch, lease.nonce) == (shard.epoch, shard.nonce) and shard.owner in ("", lease.owner)
 
 
 def _begins_epoch(turn: Turn) -> bool:

@@ -1,4 +1,6 @@
-"""One party's way to the store: two connections, one for commands and one for reads that wait.
+"""One party's ways to the store: two connections a way, one for commands and one for reads that wait.
+
+There is one way to each shard, and one to what is known of the pool as a whole, if there are several shards.
 
 Law of a connection, which is TCP's: requests arrive in the order in which they were sent, or none behind a lost one
 does; replies come in the same order. What was sent may still be applied after the party has given the connection up,
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -19,7 +22,7 @@ from nexus_sched.units import MS_PER_S
 from tests.shell.party import PartyLoop
 from tests.shell.server import Server
 
-COMMANDS, WAITS = 0, 1  # a party's two connections
+COMMANDS, WAITS = 0, 1  # the two connections of a way; those of way `n` are numbers `2 n` and `2 n + 1`
 TIMEOUT_S = 1.0  # of a connection on which nothing comes back
 LATE_S_MAX = 4.0  # how long bytes of a connection that was given up may still be under way
 LATE_SHARE = 0.4  # of requests on a broken connection: they arrive all the same, if those before them do
@@ -55,32 +58,39 @@ class Call(Struct, eq=False):
 class Link:
     """The connections of one party."""
 
-    def __init__(self, loop: PartyLoop, server: Server) -> None:
+    def __init__(self, loop: PartyLoop, server: Server, ways: int = 1) -> None:
+        self._lanes = range(2 * ways)
         self.weather = Weather()
         self.closed = False
         self.on_call: Callable[[str], None] = lambda _: None
         self._loop = loop
         self._world = loop.world
         self._server = server
-        self._calls: list[list[Call]] = [[], []]
-        self._replies: list[list[tuple[Call, object]]] = [[], []]  # held back by a cut
-        self._generations = [0, 0]
-        self._stalled = [False, False]
-        self._arrives_s = [0.0, 0.0]
-        self._replies_s = [0.0, 0.0]
-        self._listeners: list[Callable[[], None]] = []
+        self._calls: list[list[Call]] = [[] for _ in self._lanes]
+        self._replies: list[list[tuple[Call, object]]] = [[] for _ in self._lanes]  # held back by a cut
+        self._generations = [0 for _ in self._lanes]
+        self._stalled = [False for _ in self._lanes]
+        self._arrives_s = [0.0 for _ in self._lanes]
+        self._replies_s = [0.0 for _ in self._lanes]
+        self._listeners: list[list[Callable[[], None]]] = [[] for _ in self._lanes]
 
     # -- the party's side
 
     def call(
-        self, operation: str, method: Callable[..., Any], *args: Any, wait_ms: int = 0, streams: Sequence[str] = ()
+        self,
+        operation: str,
+        method: Callable[..., Any],
+        *args: Any,
+        way: int = 0,
+        wait_ms: int = 0,
+        streams: Sequence[str] = (),
     ) -> asyncio.Future[Any]:
         """Send a request at once; the future has its reply, or an error."""
         future = self._loop.create_future()
         if self.closed:
             self._fail(future)
             return future
-        lane = WAITS if streams else COMMANDS
+        lane = 2 * way + (WAITS if streams else COMMANDS)
         call = Call(operation, method, args, future, lane, self._generations[lane], self._server.age, wait_ms, streams)
         self._calls[lane].append(call)
         self.on_call(operation)
@@ -97,13 +107,19 @@ class Link:
         subscribe: Callable[[Callable[[bytes], None]], Callable[[], None]],
         heard: Callable[[bytes], None],
         lost: Callable[[], None],
+        way: int = 0,
     ) -> None:
         """Hear what is published, until the connection breaks."""
-        generation = self._generations[WAITS]
+        lane = 2 * way + WAITS
+        generation = self._generations[lane]
+
+        def tell(message: bytes) -> None:
+            if generation == self._generations[lane]:
+                self._loop.call_soon(heard, message)
 
         def bring(message: bytes) -> None:
-            if generation == self._generations[WAITS] and not self.weather.cut:
-                self._world.after(self._delay(), lambda: self._tell(generation, heard, message))
+            if generation == self._generations[lane] and not self.weather.cut:
+                self._world.after(self._delay(), lambda: tell(message))
 
         end = subscribe(bring)
 
@@ -112,24 +128,20 @@ class Link:
             if not self.closed:
                 self._loop.call_soon(lost)
 
-        self._listeners.append(broken)
-
-    def _tell(self, generation: int, heard: Callable[[bytes], None], message: bytes) -> None:
-        if generation == self._generations[WAITS]:
-            self._loop.call_soon(heard, message)
+        self._listeners[lane].append(broken)
 
     # -- what may happen to it
 
     def cut(self) -> None:
         """Nothing passes any more."""
         self.weather.cut = True
-        for lane in (COMMANDS, WAITS):
+        for lane in self._lanes:
             self._time_out(lane)
 
     def heal(self) -> None:
         """What was held back passes now."""
         self.weather = Weather()
-        for lane in (COMMANDS, WAITS):
+        for lane in self._lanes:
             if self._stalled[lane]:
                 continue
             for call in self._calls[lane]:
@@ -140,33 +152,38 @@ class Link:
                 self._reply(call, answer)
 
     def break_off(self, *, late: bool) -> None:
-        """Both connections break; with `late`, what is under way may still arrive."""
-        for lane in (COMMANDS, WAITS):
+        """All connections break; with `late`, what is under way may still arrive."""
+        for lane in self._lanes:
             self._break(lane, late=late)
 
     def lose_server(self, skew_s: float) -> None:
-        """Another server takes the place of this one; one of the connections notices that a moment later."""
-        first = self._world.random.choice((COMMANDS, WAITS))
+        """Another server takes the place of this one; all connections but one notice that a moment later."""
+        first = self._world.random.choice(self._lanes)
         self._break(first, late=False)
-        self._stalled[1 - first] = True
-        generation = self._generations[1 - first]
+        for lane in self._lanes:
+            if lane != first:
+                self._stalled[lane] = True
+                self._world.after(skew_s, partial(self._notice, lane, self._generations[lane]))
 
-        def known() -> None:
-            if generation == self._generations[1 - first]:
-                self._break(1 - first, late=False)
-
-        self._world.after(skew_s, known)
+    def _notice(self, lane: int, generation: int) -> None:
+        if generation == self._generations[lane]:
+            self._break(lane, late=False)
 
     def close(self) -> None:
         """The party is gone. What it sent before is still under way."""
         self.closed = True
-        for call in self._calls[COMMANDS]:
-            if not call.sent and not self._chance(LATE_SHARE):
-                break
-            if not call.sent:
-                self._send(call)
-        self._calls = [[], []]
-        listeners, self._listeners = self._listeners, []
+        for lane in self._lanes[COMMANDS::2]:
+            for call in self._calls[lane]:
+                if not call.sent and not self._chance(LATE_SHARE):
+                    break
+                if not call.sent:
+                    self._send(call)
+        self._calls = [[] for _ in self._lanes]
+        for lane in self._lanes:
+            self._end_listening(lane)
+
+    def _end_listening(self, lane: int) -> None:
+        listeners, self._listeners[lane] = self._listeners[lane], []
         for end in listeners:
             end()
 
@@ -208,10 +225,7 @@ class Link:
                     self._world.at(arrives_s, lambda call=call: self._arrive_late(call))
             if not self.closed:
                 self._fail(call.future)
-        if lane == WAITS:
-            listeners, self._listeners = self._listeners, []
-            for broken in listeners:
-                broken()
+        self._end_listening(lane)
 
     def _arrive_late(self, call: Call) -> None:
         if not call.arrived and call.age == self._server.age:
@@ -268,7 +282,7 @@ class Link:
                 end()
                 self._answer(call, answer)
 
-        end = self._server.shard.bus.watch(call.streams, lambda: self._world.after(0.0, lambda: ask_again(False)))
+        end = self._server.pool.bus.watch(call.streams, lambda: self._world.after(0.0, lambda: ask_again(False)))
         self._world.after(call.wait_ms / MS_PER_S, lambda: ask_again(True))
 
     def _answer(self, call: Call, answer: object) -> None:

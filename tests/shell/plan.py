@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from nexus_sched.model.settings import EngineSettings, Preemption, Reaction
 from nexus_sched.model.task import Retry
@@ -30,6 +30,7 @@ class TaskPlan(Struct, frozen=True):
     redrive: bool = False  # if it dies
     eta: bool = False
     idempotent: bool = False
+    again_at_s: float | None = None  # when another client submits it as well
 
 
 class Rhythm(Struct, frozen=True):
@@ -40,6 +41,15 @@ class Rhythm(Struct, frozen=True):
     dead_ms: int
     heartbeat_s: float
     reconcile_s: float
+
+
+class Sharing(Struct, frozen=True):
+    """A pool of several shards, and how it begins."""
+
+    shards: int
+    scheduled_at_s: float  # when its first schedulers start, which settle the number of shards
+    workers_know: bool  # the number, from their configuration
+    clients_know: bool
 
 
 class Plan(Struct, frozen=True):
@@ -56,6 +66,12 @@ class Plan(Struct, frozen=True):
     length_max: int  # of a queue
     small_bounds: bool
     troubled_s: float  # how long things go wrong
+    sharing: Sharing | None = None  # `None`: one shard, whose schedulers know of no other
+
+    @property
+    def shards(self) -> int:
+        """How many shards the pool has."""
+        return 1 if self.sharing is None else self.sharing.shards
 
 
 QUICK = Rhythm(400, 800, 2_000, 0.4, 2.0)
@@ -63,8 +79,26 @@ USUAL = Rhythm(1_000, 2_000, 5_000, 1.0, 5.0)
 USUAL_SHARE = 0.2
 
 
-def draw(random: Random, *, poison: bool) -> Plan:
-    """A plan; with `poison` some tasks kill the worker that runs them."""
+def draw(random: Random, *, poison: bool, shared: bool) -> Plan:
+    """A plan; with `poison` some tasks kill the worker that runs them, `shared`: the pool has several shards."""
+    plan = _draw(random, poison=poison)
+    if not shared:
+        return plan
+    sharing = Sharing(
+        shards=random.choice((1, 2, 3, 3, 4)),
+        scheduled_at_s=random.choice((0.0, 0.0, random.uniform(0.0, 1.5))),
+        workers_know=random.random() < 0.3,
+        clients_know=random.random() < 0.3,
+    )
+    tasks = [
+        structs.replace(task, again_at_s=random.uniform(0.0, plan.troubled_s)) if random.random() < 0.3 else task
+        for task in plan.tasks
+    ]
+    slots = plan.slots + tuple(random.randint(1, 3) for _ in range(len(plan.slots), sharing.shards))
+    return structs.replace(plan, sharing=sharing, tasks=tuple(tasks), slots=slots, clients=random.choice((1, 2, 2)))
+
+
+def _draw(random: Random, *, poison: bool) -> Plan:
     troubled_s = random.uniform(2.0, 6.0)
     count = random.randint(5, 24)
     tasks = [_task(random, number, troubled_s) for number in range(count)]

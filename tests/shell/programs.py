@@ -116,9 +116,17 @@ class Passing:
         """Nothing to let go of."""
 
 
-async def serve_client(stage: Stage, process: Process, client: AsyncClient, plans: Iterable[TaskPlan]) -> None:
-    """Submit every task of a client and hear of its end; what was done before a crash is not done again."""
-    await asyncio.gather(*(_Errand(stage, process, client, plan).run() for plan in plans))
+async def serve_client(
+    stage: Stage, process: Process, client: AsyncClient, own: Iterable[TaskPlan], others: Iterable[TaskPlan]
+) -> None:
+    """Submit a client's own tasks and hear of their ends, and submit others once more.
+
+    What was done to its own before a crash is not done again.
+    """
+    await asyncio.gather(
+        *(_Errand(stage, process, client, plan).run() for plan in own),
+        *(_Errand(stage, process, client, plan).repeat() for plan in others),
+    )
     await client.close()
 
 
@@ -144,6 +152,12 @@ class _Errand:
                     await self._until_done(lambda: self._client.cancel(plan.task_id))
             if await self._hear():
                 stage.concluded.add(plan.task_id)
+
+    async def repeat(self) -> None:
+        """Submit a task that another client submits as well, whoever comes first."""
+        plan = self._plan
+        await asyncio.sleep((plan.again_at_s or 0.0) - self._stage.world.now_s)
+        await self._until_done(self._submit)
 
     async def _until_done(self, act: Callable[[], Any]) -> Any:
         while True:

@@ -39,4 +39,16 @@ REGRESSIONS: tuple[Regression, ...] = (
     Regression(
         "mix", 32361, "a leader fell in the midst of reaping; its successor had not read of it, and left the rest"
     ),
+    Regression(
+        "shards-crash",
+        2,
+        "a worker came back under another name in another shard, and its former one never had any again",
+    ),
+    Regression(
+        "shards-network", 371, "a worker asked for the number of shards, then whether one is led; both began in between"
+    ),
+    Regression("shards", 9, "places of workers that had been forgotten were never entered again"),
+    Regression(
+        "shards-flush", 239, "a replica that had handed a shard over led it again, when all was lost, as if it were new"
+    ),
 )

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from msgspec import Struct
 
-from nexus_sched.adapters.memory import MemoryInspectorStore, MemoryLeaderStore
+from nexus_sched.adapters.memory import MemoryInspectorStore, MemoryLeaderStore, MemoryShard
 from nexus_sched.adapters.memory.shard import QUEUED, RUNNING
 from nexus_sched.core.engine import Engine
 from nexus_sched.inspection.inspect import inspect_shard
@@ -19,12 +19,14 @@ from nexus_sched.runtime.recovery import recover
 from nexus_sched.testing.builders import PREDICTORS
 from tests.shell.bounds import bounds
 from tests.shell.cast import CLIENT, SCHEDULER, WORKER, Stage
-from tests.shell.faults import KINDS, POISONOUS, heal, let_go_wrong
+from tests.shell.faults import FLUSHED, KINDS, POISONOUS, SHARED, heal, let_go_wrong
 from tests.shell.plan import draw
 from tests.shell.server import finish
+from tests.shell.sharing import unshared
 from tests.shell.world import Endless, World
 
 DRAIN_S_MAX = 60.0  # of virtual time, for some seconds of work
+DRAIN_SHARED_S_MAX = 180.0  # each worker that poison kills may leave a shard without one, for some 20 s
 LEAVE_S_MAX = 10.0
 
 
@@ -60,7 +62,7 @@ def kind_of(seed: int) -> str:
 def run(seed: int, kind: str, tell: Callable[[str], None] | None = None) -> Verdict:
     """Live through one story."""
     world = World(f"{kind} {seed}")
-    stage = Stage(world, draw(world.random, poison=kind in POISONOUS), tell)
+    stage = Stage(world, draw(world.random, poison=kind in POISONOUS, shared=kind in SHARED), tell)
     state = chance.getstate()
     chance.seed(seed)  # what the product draws by itself
     try:
@@ -85,7 +87,7 @@ def run(seed: int, kind: str, tell: Callable[[str], None] | None = None) -> Verd
         executions=sum(map(len, history.executions.values())),
         reruns=history.reruns,
         concluded=dict(history.concluded),
-        turns=len(history.turns),
+        turns=sum(map(len, history.turns.values())),
         store_steps=stage.laws.steps,
         steps=steps,
         drained_s=round(drained_s, 3),
@@ -116,12 +118,13 @@ def _live(stage: Stage, kind: str) -> float:
     try:
         if world.run(stage.plan.troubled_s, broken):
             return 0.0
-        if kind == "flush":
+        if kind in FLUSHED:
             heal(stage)
             _look_after_loss(stage)
             return 0.0
         heal(stage)
-        world.run(world.now_s + DRAIN_S_MAX, lambda: broken() or _at_rest(stage))
+        drain_s = DRAIN_S_MAX if stage.plan.sharing is None else DRAIN_SHARED_S_MAX
+        world.run(world.now_s + drain_s, lambda: broken() or _at_rest(stage))
         drained_s = world.now_s - stage.plan.troubled_s
         if broken():
             return drained_s
@@ -141,21 +144,25 @@ def _at_rest(stage: Stage) -> bool:
     """Whether nothing is left to do: every client knows how its tasks ended, and nothing lies anywhere."""
     if stage.restarting or any(process.alive for process in stage.processes if process.role == CLIENT):
         return False
-    shard = stage.server.shard
+    return not any(_holds_work(shard) for shard in stage.server.shards) and not unshared(stage)
+
+
+def _holds_work(shard: MemoryShard) -> bool:
     if any(task.state in (QUEUED, RUNNING) for task in shard.tasks.values()):
-        return False
-    return not any(len(entries) for name, entries in shard.streams.items() if name.startswith(("q:", "i:")))
+        return True
+    return any(len(entries) for name, entries in shard.streams.items() if name.startswith(("q:", "i:")))
 
 
 def _stuck(stage: Stage) -> list[str]:
     """What has not drained, in words."""
-    shard, found = stage.server.shard, []
-    for task_id, task in shard.tasks.items():
-        if task.state in (QUEUED, RUNNING):
-            found.append(f"stuck: {task_id} is {task.state} at {task.worker}, attempt {task.attempt}")
-    for name, entries in shard.streams.items():
-        if name.startswith(("q:", "i:")) and len(entries):
-            found.append(f"stuck: {name} holds {[fields[:4] for _, fields in entries.after((0, 0), 3)]}")
+    found = [f"stuck: {what}" for what in unshared(stage)]
+    for shard in stage.server.shards:
+        for task_id, task in shard.tasks.items():
+            if task.state in (QUEUED, RUNNING):
+                found.append(f"stuck: {task_id} is {task.state} at {task.worker}, attempt {task.attempt}")
+        for name, entries in shard.streams.items():
+            if name.startswith(("q:", "i:")) and len(entries):
+                found.append(f"stuck: {name} holds {[fields[:4] for _, fields in entries.after((0, 0), 3)]}")
     unheard = sorted(stage.tasks.keys() - stage.concluded)
     return [*found, f"stuck: clients have not heard of {unheard}, living are {[p.title for p in stage.alive()]}"]
 
@@ -171,13 +178,16 @@ def _leave(stage: Stage) -> None:
 
 def _look_back(stage: Stage) -> None:
     """The last look: nothing lost, nothing run again without reason, all of it in the journal, fsck finds nothing."""
-    history, shard, broken = stage.history, stage.server.shard, stage.laws.broken
-    for task_id in history.acknowledged:
-        if task_id not in shard.tasks and task_id not in history.forgiven:
-            broken.append(f"{task_id} was acknowledged and is gone")
+    stage.laws.broken += [f"{task_id} was acknowledged and is gone" for task_id in sorted(stage.laws.gone())]
     _look_at_reruns(stage)
+    for number in range(len(stage.server.shards)):
+        _look_at_shard(stage, number)
+
+
+def _look_at_shard(stage: Stage, number: int) -> None:
+    shard, broken = stage.server.shards[number], stage.laws.broken
     engine = Engine(PREDICTORS)
-    for turn in history.turns:
+    for turn in stage.history.of_shard(number):
         effects = engine.handle(turn.events, turn.at_ns)
         if effects != turn.effects or (turn.digest is not None and turn.digest != engine.digest()):
             broken.append(f"turn {turn.seq} comes out differently when it is handled again")
@@ -214,7 +224,8 @@ def _look_after_loss(stage: Stage) -> None:
     """After `FLUSHALL` whoever had led before has to say so and end. That nobody goes on is looked at in every step."""
 
     def still_there() -> list[str]:
-        return [process.title for process in stage.alive(SCHEDULER) if process.title in stage.history.led]
+        led = {title for title, _ in stage.history.led}
+        return [process.title for process in stage.alive(SCHEDULER) if process.title in led]
 
     if stage.state_lost and not stage.world.run(stage.world.now_s + DRAIN_S_MAX, lambda: not still_there()):
         stage.laws.broken.append(f"the state is lost, and {still_there()} have not said so")

@@ -38,7 +38,7 @@ class Summary(Struct):
     def text(self) -> str:
         """A table, and what failed below it."""
         total: Counter[str] = Counter()
-        lines = [f"{'kind':<10}" + "".join(f"{name:>12}" for name in COLUMNS)]
+        lines = [f"{'kind':<15}" + "".join(f"{name:>12}" for name in COLUMNS)]
         for kind, counted in self.kinds.items():
             lines.append(_row(kind, counted))
             total += counted
@@ -51,7 +51,7 @@ class Summary(Struct):
 
 
 def _row(kind: str, counted: Counter[str]) -> str:
-    return f"{kind:<10}" + "".join(f"{counted[name]:>12,}" for name in COLUMNS)
+    return f"{kind:<15}" + "".join(f"{counted[name]:>12,}" for name in COLUMNS)
 
 
 def _listed(counted: Counter[str]) -> str:

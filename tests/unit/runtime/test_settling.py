@@ -53,6 +53,49 @@ def test_pool_that_was_submitted_to_before_it_was_served_can_still_be_split():
     virtually(story())
 
 
+def test_shard_without_workers_sends_for_one_of_the_fullest_and_for_another_if_it_does_not_come():
+    async def story():
+        pool = MemoryPool()
+        pool.workers = {
+            "alone": Placement(0, 9),
+            "b": Placement(1, 1),
+            "a": Placement(1, 2),
+            "dead": Placement(2, 1),
+        }
+        shard = pool.shard(2)
+        tidying = asyncio.ensure_future(tidy_places(MemoryPoolStore(pool), MemoryLeaderStore(shard), 2))
+        await asyncio.sleep(1.5 * LOOK_EVERY_S)
+        assert pool.workers["dead"] == Placement(2, 1)
+        await asyncio.sleep(LOOK_EVERY_S)
+        assert pool.workers == {"alone": Placement(0, 9), "b": Placement(1, 1), "a": Placement(2, 2)}
+        pool.workers["c"] = Placement(1, 3)
+        await asyncio.sleep(2 * LOOK_EVERY_S)  # it has not come, and is struck off
+        assert pool.workers == {"alone": Placement(0, 9), "b": Placement(1, 1), "c": Placement(2, 3)}
+        pool.workers["a"] = Placement(1, 2)  # it is where it was
+        shard.register("c", b"")
+        await asyncio.sleep(5 * LOOK_EVERY_S)
+        assert [worker for worker, at in pool.workers.items() if at.shard == 2] == ["c"]
+        tidying.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await tidying
+
+    virtually(story())
+
+
+def test_shard_without_workers_takes_none_that_is_alone_in_another():
+    async def story():
+        pool = MemoryPool()
+        pool.workers = {"alone": Placement(0, 9)}
+        tidying = asyncio.ensure_future(tidy_places(MemoryPoolStore(pool), MemoryLeaderStore(pool.shard(1)), 1))
+        await asyncio.sleep(5 * LOOK_EVERY_S)
+        assert pool.workers == {"alone": Placement(0, 9)}
+        tidying.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await tidying
+
+    virtually(story())
+
+
 def test_places_of_workers_that_are_gone_are_given_up_at_the_second_look():
     async def story():
         pool = MemoryPool()
