@@ -103,11 +103,12 @@ async def watch(
 ) -> None:
     """Look until cancelled. Store errors only delay the next look. Raises `Fenced`.
 
-    `holders` are the workers that hold tasks as this leadership begins. Those that the store does not count any more
-    are struck off: a leader that fell in the midst of reaping left them so, and its successor need not have read of it.
+    `holders` are the workers that are known, or hold tasks, as this leadership begins. Those that the store does not
+    count any more are struck off: a leader that fell in the midst of reaping left them so, and its successor need not
+    have read of it. The same is done a look after a worker has vanished, for what crossed its leaving lies there.
     """
     unfinished: dict[str, int] = {}  # worker -> counter; an inbox is not empty after one failed call
-    looked = False
+    counted, vanished = dict.fromkeys(holders, 0), list[str]()  # at the last look; between that and the one before
     while True:
         await asyncio.sleep(suspect_ms / 1_000 / LOOKS_PER_SUSPECT)
         try:
@@ -123,9 +124,9 @@ async def watch(
         if events:
             feed(events)
         unfinished.update(dead)
-        if not looked:
-            looked = True
-            unfinished.update((worker, 0) for worker in holders if worker not in counters)
+        unfinished.update((worker, 0) for worker in vanished if worker not in counters)
+        vanished = [worker for worker in counted if worker not in counters]
+        counted = counters
         try:
             for worker, counter in list(unfinished.items()):
                 await _reap(store, lease, worker, counter)

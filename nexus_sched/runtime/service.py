@@ -227,6 +227,7 @@ class Service:
         roster, tasks = loop.engine.roster, loop.engine.tasks
         suspects = [worker.name for worker in roster.ring if worker.suspect]
         holders = [record.worker for record in tasks.values() if record.booking is not None]
+        holders += [worker.name for worker in roster.ring]
         heartbeats = Heartbeats(settings.suspect_ms / 1_000, settings.dead_ms / 1_000, suspects, roster.silence_s)
         beside = [
             asyncio.ensure_future(inputs.read()),

@@ -102,7 +102,8 @@ class Stage:
         process.loop.kill()
         process.link.close()
         self.told(process.title, f"is gone: {why}")
-        self._start_again(process)
+        if not self.closing:
+            self._start_again(process)
 
     def pause(self, process: Process, for_s: float) -> None:
         """It takes no step for a while."""

@@ -40,6 +40,9 @@ REGRESSIONS: tuple[Regression, ...] = (
         "mix", 32361, "a leader fell in the midst of reaping; its successor had not read of it, and left the rest"
     ),
     Regression(
+        "restart", 101240, "what crossed the leaving of a worker, and had ended meanwhile, lay in its inbox for ever"
+    ),
+    Regression(
         "shards-crash",
         2,
         "a worker came back under another name in another shard, and its former one never had any again",

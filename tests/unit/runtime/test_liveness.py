@@ -210,6 +210,22 @@ def test_inbox_that_a_former_leader_left_half_cleared_is_cleared(shard: MemorySh
     virtually(story())
 
 
+def test_inbox_of_a_worker_that_left_is_cleared_of_what_crossed_its_leaving(shard: MemoryShard):
+    async def story():
+        lease, store = take_lease(shard), MemoryLeaderStore(shard)
+        incarnation = shard.register("w1", b"")
+        watching = asyncio.ensure_future(watch(store, lease, LoopClock(), Heartbeats(2, 5), 2_000, lambda _: None))
+        await asyncio.sleep(1.2)
+        shard.leave("w1", incarnation)
+        shard.commit(lease, 0, CommitPlan(b"", {}, {}, [DispatchLine("w1", "t0", 1)], [], [], []), publish=False)
+        assert len(shard.streams["i:w1"]) == 1
+        await until(lambda: not len(shard.streams["i:w1"]), 2.0)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+    virtually(story())
+
+
 def test_watch_ends_when_the_lease_is_lost(shard: MemoryShard):
     async def story():
         lease = take_lease(shard)
