@@ -131,6 +131,20 @@ def accept(stage: Stage) -> None:
         stage.told("store", "works again")
 
 
+def lose_replicas(stage: Stage) -> None:
+    """The store has no replica for a while, and so acknowledges nothing that needs one."""
+    stage.server.unreplicated = True
+    stage.told("store", "has no replica")
+    stage.world.after(stage.world.random.choice((0.1, 0.8, 3.0)), lambda: find_replicas(stage))
+
+
+def find_replicas(stage: Stage) -> None:
+    """It has one again."""
+    if stage.server.unreplicated:
+        stage.server.unreplicated = False
+        stage.told("store", "has replicas again")
+
+
 def roll_back(stage: Stage) -> None:
     """What a replica has that lost touch a moment ago becomes the store."""
     if not stage.server.is_led:
@@ -252,6 +266,7 @@ KINDS: Mapping[str, tuple[Fault, ...]] = {
         *(join, retire, silence_registry, empty_registry, forget_places, misplace),
     ),
     "shards-flush": (weather, flush),
+    "replicated": (lose_replicas, lose_replicas, lose_replicas, crash, break_connections, roll_back),
 }
 POISONOUS = ("poison", "mix", "storm", "shards-storm")
 SHARED = tuple(kind for kind in KINDS if kind.startswith("shards"))  # pools of several shards
@@ -280,6 +295,7 @@ def heal(stage: Stage) -> None:
     stage.told("nature", "heals everything")
     accept(stage)
     hear_registry(stage)
+    find_replicas(stage)
     for process in stage.alive():
         process.link.on_call = lambda _: None
         process.loop.light(-2, lambda: None)

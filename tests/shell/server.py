@@ -16,6 +16,7 @@ from nexus_sched.errors import (
     StoreError,
     StoreLoading,
     StoreNotPersisting,
+    StoreNotReplicated,
     StoreOutOfMemory,
     StoreReadOnly,
     StoreUnreachable,
@@ -74,6 +75,7 @@ class Server:
         self.shards = [self.pool.shard(number) for number in range(shards)]
         self.refusal = ""
         self.registry_refuses = False
+        self.unreplicated = False  # no replica is there: what has to be on one is done, and not acknowledged
         self.age = 0  # how often another server has taken its place
         self.watchers: list[Watcher] = []
 
@@ -98,6 +100,8 @@ class Server:
                 answer = refused
         for watcher in self.watchers:
             watcher(party, number, operation, args, answer)
+        if self.unreplicated and not isinstance(answer, NexusError) and _is_promised(operation, args):
+            return StoreNotReplicated("no replica has it")
         return answer
 
     def _refused(self, operation: str) -> StoreError | None:
@@ -144,6 +148,11 @@ def _kept(shard: MemoryShard) -> dict[str, Any]:
     for name, stream in shard.streams.items():
         kept["streams"][name] = _copied(stream)
     return kept
+
+
+def _is_promised(operation: str, args: tuple[Any, ...]) -> bool:
+    """Whether a replica has to have it at level `replicated`; of a worker's steps, those with results."""
+    return operation in ("acquire", "commit", "submit") or (operation == "step" and bool(args[3]))
 
 
 def _copied(stream: EntryStream) -> EntryStream:
