@@ -104,6 +104,12 @@ class StoreUnsuitable(StoreError):
     exit_code = 3
 
 
+class ProtocolNewer(StoreUnsuitable):
+    """A scheduler of a later protocol has led this shard: this version does not know what it wrote."""
+
+    code = "PROTOCOL_NEWER"
+
+
 class ShardsDiffer(NexusError):
     """The configuration splits a pool into another number of shards than it was settled with."""
 
@@ -115,6 +121,13 @@ class StateLost(StoreError):
     """What this shard had written is gone or has gaps. Refused instead of silently starting afresh."""
 
     code = "STATE_LOST"
+    exit_code = 9
+
+
+class VersionsDiffer(StoreError):
+    """What another version decided last does not come out the same with this one, and it left no snapshot behind it."""
+
+    code = "VERSIONS_DIFFER"
     exit_code = 9
 
 

@@ -55,6 +55,8 @@ def _functions(facts: ServerFacts) -> Check:
         case "missing":
             fix = "whoever connects first loads it; or run `nexus-sched doctor --fix`"
             return warn("functions", "the function library is not loaded", fix, "library")
+        case "newer":
+            return ok("functions", "the function library is a later version's, which serves this one as well")
         case "other":
             fix = "start a scheduler of this version, which replaces it; or run `nexus-sched doctor --fix`"
             return warn("functions", "the function library is another version's", fix, "library")

@@ -24,6 +24,8 @@ ADVICE = {
     "STORE_OUT_OF_MEMORY": "Raise the server's `maxmemory`, or let the queue drain first.",
     "STORE_NOT_PERSISTING": "The server cannot write its own files: look at its log and its disk.",
     "STORE_AUTH_REFUSED": "Put the URL with user and password into a file and name it in `redis.url_file`.",
+    "PROTOCOL_NEWER": "Upgrade this machine to the version that leads the pool, or name another pool.",
+    "VERSIONS_DIFFER": "Start a scheduler of the version that led last and stop it in order: it leaves its state.",
     "STORE_UNSUITABLE": "Change the server's configuration; for a queue `maxmemory-policy` must be `noeviction`.",
     "STATE_LOST": "Restore the server's data; starting afresh would lose tasks without a word.",
     "FENCED": "Another scheduler leads this shard, or another worker runs under this name.",

@@ -20,11 +20,12 @@ class Event(Struct, frozen=True, array_like=True, gc=False):
 
 
 class EpochBegan(Event, frozen=True, tag="epoch"):
-    """A leader took over; first event of its epoch. Carries the configuration it runs with."""
+    """A leader took over; first event of its epoch. Carries the configuration it runs with, and its version."""
 
     epoch: int
     owner: str
     settings: EngineSettings
+    version: str = ""  # of the package; empty: from before it was written down
 
 
 class TaskSubmitted(Event, frozen=True, tag="submitted"):

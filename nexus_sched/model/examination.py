@@ -32,7 +32,7 @@ class ServerFacts(Struct, frozen=True, kw_only=True):
     slots_moving: bool = False  # some slot of this node is on its way
     sentinels: int = 0  # that the address names, 0: it names none
     sentinels_answering: int = 0  # with a primary
-    library: str | None = None  # "current", "other" or "missing"
+    library: str | None = None  # "current", "newer", "other" or "missing"
 
 
 class ShardFacts(Struct, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ class Announcement(Struct, frozen=True, kw_only=True, omit_defaults=True):
     beat: int
     serves: dict[str, int]  # pool -> number of its shards
     leads: list[ShardId] = []
+    version: str = ""  # of the package
     warm: list[tuple[ShardId, int]] = []  # shards it stands by for, and the turn that its engine has reached
 
 

@@ -100,13 +100,14 @@ class Checkpoints:
         if self._writing is not None:
             self._writing.cancel()
 
-    async def bequeath(self, turn: bytes, cursors: Mapping[str, str], at_ns: int) -> None:
+    async def bequeath(self, turn: bytes, cursors: Mapping[str, str], at_ns: int, *, surely: bool = False) -> None:
         """Leave one without a lease; `turn` is the last one as it was recorded.
 
-        Whoever leads by now does not wait for it, and if it was a standby, it needs none. The journal has everything,
-        so a failure is only told.
+        Whoever leads by now does not wait for it, and if it was a standby, it needs none; unless it is of another
+        version, which may be unable to take the turns of this one again (`surely`). The journal has everything, so a
+        failure is only told.
         """
-        if not self._uncovered_events or not turn or self._standby_writes:
+        if not turn or not (surely or (self._uncovered_events and not self._standby_writes)):
             return
         seq = self._engine.seq
         try:

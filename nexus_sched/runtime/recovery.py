@@ -2,7 +2,8 @@
 
 Law: the journal is the truth. Every recorded turn is handled again by the very code that handled it, and
 its effects must come out the same; a difference means that the recorded ones are no longer reproducible,
-and is refused instead of silently going on with another state.
+and is refused instead of silently going on with another state. Between versions that decide differently a
+snapshot behind the last turn is the bridge: whoever hands over to another version leaves one.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from msgspec import Struct
 from nexus_sched.core import snapshot
 from nexus_sched.core.engine import Engine
 from nexus_sched.core.predictors.base import PredictorFactory
-from nexus_sched.errors import SnapshotUnreadable, StateLost
+from nexus_sched.errors import SnapshotUnreadable, StateLost, VersionsDiffer
+from nexus_sched.model.events import EpochBegan
 from nexus_sched.model.journal import Turn, decode_turn
 from nexus_sched.runtime.ports import INPUT_STREAMS, LeaderStore
+from nexus_sched.version import VERSION
 
 JOURNAL_PAGE = 512
 COMPRESS_INLINE_BYTES_MAX = 32_768  # about 0.2 ms
@@ -34,6 +37,7 @@ class Checkpoint(Struct, array_like=True):
     cursors: dict[str, str]
     engine: snapshot.EngineSnapshot
     digest: int
+    version: str = ""  # of the package that took it
 
 
 class Recovered(Struct):
@@ -43,6 +47,7 @@ class Recovered(Struct):
     cursors: dict[str, str]
     at_ns: int
     replayed: int  # turns since the snapshot
+    version: str = ""  # of the package that led when the last of them was taken, as far as is known
 
 
 _encode_checkpoint = msgspec.msgpack.Encoder().encode
@@ -51,7 +56,8 @@ _decode_checkpoint = msgspec.msgpack.Decoder(Checkpoint).decode
 
 def encode_checkpoint(engine: Engine, cursors: Mapping[str, str], at_ns: int) -> bytes:
     """The state to go on from; `compress` it before it is stored."""
-    return _encode_checkpoint(Checkpoint(engine.seq, at_ns, dict(cursors), snapshot.capture(engine), engine.digest()))
+    state = snapshot.capture(engine)
+    return _encode_checkpoint(Checkpoint(engine.seq, at_ns, dict(cursors), state, engine.digest(), VERSION))
 
 
 def compress(blob: bytes) -> bytes:
@@ -65,15 +71,18 @@ async def compress_aside(blob: bytes) -> bytes:
 
 
 def restore_checkpoint(blob: bytes, predictors: Mapping[str, PredictorFactory]) -> Recovered:
-    """Engine and cursors of a stored checkpoint. Raises `SnapshotUnreadable`, also if its digest differs."""
+    """Engine and cursors of a stored checkpoint. Raises `SnapshotUnreadable`, also if its digest differs.
+
+    The digest of another version's covers what that version knows, so it says nothing here.
+    """
     try:
         checkpoint = _decode_checkpoint(zlib.decompress(blob))
     except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SnapshotUnreadable(f"checkpoint cannot be read: {error}") from error
     engine = snapshot.revive(checkpoint.engine, predictors)
-    if engine.digest() != checkpoint.digest:
+    if checkpoint.version in ("", VERSION) and engine.digest() != checkpoint.digest:
         raise SnapshotUnreadable(f"checkpoint {checkpoint.seq} restores to another state than it was taken from")
-    return Recovered(engine, dict(checkpoint.cursors), checkpoint.at_ns, 0)
+    return Recovered(engine, dict(checkpoint.cursors), checkpoint.at_ns, 0, checkpoint.version)
 
 
 async def recover(store: LeaderStore, predictors: Mapping[str, PredictorFactory], seq: int) -> Recovered:
@@ -94,11 +103,19 @@ async def recover(store: LeaderStore, predictors: Mapping[str, PredictorFactory]
 
 
 def apply(state: Recovered, turn: Turn) -> None:
-    """Take one recorded turn again. Raises `StateLost` if it does not come out as recorded."""
+    """Take one recorded turn again. Raises `StateLost` if it does not come out as recorded.
+
+    What another version has recorded may come out otherwise without anything being wrong: that is `VersionsDiffer`.
+    """
+    if turn.events and type(began := turn.events[0]) is EpochBegan:
+        state.version = began.version
+    own = state.version in ("", VERSION)
+    differ = StateLost if own else VersionsDiffer
     effects = state.engine.handle(turn.events, turn.at_ns)
     if effects != turn.effects:
-        raise StateLost(f"turn {turn.seq} does not come out as recorded: the journal and this version disagree")
-    if turn.digest is not None and turn.digest != state.engine.digest():
+        who = "the journal and this version disagree" if own else f"it was taken by version {state.version}"
+        raise differ(f"turn {turn.seq} does not come out as recorded: {who}")
+    if own and turn.digest is not None and turn.digest != state.engine.digest():
         raise StateLost(f"the state after turn {turn.seq} differs from the recorded digest")
     state.cursors.update(turn.cursors)
     state.at_ns = turn.at_ns

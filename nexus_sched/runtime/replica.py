@@ -30,6 +30,7 @@ from nexus_sched.runtime.pool_ports import RegistryStore
 from nexus_sched.runtime.service import Service
 from nexus_sched.sharding.roll import Roll
 from nexus_sched.sharding.spread import Ranks, spread
+from nexus_sched.version import VERSION
 
 BEAT_S = 0.5
 FIRST_LOOK_S = 1.0  # for the registry to answer, before it is done without
@@ -200,7 +201,7 @@ class Replica:
                 sitting.reached.append(sitting.service.seq)
             elif (seq := sitting.service.standby.seq) is not None and not sitting.leaving:
                 warm.append((shard, seq))
-        return Announcement(beat=self._beat, serves=self._serves, leads=self.leads, warm=warm)
+        return Announcement(beat=self._beat, serves=self._serves, leads=self.leads, warm=warm, version=VERSION)
 
     # -- seats
 
@@ -228,7 +229,8 @@ class Replica:
 
     def _leave(self, sitting: _Sitting) -> None:
         sitting.leaving = True
-        sitting.service.stop()
+        others = (there.version for name, there in self._roll.there.items() if name != self._name)
+        sitting.service.stop(for_other_version=any(version != VERSION for version in others))
 
     async def _settle_ended(self) -> None:
         """Take note of seats that were left. Raises what ended one that was not."""

@@ -14,7 +14,7 @@ import structlog
 from msgspec import Struct
 
 from nexus_sched.core.predictors.base import PredictorFactory
-from nexus_sched.errors import StateLost, StoreError, StoreUnsuitable
+from nexus_sched.errors import StateLost, StoreError, StoreUnsuitable, VersionsDiffer
 from nexus_sched.model.events import AnyEvent, SettingsChanged, StoreChanged
 from nexus_sched.model.frame import encode_frame
 from nexus_sched.model.settings import EngineSettings
@@ -80,6 +80,7 @@ class Service:
         self.standby = Standby(store, self._predictors, self._clock)
         self.on_reload: Callable[[], object] = lambda: None  # wanted by a command; called within a turn
         self._stop = asyncio.Event()
+        self._for_other_version = False
         self._loop: TurnLoop | None = None
         self._feed: Callable[[list[AnyEvent]], None] | None = None  # to the turns that are being taken
         self._news: list[AnyEvent] = []  # what the next turns have to write down
@@ -105,8 +106,12 @@ class Service:
         """The turn that the engine has reached while it leads; 0 before that."""
         return 0 if self._loop is None else self._loop.engine.seq
 
-    def stop(self) -> None:
-        """Hand over gracefully: finish the turns in flight, write a checkpoint, release the lease."""
+    def stop(self, *, for_other_version: bool = False) -> None:
+        """Hand over gracefully: finish the turns in flight, release the lease, leave a checkpoint.
+
+        `for_other_version`: the checkpoint comes first, because whoever leads next may not be able to do without.
+        """
+        self._for_other_version = for_other_version
         self._stop.set()
         if self._loop is not None:
             self._loop.stop()
@@ -175,9 +180,12 @@ class Service:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
         self._loop = None
+        if self._for_other_version:
+            await loop.bequeath(surely=True)
         await self._store.release(lease)
         log.info("handed over", epoch=lease.epoch, seq=loop.engine.seq)
-        await loop.bequeath()
+        if not self._for_other_version:
+            await loop.bequeath()
 
     async def _check_progress(self, lease: Lease) -> None:
         """Look whether the store is where, and what, it was seen to be. Raises `StateLost` if it is empty."""
@@ -200,7 +208,8 @@ class Service:
         """What to go on from, and whether it was kept warm.
 
         Raises `StateLost` only if the lease is still ours: else the store may have gone back once more since it was
-        taken, and what is missing belongs to a history that is no more.
+        taken, and what is missing belongs to a history that is no more. Raises `VersionsDiffer` after giving the lease
+        back, for whoever is of the version that led last.
         """
         state = await self.standby.take_over(lease.seq)
         if state is not None:
@@ -209,6 +218,9 @@ class Service:
             return await recover(self._store, self._predictors, lease.seq), False
         except StateLost:
             await self._store.renew(lease)
+            raise
+        except VersionsDiffer:
+            await self._store.release(lease)
             raise
 
     async def _stand_by(self, ownership: Ownership) -> Lease | None:

@@ -32,6 +32,7 @@ from nexus_sched.runtime.ports import LeaderStore, Lease
 from nexus_sched.runtime.recovery import Recovered
 from nexus_sched.runtime.tally import Tally
 from nexus_sched.units import NS_PER_MS
+from nexus_sched.version import VERSION
 
 log = structlog.get_logger("nexus_sched.scheduler")
 
@@ -92,7 +93,7 @@ class TurnLoop:
             self._checkpoints.cancel()
 
     async def _lead(self, settings: EngineSettings) -> None:
-        self._take_turn([EpochBegan(self._lease.epoch, self._lease.owner, settings)], {})
+        self._take_turn([EpochBegan(self._lease.epoch, self._lease.owner, settings, VERSION)], {})
         await self._settle(0)
         while not self._stopping:
             await self._wait_for_work()
@@ -222,6 +223,6 @@ class TurnLoop:
             except PredictorUnkept as fault:
                 self._end_part_of(fault)
 
-    async def bequeath(self) -> None:
-        """After `run` and without a lease: leave a checkpoint, so that a start from cold need not replay."""
-        await self._checkpoints.bequeath(self._last_turn, self._cursors, self._at_ns)
+    async def bequeath(self, *, surely: bool = False) -> None:
+        """After `run`: leave a checkpoint, so that whoever comes next need not replay; `surely`: or could not."""
+        await self._checkpoints.bequeath(self._last_turn, self._cursors, self._at_ns, surely=surely)

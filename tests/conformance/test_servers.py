@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from nexus_sched.adapters.memory import MemoryShard
 from nexus_sched.adapters.redis import RedisLeaderStore, RedisSubmitterStore, RedisWorkerStore
 from nexus_sched.adapters.redis.address import parse_address
-from nexus_sched.adapters.redis.library import LIBRARY_TEXT
+from nexus_sched.adapters.redis.library import LIBRARY_TEXT, REVISION
 from nexus_sched.adapters.redis.resp import RespClient, dial, pack
 from nexus_sched.errors import (
+    ProtocolNewer,
     StoreAuthRefused,
     StoreError,
     StoreOutOfMemory,
@@ -251,6 +253,52 @@ async def test_library_of_another_text_is_replaced_by_the_leader_only(kind: str)
         await worker.register("w", b"")
         await worker.close()
         await leader.close()
+
+
+async def test_library_of_a_later_version_is_never_replaced_by_an_earlier_one(kind: str) -> None:
+    """An earlier scheduler starts, leads, and misses a function that was flushed while a later one loads its own."""
+    later = LIBRARY_TEXT.replace(b"local REVISION = %d" % REVISION, b"local REVISION = %d" % (REVISION + 1), 1)
+    with own_server(kind) as server:
+        await admin(server, "FUNCTION", "LOAD", later)
+        leader, other = RedisLeaderStore(server.url), RedisLeaderStore(server.url, shard=1)
+        await leader.open()
+        assert isinstance(await leader.acquire("a", "n", None), Lease)
+        await leader.health()
+        assert await library_text(server) == later
+        lacking = later.replace(b"'nx_renew'", b"'nx_renewed_otherwise'", 1)
+        await admin(server, "FUNCTION", "LOAD", "REPLACE", lacking)
+        with pytest.raises(StoreError, match="Function not found"):  # misses it, and loads nothing over what is later
+            await other.renew(Lease(1, "b", "n", 0))
+        assert await library_text(server) == lacking
+        await leader.close()
+        await other.close()
+
+
+async def test_library_that_an_earlier_version_put_back_is_replaced_by_the_leader(kind: str) -> None:
+    earlier = LIBRARY_TEXT.replace(b"local REVISION = %d" % REVISION, b"-- no revision yet", 1)
+    with own_server(kind) as server:
+        leader = RedisLeaderStore(server.url)
+        await leader.open()
+        await admin(server, "FUNCTION", "LOAD", "REPLACE", earlier)
+        await leader.health()
+        assert await library_text(server) == LIBRARY_TEXT
+        await leader.close()
+
+
+async def test_shard_of_a_later_protocol_is_not_led(server: TestServer, pool: str) -> None:
+    store = RedisLeaderStore(server.url, pool, 0)
+    await store.open()
+    assert isinstance(await store.acquire("a", "n", None), Lease)
+    await admin(server, "HSET", store.keys.meta.decode(), "format", "2")
+    before = await admin(server, "HGETALL", store.keys.meta.decode())
+    with pytest.raises(ProtocolNewer, match="protocol 2, and this is 1"):
+        await store.acquire("a", "n", None)
+    assert await admin(server, "HGETALL", store.keys.meta.decode()) == before
+    await store.close()
+    shard = MemoryShard()
+    shard.format = 2
+    with pytest.raises(ProtocolNewer, match="protocol 2, and this is 1"):
+        shard.acquire("a", "n", None)
 
 
 async def test_dispatch_is_published_if_asked_for(server: TestServer, pool: str) -> None:

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from nexus_sched.adapters.memory.bus import Bus
 from nexus_sched.adapters.memory.stream import EntryId, EntryStream, format_entry_id, parse_entry_id
-from nexus_sched.errors import Fenced, StoreError
+from nexus_sched.errors import Fenced, ProtocolNewer, StoreError
 from nexus_sched.model.outcome import Acceptance, Outcome, Receipt
 from nexus_sched.runtime.ports import (
     ESTIMATED,
@@ -38,6 +38,7 @@ from nexus_sched.runtime.ports import (
 )
 
 QUEUED, RUNNING, FINISHED, DEAD, CANCELLED = "Q", "R", "F", "D", "C"
+PROTOCOL = 1
 INLINE_RESULT_BYTES_MAX = 8_192
 BEATS_PER_INCARNATION = 2**32
 INBOX_RECLAIM_MAX = 10_000
@@ -95,6 +96,7 @@ class MemoryShard:
         self.letters_dropped = 0  # dead letters that gave way to newer ones
         self.drain_tasks_s = 0.0  # tasks a second that are predicted to leave the queue, 0: nobody knows
         self.seq: int | None = None
+        self.format = PROTOCOL
         self.epoch = 0
         self.owner = ""
         self.nonce = ""
@@ -143,6 +145,8 @@ class MemoryShard:
 
     def acquire(self, owner: str, nonce: str, seen: LeaseSeen | None) -> Lease | LeaseSeen:
         """Twin of `nx_acquire`."""
+        if self.format > PROTOCOL:
+            raise ProtocolNewer(f"the shard is kept by protocol {self.format}, and this is {PROTOCOL}")
         standing = LeaseSeen(str(self.epoch), str(self.renewals), self.owner)
         still = seen is not None and (seen.epoch, seen.counter) == (standing.epoch, standing.counter)
         if self.owner not in ("", owner) and not still:

@@ -9,7 +9,7 @@ import time
 import msgspec
 
 from nexus_sched.adapters.redis.inspector import RedisInspectorStore
-from nexus_sched.adapters.redis.library import LIBRARY, LIBRARY_TEXT
+from nexus_sched.adapters.redis.library import LIBRARY, LIBRARY_TEXT, REVISION, revision_of
 from nexus_sched.adapters.redis.locator import SentinelLocator
 from nexus_sched.adapters.redis.replies import Reply
 from nexus_sched.adapters.redis.resp import Argument, RespClient
@@ -151,7 +151,10 @@ async def _library(client: RespClient) -> str | None:
     if not listed:
         return "missing"
     row = dict(zip(listed[0][::2], listed[0][1::2], strict=True))
-    return "current" if row.get(b"library_code") == LIBRARY_TEXT else "other"
+    text = row.get(b"library_code", b"")
+    if text == LIBRARY_TEXT:
+        return "current"
+    return "newer" if revision_of(text) > REVISION else "other"
 
 
 async def _beats(store: RedisInspectorStore) -> dict[bytes, bytes]:

@@ -1,20 +1,24 @@
 """Calls of the shard's functions, and the function library itself.
 
-Laws: a call is packed and sent in one go, so callers may pipeline. A call that is answered "function not
-found" was not executed; the library is loaded and that one call repeated, once. Only the leader replaces a
-library of another text (an older worker must not take a newer one back); others load it if it is missing.
+Laws of this file:
+  1. A call is packed and sent in one go, so callers may pipeline. A call that is answered "function not found" was not
+     executed; the library is loaded and that one call repeated, once.
+  2. Versions run side by side on one library, the latest of theirs: a text is only ever replaced by one of a higher
+     revision, or of the same one between two builds of it. Schedulers replace it when they start, and the leader looks
+     again and again, because a version from before this law puts its own text back. Others only load what is missing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Awaitable, Iterable
 from importlib.resources import files
 from typing import cast
 
 from nexus_sched.adapters.redis.keys import PoolKeys, ShardKeys
-from nexus_sched.adapters.redis.replies import FunctionMissing, Redirection, Reply
+from nexus_sched.adapters.redis.replies import FunctionMissing, FunctionsThere, Redirection, Reply
 from nexus_sched.adapters.redis.resp import REDIRECTIONS_MAX, Argument, RespClient, pack
 from nexus_sched.errors import StoreAuthRefused, StoreError, StoreNotReplicated
 
@@ -26,6 +30,17 @@ LIBRARY_PARTS = tuple(
 LIBRARY_TEXT = b"\n".join(
     (files("nexus_sched.adapters.redis") / "functions" / part).read_bytes() for part in LIBRARY_PARTS
 )
+
+_REVISION = re.compile(rb"^local REVISION = ([0-9]{1,9})\b", re.MULTILINE)
+
+
+def revision_of(text: bytes) -> int:
+    """The revision that a library's text names; 0 for one from before there were revisions."""
+    found = _REVISION.search(text)
+    return int(found[1]) if found else 0
+
+
+REVISION = revision_of(LIBRARY_TEXT)
 
 
 def declared(client: RespClient, keys: ShardKeys | PoolKeys) -> tuple[Argument, ...]:
@@ -51,11 +66,17 @@ class ShardFunctions:
         self._telling: set[asyncio.Task[Reply]] = set()
 
     async def install(self, *, replace: bool) -> None:
-        """Load the library if it is missing, or (`replace`) if its text is not this version's."""
+        """Load the library if it is missing, or (`replace`) if its text gives way to this one."""
         with contextlib.suppress(StoreAuthRefused):  # without the right to ask: calls will tell
-            listed = await self._client.call("FUNCTION", "LIST", "LIBRARYNAME", LIBRARY, "WITHCODE")
-            if not listed or (replace and _code_of(listed[0]) != LIBRARY_TEXT):
+            there = await self._text()
+            if there is None:
                 await self._load()
+            elif replace and there != LIBRARY_TEXT and revision_of(there) <= REVISION:
+                await self._client.call("FUNCTION", "LOAD", "REPLACE", LIBRARY_TEXT)
+
+    async def _text(self) -> bytes | None:
+        listed = await self._client.call("FUNCTION", "LIST", "LIBRARYNAME", LIBRARY, "WITHCODE")
+        return _code_of(listed[0]) if listed else None
 
     def call(self, function: bytes, *arguments: object) -> Awaitable[Reply]:
         """Send one call at once. The awaitable gives its reply or raises its `StoreError`.
@@ -144,7 +165,13 @@ class ShardFunctions:
             task.exception()  # retrieved here too: whoever waited may have been cancelled
 
     async def _load(self) -> None:
-        await self._client.call("FUNCTION", "LOAD", "REPLACE", LIBRARY_TEXT)
+        """Load what is missing: all of it, or what an earlier text does not have."""
+        try:
+            await self._client.call("FUNCTION", "LOAD", LIBRARY_TEXT)
+        except FunctionsThere:
+            there = await self._text()
+            if there is not None and revision_of(there) < REVISION:
+                await self._client.call("FUNCTION", "LOAD", "REPLACE", LIBRARY_TEXT)
 
 
 def _wait(wait_ms: int) -> bytes:

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from nexus_sched.errors import (
+    ProtocolNewer,
     StoreAuthRefused,
     StoreClusterDown,
     StoreError,
@@ -33,6 +34,10 @@ _REDIRECTION = re.compile(r"(MOVED|ASK) [0-9]{1,5} \S{0,300}:[0-9]{1,5}")
 
 class FunctionMissing(StoreError):
     """The function library is not on the server (never loaded, or FUNCTION FLUSH). Nothing was executed."""
+
+
+class FunctionsThere(StoreError):
+    """Somebody else has loaded a library of this name. Nothing was executed."""
 
 
 class RequestRefused(StoreError):
@@ -70,10 +75,12 @@ _BY_CODE: dict[str, type[StoreError]] = {
     "TRYAGAIN": StoreMoved,
     "CROSSSLOT": StoreUnsuitable,
     "NXARGS": RequestRefused,
+    "NXPROTOCOL": ProtocolNewer,
 }
 
 _BY_TEXT: tuple[tuple[str, type[StoreError]], ...] = (
     ("function not found", FunctionMissing),
+    ("already exists", FunctionsThere),
     ("max number of clients", StoreUnreachable),
     ("invalid password", StoreAuthRefused),
     ("called without any password", StoreAuthRefused),

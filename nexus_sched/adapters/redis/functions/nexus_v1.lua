@@ -6,9 +6,13 @@
 --   4. All keys start with the prefix ARGV[1] = "{nx:<pool>:<n>}", the hash tag of the shard.
 --   5. Ids of inbox and journal entries come from the journal's sequence, so the leader knows them
 --      without waiting; ids of facts are the stream's own.
+--   6. REVISION grows with every release that changes this text. A later one serves every caller of an earlier one: it
+--      adds, and takes nothing away. What cannot be kept is a new protocol, in a library and under functions of its own.
 -- Keys and fields are described in docs/reference/protocol.md. Every function's twin in plain Python
 -- is nexus_sched/adapters/memory/shard.py; one conformance suite holds both to the same answers.
 
+local REVISION = 1 -- read from this line by whoever decides which of two texts stays
+local PROTOCOL = 1 -- of the shards that it may lead
 local QUEUED, RUNNING, FINISHED, DEAD, CANCELLED = 'Q', 'R', 'F', 'D', 'C'
 local PRIORITY_DEFAULT = '5' -- of a record that names no other
 
@@ -138,14 +142,18 @@ local function submit(keys, a)
 end
 
 -- acquire: P, owner, nonce, epoch seen, counter seen[, durability level, ms a replica may take] -> {1, epoch, seq} | {0, epoch, counter, owner}
--- A lease is taken if it is free, mine, or has stood still since it was seen (the caller's own clock).
+-- A lease is taken if it is free, mine, or has stood still since it was seen (the caller's own clock). What a later
+-- protocol has written is not led by an earlier one.
 local function acquire(keys, a)
   local meta = keys[1]
-  local m = redis.call('HMGET', meta, 'epoch', 'owner', 'rc', 'seq')
+  local m = redis.call('HMGET', meta, 'epoch', 'owner', 'rc', 'seq', 'format')
+  if tonumber(m[5] or PROTOCOL) > PROTOCOL then
+    return redis.error_reply('NXPROTOCOL the shard is kept by protocol ' .. m[5] .. ', and this is ' .. PROTOCOL)
+  end
   local free = (not m[2]) or m[2] == '' or m[2] == a[2] or (m[1] == a[4] and m[3] == a[5])
   if not free then return {0, m[1], m[3], m[2]} end
   local epoch = tonumber(m[1] or '0') + 1
-  redis.call('HSET', meta, 'epoch', epoch, 'owner', a[2], 'nonce', a[3], 'rc', 0, 'format', 1)
+  redis.call('HSET', meta, 'epoch', epoch, 'owner', a[2], 'nonce', a[3], 'rc', 0, 'format', PROTOCOL)
   redis.call('HSETNX', meta, 'seq', 0)
   if a[7] then redis.call('HSET', meta, 'durability', a[6], 'replica_ms', a[7]) end
   return {1, tostring(epoch), m[4] or '0'}
