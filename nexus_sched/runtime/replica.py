@@ -229,8 +229,8 @@ class Replica:
 
     def _leave(self, sitting: _Sitting) -> None:
         sitting.leaving = True
-        others = (there.version for name, there in self._roll.there.items() if name != self._name)
-        sitting.service.stop(for_other_version=any(version != VERSION for version in others))
+        others = {there.version for name, there in self._roll.there.items() if name != self._name}
+        sitting.service.stop(for_other_version=others != {VERSION})  # nobody there: who knows who comes
 
     async def _settle_ended(self) -> None:
         """Take note of seats that were left. Raises what ended one that was not."""
