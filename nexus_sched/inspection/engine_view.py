@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from nexus_sched.core.predictors.base import PredictorFactory
 from nexus_sched.core.records import TaskRecord
-from nexus_sched.errors import SnapshotUnreadable, StateLost
+from nexus_sched.errors import SnapshotUnreadable, StateLost, VersionsDiffer
 from nexus_sched.inspection.findings import COMMAND, Code, Finding
 from nexus_sched.inspection.store import InspectorStore
 from nexus_sched.model.inspection import Pointer, ShardMeta
@@ -86,7 +86,7 @@ async def view_of(
     """The scheduler's state after turn `seq`, or why there is none."""
     try:
         return EngineView(await recover(leader, predictors, seq)), []
-    except (StateLost, SnapshotUnreadable) as error:
+    except (StateLost, SnapshotUnreadable, VersionsDiffer) as error:
         sentence = f"the scheduler's state cannot be restored: {error}"
         return EngineView(None), [Finding(Code.STATE_UNRECOVERABLE, "engine", sentence)]
 

@@ -14,7 +14,7 @@ import structlog
 from msgspec import Struct
 
 from nexus_sched.core.predictors.base import PredictorFactory
-from nexus_sched.errors import StateLost, StoreError, StoreUnsuitable, VersionsDiffer
+from nexus_sched.errors import NexusError, StateLost, StoreError, StoreUnsuitable, VersionsDiffer
 from nexus_sched.model.events import AnyEvent, SettingsChanged, StoreChanged
 from nexus_sched.model.frame import encode_frame
 from nexus_sched.model.settings import EngineSettings
@@ -27,7 +27,7 @@ from nexus_sched.runtime.liveness import Heartbeats, watch
 from nexus_sched.runtime.ownership import Ownership
 from nexus_sched.runtime.picture import paint
 from nexus_sched.runtime.ports import LeaderStore, Lease
-from nexus_sched.runtime.recovery import Recovered, recover
+from nexus_sched.runtime.recovery import Recovered, compress_aside, encode_checkpoint, recover
 from nexus_sched.runtime.standby import Standby
 from nexus_sched.runtime.tally import Tally
 from nexus_sched.runtime.turn import TurnLoop
@@ -35,6 +35,7 @@ from nexus_sched.units import MS_PER_S, NS_PER_MS
 
 FRAME_EVERY_S = 0.5
 RETRY_FIRST_S, RETRY_MAX_S = 0.05, 1.0
+DEBT_LEASES = 2  # times the lease that a process which is to end waits for it, to leave its state
 ROLLBACK_GRACE_S = 0.5  # workers send the results of the last seconds again, which the store has forgotten
 
 log = structlog.get_logger("nexus_sched.scheduler")
@@ -81,6 +82,7 @@ class Service:
         self.on_reload: Callable[[], object] = lambda: None  # wanted by a command; called within a turn
         self._stop = asyncio.Event()
         self._for_other_version = False
+        self._owes_state = False  # it led, and a fault ended that before it could leave its state
         self._loop: TurnLoop | None = None
         self._feed: Callable[[list[AnyEvent]], None] | None = None  # to the turns that are being taken
         self._news: list[AnyEvent] = []  # what the next turns have to write down
@@ -140,6 +142,8 @@ class Service:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), delay_s)
                 delay_s = min(2 * delay_s, RETRY_MAX_S)
+        if self._for_other_version and self._owes_state:
+            await self._settle_debt()
 
     async def _lead_once(self) -> None:
         settings = self._settings
@@ -175,6 +179,7 @@ class Service:
                 if self._seq_written > lease.seq + 1:  # behind the turn that began the epoch is the one with the news
                     self._news.clear()
         finally:
+            self._owes_state = self.leading.is_set() or self._owes_state
             self.leading.clear()
             self._budget.feed = self._feed = None
             keeper.cancel()
@@ -182,10 +187,29 @@ class Service:
         self._loop = None
         if self._for_other_version:
             await loop.bequeath(surely=True)
+        self._owes_state = False
         await self._store.release(lease)
         log.info("handed over", epoch=lease.epoch, seq=loop.engine.seq)
         if not self._for_other_version:
             await loop.bequeath()
+
+    async def _settle_debt(self) -> None:
+        """Leave the state behind the last turn after all: whoever comes next may be unable to take our turns again.
+
+        Whoever keeps the lease meanwhile leads, so it has come past our turns.
+        """
+        settings = self._settings
+        ownership = Ownership(self._store, self._clock, settings.owner, settings.lease_ms, self._is_dead)
+        try:
+            async with asyncio.timeout(DEBT_LEASES * settings.lease_ms / MS_PER_S):
+                lease = await ownership.acquire()
+            state = await recover(self._store, self._predictors, lease.seq)
+            blob = await compress_aside(encode_checkpoint(state.engine, state.cursors, state.at_ns))
+            await self._store.save_snapshot(lease, lease.seq, blob)
+            await self._store.release(lease)
+            log.info("state left", seq=lease.seq)
+        except (NexusError, TimeoutError) as error:
+            log.warning("no state was left", error=str(error) or "not in time")
 
     async def _check_progress(self, lease: Lease) -> None:
         """Look whether the store is where, and what, it was seen to be. Raises `StateLost` if it is empty."""

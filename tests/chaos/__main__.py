@@ -13,7 +13,7 @@ import msgspec
 from nexus_sched.testing.servers import KINDS
 from tests.chaos.options import FSYNC, Options, Skipped
 from tests.chaos.run import run
-from tests.chaos.scenarios import LOSING, UNAVAILABLE, catalogue, durability_of
+from tests.chaos.scenarios import LOSING, catalogue, durability_of
 from tests.chaos.verdict import Verdict
 
 ALL = "all"
@@ -36,7 +36,7 @@ COLUMNS = (
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    names = [*catalogue(), *UNAVAILABLE]
+    names = list(catalogue())
     parser.add_argument("--scenario", required=True, choices=[*names, ALL], metavar="NAME", help=", ".join(names))
     parser.add_argument("--faults", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
@@ -60,11 +60,7 @@ async def interruptible(options: Options) -> Verdict:
 def main(arguments: list[str]) -> int:
     """Run what is asked; gives the exit code."""
     asked = parse(arguments)
-    names = (
-        [name for name in (*catalogue(), *UNAVAILABLE) if name not in LOSING]
-        if asked.scenario == ALL
-        else [asked.scenario]
-    )
+    names = [name for name in catalogue() if name not in LOSING] if asked.scenario == ALL else [asked.scenario]
     good = True
     if not asked.json:
         print(f"{'scenario':<20}" + "".join(f"{name:>15}" for name in COLUMNS) + "   digest  recovery p50/max s")

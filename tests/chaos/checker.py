@@ -8,15 +8,18 @@ in the newest snapshot must be the digest of that replay at its turn.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
 from nexus_sched.adapters.redis.keys import ShardKeys
 from nexus_sched.core.engine import Engine
+from nexus_sched.demo.processes import inherited_environment
 from nexus_sched.errors import NexusError
 from nexus_sched.model.outcome import Reason
 from nexus_sched.plugins.catalogue import Catalogue
@@ -28,8 +31,10 @@ from tests.chaos.inspection import fsck
 from tests.chaos.observer import Observer
 from tests.chaos.places import findings as misplaced
 from tests.chaos.places import is_at_rest
+from tests.chaos.processes import ROOT
 from tests.chaos.producer import ONCE
 from tests.chaos.stage import Stage
+from tests.chaos.stretches import FILE, Judged, Past
 from tests.chaos.verdict import Verdict, recovery
 
 FINDINGS_MAX = 5  # of each kind
@@ -134,11 +139,34 @@ def twice(stage: Stage) -> list[str]:
 
 async def replay(stage: Stage) -> list[str]:
     """Handle all turns of all shards anew; gives what differs, in words."""
+    if stage.next_tree is not None:
+        return await _replay_by_version(stage, stage.next_tree)
     return [
         wrong
         for observer, keys in zip(stage.observers, stage.all_keys, strict=True)
         for wrong in await _replay(stage, observer, keys)
     ]
+
+
+async def _replay_by_version(stage: Stage, next_tree: Path) -> list[str]:
+    """Each version takes its own turns again, in its own tree; each must have led some."""
+    turns = stage.observer.blobs
+    past = Past([turns[seq] for seq in sorted(turns)], stage.observer.snapshots)
+    (stage.directory / FILE).write_bytes(msgspec.msgpack.encode(past))
+    wrong: list[str] = []
+    for tree in (ROOT, next_tree):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.chaos.stretches", str(stage.directory)),
+            stdout=asyncio.subprocess.PIPE,
+            cwd=stage.directory,
+            env={**inherited_environment(), "PYTHONPATH": str(tree)},
+        )
+        said, _ = await process.communicate()
+        judged = msgspec.json.decode(said, type=Judged) if process.returncode == 0 else Judged("")
+        wrong += judged.wrong
+        if not judged.turns:
+            wrong.append(f"no turn was led, or none could be judged, by the version in {tree.name}")
+    return wrong
 
 
 async def _replay(stage: Stage, observer: Observer, keys: ShardKeys) -> list[str]:

@@ -9,7 +9,6 @@ import sys
 import msgspec
 from msgspec import Struct
 
-from tests.chaos.processes import ROOT
 from tests.chaos.stage import POOL, Stage
 
 TIMEOUT_S = 60.0
@@ -30,13 +29,14 @@ class Answer(Struct):
 
 
 async def fsck(stage: Stage) -> list[str]:
-    """All findings, in words; a command that fails is one."""
+    """All findings, in words, of the version that led last; a command that fails is one."""
     command = ("fsck", "--redis-url", stage.server.url, "--set", f"pool.name={POOL}", "--json")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "nexus_sched", *command),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=stage.directory,  # what lies in the current folder would be run instead
+        env={**os.environ, "PYTHONPATH": str(stage.tree_of_leader())},
     )
     try:
         async with asyncio.timeout(TIMEOUT_S):

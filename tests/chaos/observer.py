@@ -29,13 +29,15 @@ TIMEOUT_MS = 500
 class Observer:
     """Follows one shard. `turns` holds what its journal said, by sequence."""
 
-    def __init__(self, path: Path, pool: str, reply: str, shard: int = 0) -> None:
+    def __init__(self, path: Path, pool: str, reply: str, shard: int = 0, keeps_snapshots: bool = False) -> None:
         self.turns: dict[int, Turn] = {}
         self.blobs: dict[int, bytes] = {}
         self.finished: Counter[str] = Counter()  # results that the journal knows as accepted
         self.announced: Counter[str] = Counter()
         self.rolled_back = 0  # turns that the store once held and no longer did
         self.seq = 0
+        self.snapshots: dict[int, bytes] = {}  # all that were seen, if they are wanted
+        self._keeps_snapshots = keeps_snapshots
         self.dispatched: list[tuple[int, int]] = []  # (seq, epoch) of turns that placed something
         self._keys = ShardKeys(pool, shard)
         self._reply = reply
@@ -92,6 +94,10 @@ class Observer:
             await self._catch_up()
 
     async def _catch_up(self) -> None:
+        if self._keeps_snapshots:
+            newest = int(await self._client.call("HGET", self._keys.meta, "snap") or 0)
+            if newest not in (0, *self.snapshots):
+                self.snapshots[newest] = await self._client.call("GET", self._keys.snapshot(b"%d" % newest))
         while page := await self._client.call("XRANGE", self._keys.journal, f"{self.seq + 1}-0", "+", "COUNT", PAGE):
             for entry, fields in page:
                 self._take(int(entry.partition(b"-")[0]), fields[1])

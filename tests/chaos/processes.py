@@ -24,12 +24,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Process:
-    """One program and its log. `started` starts it, again and again if need be."""
+    """One program and its log. `start` starts it, again and again if need be, with what `environment` then holds."""
 
     def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         self.name = name
         self.command = command
-        self._environment = {**inherited_environment(), "PYTHONPATH": str(ROOT), **environment}
+        self.environment = {**inherited_environment(), "PYTHONPATH": str(ROOT), **environment}
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self.paused = False
@@ -44,7 +44,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=self._environment,
+                env=self.environment,
                 cwd=self._log.parent,
                 start_new_session=True,
                 preexec_fn=parent_death_hook(),  # noqa: PLW1509 - one system call, safe after fork

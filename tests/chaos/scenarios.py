@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 
 from nexus_sched.model.durability import REPLICATED, STRICT
-from tests.chaos.faults import load, network, replicas, schedulers, servers, topologies, workers
+from tests.chaos.faults import load, network, replicas, schedulers, servers, topologies, versions, workers
 from tests.chaos.faults.failpoints import Points
 from tests.chaos.options import Skipped
 from tests.chaos.stage import Needs, Stage
@@ -69,6 +69,7 @@ def catalogue() -> dict[str, Scenario]:
         "hostile-messages": Scenario(load.send_garbage),
         "rolling-restart": Scenario(schedulers.restart_all),
         "replicas": Scenario(replicas.come_and_go, Needs(shards=3, schedulers=3)),
+        "version-skew": Scenario(versions.change_one, Needs(versions=True)),
         "mix": Scenario(mix, Needs(proxies=True, disk=True)),
         "clock-jumps": Scenario(load.jump, Needs(environment=load.clock_environment())),
         "disk-full": Scenario(servers.fill_disk, DISK),
@@ -76,7 +77,6 @@ def catalogue() -> dict[str, Scenario]:
 
 
 LOSING = ("failover-stale",)  # no durability level survives it: not among all
-UNAVAILABLE = {"version-skew": "there is one version of the protocol so far, and no release to run beside this one"}
 
 
 def durability_of(name: str) -> str:
@@ -86,8 +86,6 @@ def durability_of(name: str) -> str:
 
 def find(name: str) -> Scenario:
     """The scenario of a name. Raises `Skipped` with the reason if it cannot be run here, `KeyError` if unknown."""
-    if name in UNAVAILABLE:
-        raise Skipped(UNAVAILABLE[name])
     if name == "clock-jumps" and load.clock_library() is None:
         raise Skipped("libfaketime is not installed")
     return catalogue()[name]

@@ -21,14 +21,16 @@ import msgspec
 
 from nexus_sched.adapters.redis.keys import ShardKeys
 from nexus_sched.errors import StoreError
+from nexus_sched.model.events import EpochBegan
 from tests.chaos.application import DIARY_VARIABLE, WORKER_VARIABLE
 from tests.chaos.observer import Observer
 from tests.chaos.options import FSYNC, LEASE_S, Options, Stuck
-from tests.chaos.processes import Process, Processes
+from tests.chaos.processes import ROOT, Process, Processes
 from tests.chaos.producer import Order
 from tests.chaos.proxy import Proxy
 from tests.chaos.server import Server, free_port
 from tests.chaos.topologies import CLUSTER, Clustered, Topology, Watched
+from tests.chaos.versions import NEXT_VERSION, make_next
 
 POOL = "chaos"
 REPLY = "chaos"
@@ -50,6 +52,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     schedulers: int = SCHEDULERS
     topology: str = ""  # servers that belong together, see `topologies`
     length_max: int = LENGTH_MAX  # queued tasks of one priority
+    versions: bool = False  # every other process is of the next version, see `versions`
     environment: Mapping[str, str] = {}  # of the server and all processes; {directory} is filled in
 
 
@@ -71,6 +74,7 @@ class Stage:
         self.proxies: dict[str, Proxy] = {}
         self.schedulers: list[Process] = []
         self.workers: list[Process] = []
+        self.next_tree: Path | None = None  # of the next version, if there are two
         self.replica: Server | None = None
         self.topology: Topology | None = None
         self.unsynced_bytes = 0  # that power cuts have taken
@@ -93,8 +97,13 @@ class Stage:
     # -- beginning and end
 
     async def _start(self) -> None:
+        if self._needs.versions:
+            self.next_tree = make_next(self.directory / "next")
         await self._start_servers()
-        self.observers = [Observer(self.server.path, POOL, REPLY, number) for number in range(self._needs.shards)]
+        self.observers = [
+            Observer(self.server.path, POOL, REPLY, number, self._needs.versions)
+            for number in range(self._needs.shards)
+        ]
         self.observer = self.observers[0]
         for observer in self.observers:
             observer.start()
@@ -108,8 +117,9 @@ class Stage:
             where = "tests.chaos.application:app", "--id", name, "--slots", str(self.options.slots)
             await self._program(name, "worker", *where)
         await self.until_ready()
+        version = {} if self.next_tree is None else {"PYTHONPATH": str(self.next_tree)}  # clients are upgraded first
         self.producer = self.processes.add(
-            "producer", [sys.executable, "-m", "tests.chaos.producer", *await self._order()]
+            "producer", [sys.executable, "-m", "tests.chaos.producer", *await self._order()], version
         )
         self.producer.start()
         for number in range(self._needs.shards):
@@ -154,6 +164,8 @@ class Stage:
         durations = ("--set", f"queue.result_ttl={RESULT_TTL}")
         program = [sys.executable, "-m", "nexus_sched", command, *arguments, *common, *durations]
         own = {DIARY_VARIABLE: str(self.diary), WORKER_VARIABLE: name}
+        if self.next_tree is not None and name[-1] in "13579":
+            own["PYTHONPATH"] = str(self.next_tree)
         process = self.processes.add(name, program, {**self._environment, **own})
         (self.schedulers if command == "run" else self.workers).append(process)
         process.start()
@@ -226,6 +238,13 @@ class Stage:
 
         await self.eventually(look, "a leader")
         return found[0]
+
+    def tree_of_leader(self) -> Path:
+        """The tree of the version that led last, by the copy of the journal."""
+        turns = self.observer.turns
+        began = (turns[seq].events[0] for seq in sorted(turns, reverse=True) if turns[seq].events)
+        led = next((event.version for event in began if type(event) is EpochBegan), "")
+        return self.next_tree if self.next_tree is not None and led == NEXT_VERSION else ROOT
 
     async def seq(self) -> int:
         """The last turn that the store holds."""

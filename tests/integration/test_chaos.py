@@ -20,11 +20,12 @@ import pytest
 
 from nexus_sched.testing.servers import REDIS, VALKEY, ServerMissing, find_binary
 from tests.chaos.checker import started_twice
-from tests.chaos.options import RELAXED, Options, Skipped
+from tests.chaos.options import RELAXED, Options, Skipped, Stuck
 from tests.chaos.producer import COMMON, ONCE
 from tests.chaos.proxy import commands
 from tests.chaos.run import run
 from tests.chaos.verdict import Verdict
+from tests.chaos.versions import ADDED, NEXT_VERSION, Change, make_next
 from tests.integration.programs import ROOT
 
 SHORT = (
@@ -33,6 +34,7 @@ SHORT = (
     ("worker-kill", 1, VALKEY),
     ("redis-power-cut", 2, REDIS),
     ("replies-dropped", 3, VALKEY),
+    ("version-skew", 4, REDIS),
 )
 STARTED_TIMEOUT_S, STOPPED_TIMEOUT_S = 30.0, 20.0
 POLL_S = 0.05
@@ -60,6 +62,33 @@ async def test_power_cut_without_syncs_is_found_to_have_lost_tasks() -> None:
     assert verdict.unsynced_bytes > 0
     assert verdict.lost > 0
     assert not verdict.good
+
+
+def test_next_version_is_made_of_this_one_and_says_more_in_every_message(tmp_path: Path) -> None:
+    tree = make_next(tmp_path)
+    program = (
+        "import nexus_sched.runtime.recovery as r, nexus_sched.model.worker as w, nexus_sched.version as v;"
+        "import msgspec, nexus_sched.cli.run; print(v.VERSION, msgspec.json.encode(w.WorkerOffer()).decode())"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(tree)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.split(" ", 1)[0] == NEXT_VERSION
+    assert ADDED in said.stdout
+
+
+def test_next_version_cannot_be_made_of_a_file_that_has_moved_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = Change("nexus_sched/version.py", "a text of former times", "another")
+    monkeypatch.setattr("tests.chaos.versions.CHANGES", (gone,))
+    with pytest.raises(Stuck, match=r"nexus_sched/version\.py holds 'a text of former times' not exactly once"):
+        make_next(tmp_path)
 
 
 @pytest.mark.parametrize("starts", [1, 2])

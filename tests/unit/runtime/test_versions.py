@@ -116,6 +116,32 @@ def test_state_is_left_before_the_lease_if_another_version_may_come_next():
     assert left == [(shard.seq, shard.seq)]
 
 
+def test_leader_that_was_interrupted_leaves_its_state_before_it_ends():
+    """A fault ends its leadership, and it is told to end before it leads again."""
+
+    async def story():
+        stage = Stage()
+        service = stage.lead("a")
+        stage.work("w1")
+        await until(service.leading.is_set)
+        stage.submit("t1", "t2")
+        await asyncio.sleep(0.1)
+        taken = stage.shard.acquire("a", "another", None)  # under its own name: its next write is fenced
+        assert isinstance(taken, Lease)
+        stage.submit("t3")
+        await until(lambda: not service.leading.is_set())
+        service.stop(for_other_version=True)
+        await stage.services.pop("a")[1]
+        assert stage.shard.kept[0] == stage.shard.seq
+        assert stage.shard.owner == ""
+        disown(stage.shard, otherwise=True)
+        stage.lead("b")
+        await stage.all_ended()
+        await stage.close()
+
+    virtually(story())
+
+
 def test_journal_says_which_version_leads():
     async def story():
         stage = Stage()
