@@ -15,6 +15,7 @@ from benchmarks.gateway.goals import ETA_RATE, SUBMIT_RATE
 from benchmarks.gateway.options import Options
 from benchmarks.gateway.site import Door, Site, set_up
 from benchmarks.gateway.wire import post
+from benchmarks.throughput.processor import waited_s
 
 CONNECTIONS = 32
 BATCH_TASKS = 500
@@ -26,15 +27,24 @@ _US_PER_S = 1e6
 
 
 class Cost:
-    """Processor time of a gateway from here on."""
+    """Processor time of a gateway from here on, and what its neighbours waited for the machine."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, site: Site, door: Door) -> None:
         self._door = door
+        self._pids = site.pids
         self._before_s = door.cpu_s()
+        self._waited_s = {name: waited_s(pid) for name, pid in self._pids.items()}
 
     def us_per(self, things: int) -> float:
         """Microseconds of it for each of so many things."""
         return round((self._door.cpu_s() - self._before_s) * _US_PER_S / things, 1)
+
+    def waited_us_per(self, things: int) -> dict[str, float]:
+        """For each of so many things: how long each process could have run and others did."""
+        return {
+            name: round((waited_s(pid) - self._waited_s[name]) * _US_PER_S / things, 1)
+            for name, pid in self._pids.items()
+        }
 
 
 async def submitted(options: Options) -> dict[str, object]:
@@ -47,10 +57,10 @@ async def submitted(options: Options) -> dict[str, object]:
 
 async def _submitted(site: Site, door: Door, options: Options) -> dict[str, object]:
     await arrive(door.url, _submission, WARM_REQUESTS, SATURATION, CONNECTIONS)
-    cost = Cost(door)
+    cost = Cost(site, door)
     paced = _accepted(await arrive(door.url, _submission, int(SUBMIT_RATE * options.seconds), SUBMIT_RATE, CONNECTIONS))
-    paced_us = cost.us_per(paced.requests)
-    cost = Cost(door)
+    paced_us, waited_us = cost.us_per(paced.requests), cost.waited_us_per(paced.requests)
+    cost = Cost(site, door)
     flood = _accepted(await arrive(door.url, _submission, options.submissions, SATURATION, CONNECTIONS))
     flood_us = cost.us_per(flood.requests)
     sent = WARM_REQUESTS + paced.requests + flood.requests
@@ -60,6 +70,7 @@ async def _submitted(site: Site, door: Door, options: Options) -> dict[str, obje
         "served_per_s": round(paced.requests / paced.spent_s),
         **_latencies(paced, SUBMIT_RATE),
         "gateway_us": paced_us,
+        "waited_us": waited_us,
         "saturated": {
             "served_per_s": round(flood.requests / flood.spent_s),
             "p99_ms": flood.quantile_ms(0.99),
@@ -85,7 +96,7 @@ async def _batched(site: Site, door: Door, options: Options) -> dict[str, object
         return bodies[number % PRIORITIES]
 
     await arrive(door.url, request, 2, SATURATION, BATCH_CONNECTIONS)
-    cost = Cost(door)
+    cost = Cost(site, door)
     seen = _accepted(await arrive(door.url, request, options.batches, SATURATION, BATCH_CONNECTIONS))
     tasks = seen.requests * BATCH_TASKS
     spent_us = cost.us_per(tasks)
@@ -105,12 +116,12 @@ async def estimated(options: Options) -> dict[str, object]:
         await site.scheduler()
         await site.worker(SLOTS)
         door = await site.gateway()
-        return await site.guarded(_estimated(door, options))
+        return await site.guarded(_estimated(site, door, options))
 
 
-async def _estimated(door: Door, options: Options) -> dict[str, object]:
+async def _estimated(site: Site, door: Door, options: Options) -> dict[str, object]:
     await arrive(door.url, _curious, WARM_REQUESTS, ETA_RATE, CONNECTIONS)
-    cost = Cost(door)
+    cost = Cost(site, door)
     requests = int(ETA_RATE * options.seconds)
     seen = _accepted(await arrive(door.url, _curious, requests, ETA_RATE, CONNECTIONS, keep=True))
     told = sum(msgspec.json.decode(answer.body)["eta"] is not None for answer in seen.answers)
@@ -120,6 +131,7 @@ async def _estimated(door: Door, options: Options) -> dict[str, object]:
         "told": told,
         **_latencies(seen, ETA_RATE),
         "gateway_us": cost.us_per(seen.requests),
+        "waited_us": cost.waited_us_per(seen.requests),
     }
 
 

@@ -12,7 +12,7 @@ class Options(Struct, frozen=True, kw_only=True):
     submissions: int = 20_000  # as fast as they go
     batches: int = 400
     limited_s: float = 20.5  # no whole number of windows
-    connections: int = 9_500  # idle ones, and as many slow ones
+    connections: int = 10_000  # idle ones, and as many slow ones
     bombs: int = 5  # of each kind
     kills: int = 5
     orders: int = 2_000  # between two kills

@@ -62,11 +62,12 @@ class Site:
         self.children = Children(directory)
         self.mortal = Children(directory)  # those that are killed on purpose
         self.store = RedisSubmitterStore(server.url, POOL)
+        self.pids: dict[str, int] = {"server": server.pid}
         self._started = 0
 
     async def scheduler(self) -> None:
         """Start a scheduler; returns when it has painted its state."""
-        self._start(self.children, "run")
+        self.pids["scheduler"] = self._start(self.children, "run").process.pid
         await self.frame(lambda _: True)
 
     async def worker(self, slots: int) -> None:
@@ -84,6 +85,7 @@ class Site:
                 if (failure := child.failure()) is not None:
                     raise failure
                 await asyncio.sleep(POLL_S)
+        self.pids["gateway"] = child.process.pid
         return Door(child, found[1])
 
     def _start(self, children: Children, *arguments: str) -> Child:

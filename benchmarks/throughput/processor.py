@@ -15,6 +15,11 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) * _TICK_S
 
 
+def waited_s(pid: int) -> float:
+    """Time for which a process could have run and did not, because others did; of its main thread."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 def machine_cpu_s() -> float:
     """Time that all cores together were busy since the machine started."""
     fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
