@@ -28,6 +28,7 @@ import httpx
 from nexus_sched.adapters.redis import RedisLeaderStore
 from nexus_sched.client import AsyncClient
 from nexus_sched.core.predictors.learned import LearnedPredictor
+from nexus_sched.demo.processes import parent_death_hook
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.proto import worker_service_pb2 as messages
 from nexus_sched.proto.service import MESSAGES, REPORT
@@ -123,7 +124,9 @@ async def produce(url: str, rate: float) -> None:
 
 
 def start(*command: str, **options: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-m", *command], text=True, **options)
+    """A child that dies with this process, whatever ends it."""
+    dying = parent_death_hook()
+    return subprocess.Popen([sys.executable, "-m", *command], text=True, preexec_fn=dying, **options)  # noqa: PLW1509 - one system call, safe after fork
 
 
 async def measure(arguments: argparse.Namespace) -> dict[str, float]:

@@ -9,6 +9,8 @@ from argparse import Namespace
 
 from benchmarks.gateway.options import Options
 from benchmarks.grpc_streams import measure
+from nexus_sched.cli.logs import set_up_logs
+from nexus_sched.config.schema import LoggingSection
 
 TASKS_PER_S = 300.0
 
@@ -23,5 +25,6 @@ async def scraped(options: Options) -> dict[str, object]:
         rounds=options.scrape_rounds,
         phase_s=options.scrape_phase_s,
     )
+    set_up_logs(LoggingSection(level="error"))  # the scheduler is in this process, whose standard output is for figures
     found = await measure(given)
     return {name: round(value, 4) for name, value in found.items() if name != "streams"}
