@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -26,12 +27,16 @@ def arrived_at_s(url: str) -> float:
     return float(found[1])
 
 
-def until_arrived(url: str, after_s: float) -> float:
+def until(holds: Callable[[], bool]) -> None:
     give_up_at_s = time.monotonic() + TIMEOUT_S
-    while (at_s := arrived_at_s(url)) <= after_s:
+    while not holds():
         assert time.monotonic() < give_up_at_s
         time.sleep(0.05)
-    return at_s
+
+
+def until_arrived(url: str, after_s: float) -> float:
+    until(lambda: arrived_at_s(url) > after_s)
+    return arrived_at_s(url)
 
 
 def test_canaries_come_through_while_somebody_works_and_wait_for_nobody(tmp_path: Path):
@@ -50,9 +55,9 @@ def test_canaries_come_through_while_somebody_works_and_wait_for_nobody(tmp_path
             until_arrived(url, until_arrived(url, first_s))
             worker.terminate()
             worker.wait()
-            time.sleep(5 * EVERY_MS / 1_000)
-            assert asyncio.run(queued(server.url)) <= 2  # those that nobody fetched were taken back
-            assert "canaries do not come through" in gateway.output
+            time.sleep(10 * EVERY_MS / 1_000)
+            until(lambda: asyncio.run(queued(server.url)) <= 2)  # those that nobody fetched were taken back
+            until(lambda: "canaries do not come through" in gateway.output)
             programs.worker("w2", 1)
             until_arrived(url, time.time())
         finally:
