@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -26,6 +27,7 @@ from nexus_sched.runtime.ports import (
     SubmitLine,
     SubmitterStore,
 )
+from nexus_sched.sharding import moves
 from nexus_sched.sharding.hashing import shard_of
 from nexus_sched.sharding.reporter import PoolReporterStore
 from nexus_sched.sharding.submitter import PoolSubmitterStore
@@ -291,6 +293,29 @@ async def test_pool_workers_wait_for_a_scheduler_where_nobody_knows_the_number(f
     assert await store.register("w", b"") == 1
     for each in (store, pool):
         await each.close()
+
+
+async def test_pool_worker_that_a_shard_sends_for_moves_there(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moves, "LOOK_EVERY_S", 0.02)
+    async with leaders(factory) as led:
+        store, [(name, incarnation)] = await workers_of(factory, 1)
+        pool = factory.pool()
+        await pool.open()
+        at = (await pool.placements())[name]
+        wanted = (at.shard + 1) % COUNT
+        await pool.place(name, at.slots, [wanted], wanted)
+        with pytest.raises(Fenced, match=f"moves to shard {wanted}"):
+            for _ in range(500):
+                await store.step(name, incarnation, b"", [], [])
+                await asyncio.sleep(0.01)
+        await store.register(name, msgspec.msgpack.encode(WorkerOffer(slots=2)))
+        assert [set(await leader.heartbeats()) for leader, _ in led] == [
+            {name} if number == wanted else set() for number in range(COUNT)
+        ]
+        for each in (store, pool):
+            await each.close()
 
 
 async def test_pool_workers_hear_of_shards_that_are_settled_while_they_ask(factory: Factory) -> None:
