@@ -250,6 +250,13 @@ class OverrideUnknown(NexusError):
     exit_code = 5
 
 
+class AuditKeyInvalid(NexusError):
+    """A key of the audit trail cannot be used: it is of another kind, or its file is open to others."""
+
+    code = "AUDIT_KEY_INVALID"
+    exit_code = 3
+
+
 class ListenRefused(NexusError):
     """An address cannot be listened on: somebody else does, or it is not this machine's."""
 

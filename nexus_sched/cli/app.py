@@ -85,6 +85,7 @@ AUDIT_COMMANDS = {
     "search": ("nexus_sched.cli.audit:search", "Show the changes that are about something."),
     "export": ("nexus_sched.cli.audit:export", "Write the trail to a file."),
     "verify": ("nexus_sched.cli.audit:verify", "Prove that the trail is as it was written."),
+    "key": ("nexus_sched.cli.audit:key", "Make a key to sign the trail with."),
 }
 TOKEN_COMMANDS = {
     "create": ("nexus_sched.cli.token:create", "Make a token, and print it once."),

@@ -1,4 +1,4 @@
-"""`nexus-sched audit tail|search|export|verify`: who changed what and why, and whether that was tampered with."""
+"""`nexus-sched audit tail|search|export|verify|key`: who changed what and why, and whether that was tampered with."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from nexus_sched.cli import exit_codes
 from nexus_sched.cli.desk import audit_trail
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import console, note, print_json
+from nexus_sched.control.public_keys import read_public_keys
 from nexus_sched.control.record import AuditRecord, decode_record
-from nexus_sched.control.trail import Trail, read_key
+from nexus_sched.control.trail import Trail
 from nexus_sched.control.verify import TrailVerdict
 from nexus_sched.control.verify import verify as verify_lines
 from nexus_sched.errors import InvalidInput
@@ -25,6 +26,16 @@ from nexus_sched.runtime.ports import AuditLine
 from nexus_sched.units import MS_PER_S
 
 Made = TypeVar("Made")
+Keys = Annotated[
+    list[str],
+    Parameter(
+        name="--key",
+        help="File with public keys, instead of `audit.public_keys_file`; may be repeated.",
+        negative="",
+        show_default=False,
+    ),
+]
+NO_KEYS: list[str] = []  # never changed
 Limit = Annotated[int, Parameter(help="How many at most.")]
 
 
@@ -99,10 +110,15 @@ def export(file: Path, /, *, flags: ConfigFlags = NO_FLAGS) -> int:
     return exit_codes.OK
 
 
-def verify(*, from_file: Annotated[Path | None, Parameter(name="--from")] = None, flags: ConfigFlags = NO_FLAGS) -> int:
+def verify(
+    *,
+    from_file: Annotated[Path | None, Parameter(name="--from")] = None,
+    key: Keys = NO_KEYS,
+    flags: ConfigFlags = NO_FLAGS,
+) -> int:
     """Prove that no record was changed, cut out, put in or moved. Exits with code 9 if one was.
 
-    Signatures are checked if `audit.key_file` names the key.
+    With public keys it also proves who wrote the records: whatever stands behind the last signature is found as well.
 
     Parameters
     ----------
@@ -110,27 +126,58 @@ def verify(*, from_file: Annotated[Path | None, Parameter(name="--from")] = None
         A file that `audit export` wrote, instead of the store.
     """
     config = flags.read()
-    kept = config.audit.records_max
+    kept, files = config.audit.records_max, list(key)
+    if not files and config.audit.public_keys_file is not None:
+        files = [config.audit.public_keys_file]
+    keys = read_public_keys(files)
     if from_file is not None:
-        verdict = verify_lines(_lines_of(from_file), None, kept, read_key(config.audit.key_file))
+        verdict = verify_lines(_lines_of(from_file), None, kept, keys)
     else:
-        key = read_key(config.audit.key_file)
 
         async def looked_over(trail: Trail) -> TrailVerdict:
             head = await trail.head()
             lines = [line async for line in trail.lines() if line.number <= head.number]
-            return verify_lines(lines, head, kept, key)
+            return verify_lines(lines, head, kept, keys)
 
         verdict = _with_trail(flags, looked_over)
     if flags.json:
         print_json({"whole": verdict.whole, **msgspec.to_builtins(verdict)})
     for finding in verdict.findings:
         note(finding)
-    note(
-        f"{verdict.records} records, {verdict.signed} of them signed: "
-        + ("the trail is whole." if verdict.whole else "the trail has been tampered with, or damaged.")
-    )
+    _tell(verdict)
     return exit_codes.OK if verdict.whole else exit_codes.VERIFICATION_FAILED
+
+
+def _tell(verdict: TrailVerdict) -> None:
+    for name, use in verdict.keys.items():
+        note(f"{use.records} records from {use.first} to {use.last} say that they are signed with the key {name}.")
+    ending = "the trail has been tampered with, is damaged, or is not what these keys prove."
+    if verdict.whole:
+        ending = "the trail is whole" + (", and signed by these keys." if verdict.proven else ".")
+    note(f"{verdict.records} records, {verdict.signed} of them signed: {ending}")
+
+
+def key(file: Path, /, *, json: Annotated[bool, Parameter(name="--json", show_default=False)] = False) -> int:
+    """Make a key to sign records with, for a gateway or a command line that makes changes.
+
+    To rotate, make another one, add its public half to `audit.public_keys_file`, and name the new file in
+    `audit.key_file` everywhere. The former public half stays as long as records are kept that it proves.
+
+    Parameters
+    ----------
+    file
+        Where the private half goes, for its owner only; the public one goes to FILE.pub. Neither may exist.
+    json
+        Print one JSON object instead of text for people.
+    """
+    from nexus_sched.control.signing import PUBLIC_SUFFIX, create_keys
+
+    made = create_keys(file)
+    public = f"{file}{PUBLIC_SUFFIX}"
+    if json:
+        print_json({"key": made.name, "private_file": str(file), "public_file": public})
+    note(f"Key {made.name}: sign with audit.key_file = {file}, and verify with --key {public}.")
+    return exit_codes.OK
 
 
 class _Kept(msgspec.Struct):

@@ -51,11 +51,12 @@ async def open_desk(config: Config) -> AsyncIterator[Desk]:
 
 
 def audit_trail(config: Config) -> Trail:
-    """The audit trail of the pool. Raises `InvalidInput` for a key that cannot be used."""
+    """The audit trail of the pool. Raises `AuditKeyInvalid` for a key that cannot be used."""
     from nexus_sched.cli.stores import audit_store
-    from nexus_sched.control.trail import Trail, read_key
+    from nexus_sched.control.signing import read_signer
+    from nexus_sched.control.trail import Trail
 
-    return Trail(audit_store(config), config.audit.records_max, read_key(config.audit.key_file))
+    return Trail(audit_store(config), config.audit.records_max, read_signer(config.audit.key_file))
 
 
 def at_desk(config: Config, act: Callable[[Desk], Awaitable[Made]]) -> Made:

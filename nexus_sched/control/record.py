@@ -2,22 +2,23 @@
 
 A record says who did what to whom, from where and why, and has the digest of the former record in it. Its own digest is
 the SHA-256 of its very bytes, so nobody can change, cut, insert or move a record without changing all that follow; and
-whoever writes all of them anew cannot sign them without the key.
+whoever writes all of them anew cannot sign them without the private key.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import secrets
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
 from nexus_sched.runtime.ports import AuditHead, AuditLine
 
-KEY_BYTES_MIN = 32
+if TYPE_CHECKING:
+    from nexus_sched.control.signing import Signer
+
 DETAIL_BYTES_MAX = 2_000
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -73,8 +74,8 @@ def detail_of(value: object) -> str:
     return _encode(value)[:DETAIL_BYTES_MAX].decode(errors="ignore")
 
 
-def line_of(entry: Entry, former: AuditHead, at_ms: int, key: bytes | None) -> AuditLine:
-    """The entry as the next record behind `former`, signed if there is a key."""
+def line_of(entry: Entry, former: AuditHead, at_ms: int, signer: Signer | None) -> AuditLine:
+    """The entry as the next record behind `former`, signed if there is a signer."""
     record = AuditRecord(
         number=former.number + 1,
         at_ms=at_ms,
@@ -87,19 +88,14 @@ def line_of(entry: Entry, former: AuditHead, at_ms: int, key: bytes | None) -> A
         after=entry.after,
         former=former.digest,
         detail=entry.detail,
-        signed=key is not None,
+        signed=signer is not None,
         nonce=secrets.token_hex(8),
     )
     blob = _encode(record)
     digest = digest_of(blob)
-    return AuditLine(record.number, blob, digest, "" if key is None else signature_of(key, digest))
+    return AuditLine(record.number, blob, digest, "" if signer is None else signer.sign(digest))
 
 
 def digest_of(record: bytes) -> str:
     """What names a record, and all before it."""
     return hashlib.sha256(record).hexdigest()
-
-
-def signature_of(key: bytes, digest: str) -> str:
-    """HMAC-SHA256 over a digest, and so over everything up to it."""
-    return hmac.new(key, digest.encode(), hashlib.sha256).hexdigest()

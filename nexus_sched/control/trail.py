@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 
-from nexus_sched.control.record import KEY_BYTES_MIN, Entry, line_of
-from nexus_sched.errors import Conflict, InvalidInput
+from nexus_sched.control.record import Entry, line_of
+from nexus_sched.control.signing import Signer
+from nexus_sched.errors import Conflict
 from nexus_sched.runtime.ports import AuditHead, AuditLine, AuditStore
 from nexus_sched.units import NS_PER_MS
 
@@ -19,10 +19,10 @@ PAGE = 500
 class Trail:
     """The trail of one pool. Connects when it is first used."""
 
-    def __init__(self, store: AuditStore, kept: int, key: bytes | None = None) -> None:
+    def __init__(self, store: AuditStore, kept: int, signer: Signer | None = None) -> None:
         self._store = store
         self._kept = kept
-        self._key = key
+        self._signer = signer
         self._head: AuditHead | None = None
         self._is_open = False
         self._writing = asyncio.Lock()
@@ -47,7 +47,7 @@ class Trail:
     async def _append(self, entry: Entry) -> int:
         former = self._head or await self._store.head()
         for _ in range(TRIES_MAX):
-            line = line_of(entry, former, time.time_ns() // NS_PER_MS, self._key)
+            line = line_of(entry, former, time.time_ns() // NS_PER_MS, self._signer)
             self._head = None  # until it is known again
             newest = await self._store.append(former, line, self._kept)
             self._head = newest
@@ -73,16 +73,3 @@ class Trail:
             for line in page:
                 yield line
             after = page[-1].number
-
-
-def read_key(path: str | None) -> bytes | None:
-    """The key in a file, `None` without one. Raises `InvalidInput` for one that cannot be used."""
-    if path is None:
-        return None
-    try:
-        key = Path(path).read_bytes().strip()
-    except OSError as error:
-        raise InvalidInput(f"audit.key_file: {path} cannot be read: {(error.strerror or str(error)).lower()}") from None
-    if len(key) < KEY_BYTES_MIN:
-        raise InvalidInput(f"audit.key_file: {path} has {len(key)} bytes, at least {KEY_BYTES_MIN} are needed")
-    return key

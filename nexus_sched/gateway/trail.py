@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from nexus_sched.config.schema import AuditSection
-from nexus_sched.control.trail import Trail, read_key
+from nexus_sched.control.signing import read_signer
+from nexus_sched.control.trail import Trail
 from nexus_sched.gateway.part import Part
 from nexus_sched.runtime.ports import AuditStore
 
 
 class TrailPart(Part):
-    """Holds the pool's `trail`. Raises `InvalidInput` for a key that cannot be used."""
+    """Holds the pool's `trail`. Raises `AuditKeyInvalid` for a key that cannot be used."""
 
     name = "audit"
 
     def __init__(self, store: AuditStore, section: AuditSection) -> None:
-        self.trail = Trail(store, section.records_max, read_key(section.key_file))
+        self.trail = Trail(store, section.records_max, read_signer(section.key_file))
 
     async def start(self) -> None:
         """Nothing: the store need not be there yet."""

@@ -404,7 +404,7 @@ class AuditLine(NamedTuple):
     number: int
     record: bytes
     digest: str
-    signature: str  # empty if it was written without the key
+    signature: str  # empty if it was written without a key
 
 
 class AuditStore(Protocol):

@@ -44,8 +44,8 @@ def test_api_page_works_as_written(shell: Shell, port: int):
 
 def test_audit_page_works_as_written(shell: Shell):
     output = [shell.run(line) for line in lines_of("audit-changes", "audit", shell)]
-    assert [line.split()[2] for line in output[5].splitlines()] == ["worker.drain", "worker.resume", "pool.mode"]
-    assert len(output[6].splitlines()) == 2
+    assert [line.split()[2] for line in output[6].splitlines()] == ["worker.drain", "worker.resume", "pool.mode"]
+    assert len(output[7].splitlines()) == 2
     assert set(shell.stop().values()) == {0}
 
 

@@ -141,7 +141,14 @@ class AuditSection(Struct, frozen=True, kw_only=True):
     key_file: Annotated[
         str | None,
         Meta(
-            description="File with the key by which records are signed (HMAC-SHA256), at least 32 bytes. Whoever has "
-            "it can prove that nobody else wrote the trail anew."
+            description="File with the private key by which records are signed (Ed25519, PEM), for its owner only: "
+            "`nexus-sched audit key FILE` makes one."
+        ),
+    ] = None
+    public_keys_file: Annotated[
+        str | None,
+        Meta(
+            description="File with the public keys by which `audit verify` proves that nobody else wrote the trail "
+            "anew: the present one, and those before it as long as records are kept that they signed."
         ),
     ] = None
