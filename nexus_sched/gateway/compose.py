@@ -8,7 +8,7 @@ from functools import partial
 
 from msgspec import structs
 
-from nexus_sched.config.schema import Config
+from nexus_sched.config.schema import Config, TracingSection
 from nexus_sched.control.desk import Desk
 from nexus_sched.gateway.access.authority import Authority
 from nexus_sched.gateway.access.limiter import RateLimiter
@@ -31,6 +31,7 @@ from nexus_sched.gateway.part import Part
 from nexus_sched.gateway.picture import Picture
 from nexus_sched.gateway.process import Gateway
 from nexus_sched.gateway.reloading import Reloading
+from nexus_sched.gateway.sending import SendSpans
 from nexus_sched.gateway.store import PoolStore
 from nexus_sched.gateway.submitting import Submitting
 from nexus_sched.gateway.tracer import Tracer
@@ -58,7 +59,8 @@ def compose(config: Config, read: Callable[[], Config] | None = None) -> Compose
     picture = Picture(pool)
     grpc = _grpc_part(config, authority) if config.grpc.enabled else None
     drain_target_s = config.metrics.drain_target_ms / MS_PER_S
-    tracer = _tracer(config, pool) if config.tracing.endpoint else None
+    sink = _sink(config.tracing)
+    tracer = None if sink is None else Tracer(config.pool.name, partial(shards_of, pool.store), sink)
     canary = Canary(pool, config.metrics.canary_every_ms) if config.metrics.canary_every_ms else None
     metrics = Metrics(partial(frames_of, pool.store), partial(_own, grpc, tracer, canary), drain_target_s)
     parts: list[Part] = [pool, picture, metrics, *(part for part in (grpc, tracer, canary) if part is not None)]
@@ -80,6 +82,7 @@ def compose(config: Config, read: Callable[[], Config] | None = None) -> Compose
             metrics=metrics,
             desk=desk,
             submitting=Submitting(pool, config.http.eta_wait_ms),
+            sending=SendSpans(config.pool.name, sink),
             reloading=reloading,
         )
         http = HttpPart(config.http, build_app(services))
@@ -91,10 +94,11 @@ def _grpc_part(config: Config, authority: Authority) -> GrpcPart:
     return GrpcPart(config.grpc, authority, *workers_pools(config))
 
 
-def _tracer(config: Config, pool: PoolStore) -> Tracer:
-    section = config.tracing
-    sink = SpanSink(section.endpoint, "nexus-sched-gateway", read_headers(section.headers_file))
-    return Tracer(config.pool.name, partial(shards_of, pool.store), sink)
+def _sink(section: TracingSection) -> SpanSink | None:
+    """Where spans go, `None` for nowhere. The tracer closes it, when nobody has spans any more."""
+    if not section.endpoint:
+        return None
+    return SpanSink(section.endpoint, "nexus-sched-gateway", read_headers(section.headers_file))
 
 
 def _own(grpc: GrpcPart | None, tracer: Tracer | None, canary: Canary | None) -> Own:

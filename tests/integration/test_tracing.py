@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -16,10 +19,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from nexus_sched.client import AsyncClient
 from nexus_sched.client.tracing import sending
-from nexus_sched.model.trace import context_of, sampled
+from nexus_sched.model.trace import SpanContext, context_of, sampled, traceparent_of
 from nexus_sched.testing.servers import VALKEY, TestServer
 from tests.integration.otlp_receiver import Receiver, attributes
-from tests.integration.programs import Programs
+from tests.integration.programs import Program, Programs
 
 TIMEOUT_S = 20.0
 UNSAMPLED = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
@@ -111,6 +114,69 @@ async def test_life_of_a_sampled_task_is_one_trace(tmp_path: Path):
             assert not any(b"4bf92f3577b34da6" in body for body in receiver.bodies)  # nobody wanted that one
         finally:
             programs.close()
+
+
+async def test_trace_of_a_caller_goes_on_through_a_submission_over_http(tmp_path: Path):
+    caller = SpanContext(0x4BF92F3577B34DA6A3CE929D0E0E4736, 0x00F067AA0BA902B7)
+    with TestServer(VALKEY) as server, Receiver() as receiver:
+        programs = Programs(server.url, "traced", tmp_path)
+        tracing = ("--set", f"tracing.endpoint={receiver.endpoint}")
+        try:
+            programs.scheduler()
+            door = ("--insecure-no-auth", "--set", "http.port=0")
+            gateway = programs.start("run", "--role", "gateway", *door, *tracing)
+            programs.start("worker", "tests.integration.worker_application:app", "--id", "w1", *tracing)
+            task = {"type": "blocking", "args": [str(tmp_path / "diary"), 0.01], "eta": False}
+            url = await asyncio.to_thread(url_of, gateway)
+            async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as client:
+                for said in (UNSAMPLED, "nothing of the kind"):  # served, and nobody gets a span of it
+                    answer = await client.post("/v1/tasks", json=task, headers={"traceparent": said})
+                    assert (answer.status_code, answer.headers.get("traceparent")) == (202, None)
+                async with AsyncClient(server.url, pool="traced") as direct:
+                    await followed(direct, receiver, tmp_path)
+                said = traceparent_of(caller, is_sampled=True)
+                alone = await client.post("/v1/tasks", json=task, headers={"traceparent": said})
+                two = {"tasks": [task, task]}
+                both = await client.post("/v1/tasks:batch", json=two, headers={"traceparent": said})
+                assert (alone.status_code, both.status_code) == (202, 202)
+            await asyncio.to_thread(
+                receiver.until,
+                lambda: len(receiver.named("schedule blocking")) == len(receiver.named("process blocking")) == 3,
+            )
+            (send,), (batch,) = receiver.named("send blocking"), receiver.named("send batch")
+            assert (
+                attributes(send)["messaging.batch.message_count"],
+                attributes(batch)["messaging.batch.message_count"],
+            ) == (1, 2)
+            for span, answer in ((send, alone), (batch, both)):
+                assert int.from_bytes(span.trace_id, "big") == caller.trace_id
+                assert int.from_bytes(span.parent_span_id, "big") == caller.span_id
+                carried = SpanContext(caller.trace_id, int.from_bytes(span.span_id, "big"))
+                assert answer.headers["traceparent"] == traceparent_of(carried, is_sampled=True)
+            below = [send.span_id, batch.span_id, batch.span_id]
+            for name in ("schedule blocking", "process blocking"):
+                spans = receiver.named(name)
+                assert {span.trace_id for span in spans} == {send.trace_id}
+                assert sorted(span.parent_span_id for span in spans) == sorted(below)
+                assert sorted(link.span_id for span in spans for link in span.links) == sorted(below)
+            heard = [link.span_id for span in _received(receiver, send.trace_id) for link in span.links]
+            assert sorted(heard) == sorted(below)
+        finally:
+            programs.close()
+
+
+def _received(receiver: Receiver, trace_id: bytes) -> list[Any]:
+    """The spans of turns that took in tasks of this trace."""
+    return [span for span in receiver.named("receive traced") if any(link.trace_id == trace_id for link in span.links)]
+
+
+def url_of(gateway: Program) -> str:
+    """Where the API is, once it has been said."""
+    give_up_at_s = time.monotonic() + TIMEOUT_S
+    while (found := re.search(r" at (http://[^;]+);", gateway.output)) is None:
+        assert time.monotonic() < give_up_at_s, gateway.output
+        time.sleep(0.02)
+    return found[1]
 
 
 async def test_client_without_a_tracer_of_its_own_passes_nothing_on(tmp_path: Path):

@@ -55,8 +55,8 @@ _DEMANDS = (
 )
 
 
-def submission_of(request: TaskRequest, task_id: str | None, *, eta: bool) -> Submission:
-    """The submission that a request describes. Raises `InvalidInput`."""
+def submission_of(request: TaskRequest, task_id: str | None, traceparent: str | None, *, eta: bool) -> Submission:
+    """The submission that a request describes, with the trace context to carry. Raises `InvalidInput`."""
     if request.task_id is not None and task_id is not None:
         raise InvalidInput("a task has an Idempotency-Key or a task_id of its own, not both")
     demands: dict[str, Any] = {name: value for name in _DEMANDS if (value := getattr(request, name))}
@@ -70,7 +70,7 @@ def submission_of(request: TaskRequest, task_id: str | None, *, eta: bool) -> Su
         hint=request.hint,
         max_attempts=request.max_attempts,
         retry=request.retry,
-        traceparent=request.traceparent,
+        traceparent=traceparent,
         eta=eta,
         **demands,
     )

@@ -12,6 +12,7 @@ from nexus_sched.gateway.health import Health
 from nexus_sched.gateway.metrics.source import Metrics
 from nexus_sched.gateway.picture import Picture
 from nexus_sched.gateway.reloading import Reloading
+from nexus_sched.gateway.sending import SendSpans
 from nexus_sched.gateway.store import PoolStore
 from nexus_sched.gateway.submitting import Submitting
 
@@ -29,4 +30,5 @@ class Services:
     metrics: Metrics
     desk: Desk
     submitting: Submitting
+    sending: SendSpans
     reloading: Reloading

@@ -6,6 +6,7 @@ import asyncio
 from typing import Annotated
 
 from litestar import Response, delete, get, post
+from litestar.datastructures import ResponseHeader
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
@@ -34,6 +35,7 @@ from nexus_sched.gateway.http.routing import (
 )
 from nexus_sched.gateway.http.services import Services
 from nexus_sched.gateway.http.views import BatchAnswer, BatchItem, EtaView, Submitted, TaskView
+from nexus_sched.gateway.sending import HEADER, headers_of
 from nexus_sched.gateway.submitting import id_of
 from nexus_sched.model.command import BoostTask, ReassignTask, RetryTask
 from nexus_sched.model.explanation import Explanation
@@ -49,6 +51,18 @@ Key = Annotated[
         description="Your name for this request: repeated with it, it has been carried out once.",
     ),
 ]
+Trace = Annotated[
+    str | None,
+    HeaderParameter(name=HEADER, description="W3C trace context of the caller; its trace goes on with the task."),
+]
+TRACED = [
+    ResponseHeader(
+        name=HEADER,
+        value="",
+        description="W3C trace context that the tasks carry, if the caller's is sampled.",
+        documentation_only=True,
+    )
+]
 STATUSES = {Acceptance.ACCEPTED: "accepted", Acceptance.DUPLICATE: "duplicate", Acceptance.BUSY: "busy"}
 
 
@@ -59,14 +73,23 @@ class TaskRoutes:
         self._client = services.pool.client
         self._desk = services.desk
         self._submitting = services.submitting
+        self._sending = services.sending
 
     def routes(self) -> list[HTTPRouteHandler]:
         """The handlers."""
         change, find = problems(CHANGE), problems(FIND)
         one = "/v1/tasks/{task_id:str}"
         return [
-            post("/v1/tasks", status_code=202, operation_id="submit", responses=change)(self.submit),
-            post("/v1/tasks:batch", status_code=202, operation_id="submitBatch", responses=change)(self.submit_batch),
+            post("/v1/tasks", status_code=202, operation_id="submit", responses=change, response_headers=TRACED)(
+                self.submit
+            ),
+            post(
+                "/v1/tasks:batch",
+                status_code=202,
+                operation_id="submitBatch",
+                responses=change,
+                response_headers=TRACED,
+            )(self.submit_batch),
             get(one, operation_id="task", responses=find)(self.task),
             delete(one, status_code=200, operation_id="cancel", responses=change)(self.cancel),
             get(f"{one}/explain", operation_id="explain", responses=find)(self.explain),
@@ -76,33 +99,48 @@ class TaskRoutes:
             get("/v1/eta", operation_id="eta", responses=find)(self.eta),
         ]
 
-    async def submit(self, request: AnyRequest, data: JSONBody[TaskRequest], idempotency_key: Key = None) -> Submitted:
+    async def submit(
+        self,
+        request: AnyRequest,
+        data: JSONBody[TaskRequest],
+        idempotency_key: Key = None,
+        traceparent: Trace = None,
+    ) -> Response[Submitted]:
         """Submit a task; the answer says when it will start and finish.
 
         With an `Idempotency-Key` or a `task_id` the request may be repeated, to any gateway: the task runs once.
         """
         named = None if idempotency_key is None else id_of(principal_of(request).name, idempotency_key)
-        one = submission_of(data, named, eta=data.eta)
-        acceptance, eta = await self._submitting.submit(one, eta=data.eta)
-        return Submitted(task_id=one.id, duplicate=acceptance is Acceptance.DUPLICATE, eta=eta)
+        said = data.traceparent or traceparent
+        with self._sending.sending(said, data.type) as carried:
+            one = submission_of(data, named, carried or data.traceparent, eta=data.eta)
+            acceptance, eta = await self._submitting.submit(one, eta=data.eta)
+        submitted = Submitted(task_id=one.id, duplicate=acceptance is Acceptance.DUPLICATE, eta=eta)
+        return Response(submitted, headers=headers_of(carried))
 
     async def submit_batch(
-        self, request: AnyRequest, data: JSONBody[BatchRequest], idempotency_key: Key = None
-    ) -> BatchAnswer:
+        self,
+        request: AnyRequest,
+        data: JSONBody[BatchRequest],
+        idempotency_key: Key = None,
+        traceparent: Trace = None,
+    ) -> Response[BatchAnswer]:
         """Submit many tasks. Tasks that found the queue full are named as `busy`; all others are in the queue."""
         name = principal_of(request).name
-        sent = [
-            submission_of(
-                each,
-                None if idempotency_key is None or each.task_id else id_of(name, idempotency_key, index),
-                eta=False,
-            )
-            for index, each in enumerate(data.tasks)
-        ]
-        taken = await asyncio.gather(*(self._submitting.take(one) for one in sent))
+        with self._sending.sending(traceparent, "batch", len(data.tasks)) as carried:
+            sent = [
+                submission_of(
+                    each,
+                    None if idempotency_key is None or each.task_id else id_of(name, idempotency_key, index),
+                    each.traceparent or carried,
+                    eta=False,
+                )
+                for index, each in enumerate(data.tasks)
+            ]
+            taken = await asyncio.gather(*(self._submitting.take(one) for one in sent))
         counts = [taken_one.acceptance for taken_one in taken]
         busy = counts.count(Acceptance.BUSY)
-        return BatchAnswer(
+        answer = BatchAnswer(
             accepted=counts.count(Acceptance.ACCEPTED),
             duplicates=counts.count(Acceptance.DUPLICATE),
             busy=busy,
@@ -112,6 +150,7 @@ class TaskRoutes:
                 for one, acceptance in zip(sent, counts, strict=True)
             ],
         )
+        return Response(answer, headers=headers_of(carried))
 
     async def task(self, task_id: FromPath[str]) -> Response[TaskView]:
         """Where a task stands, and the last estimate that was told of it."""
