@@ -61,7 +61,7 @@ sim: $(VENV)/.tools ## schedulers, workers and clients in virtual time, by seeds
 
 .PHONY: abuse
 abuse: $(VENV)/.tools ## hold 9,000 connections and 10,000 streams open, send floods, and ask all that is documented
-	@NEXUS_ABUSE_CONNECTIONS=9000 NEXUS_ABUSE_STREAMS=10000 NEXUS_SCHEMA_EXAMPLES=40 $(BIN)/python -m pytest \
+	@ulimit -n 20000; NEXUS_ABUSE_CONNECTIONS=9000 NEXUS_ABUSE_STREAMS=10000 NEXUS_SCHEMA_EXAMPLES=40 $(BIN)/python -m pytest \
 		tests/integration/test_gateway_abuse.py tests/integration/test_grpc_abuse.py \
 		tests/integration/test_gateway_schema.py --timeout 1800 $(ARGS)
 

@@ -14,6 +14,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 6, 7, 9
 ACK = END_STREAM = 0x1
 END_HEADERS = 0x4
+UNKNOWN = 0x55  # a kind of frame that nobody has defined, to be ignored
 CANCEL = 0x8  # an error code
 ENHANCE_YOUR_CALM = 0xB
 HEAD_BYTES = 9

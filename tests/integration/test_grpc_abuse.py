@@ -31,6 +31,7 @@ MIB = 2**20
 CONNECTIONS = int(os.environ.get("NEXUS_ABUSE_CONNECTIONS", "300"))
 STREAMS = int(os.environ.get("NEXUS_ABUSE_STREAMS", "1000"))
 FRAMES = 10 * STREAMS
+PINGS = 5_000
 STREAMS_A_CONNECTION = 500
 GROWTH_BYTES_MAX = 100 * MIB
 SERVED_WITHIN_S = 5.0  # whoever tries again while others flood; hundreds of times what it takes without
@@ -110,6 +111,7 @@ async def others_are_served(door: Door) -> AsyncIterator[None]:
 async def flood(door: Door, first: bytes, blob: bytes, times: int) -> Raw:
     """Send as much of this as is taken."""
     raw = await Raw.connect(door.target)
+    await until(lambda: raw.frames)  # the other side has begun as well
     await raw.send(first)
     for number in range(times):
         if not await raw.send(blob):
@@ -124,17 +126,27 @@ async def test_flood_of_pings_is_cut_off(door: Door):
         raw = await flood(door, b"", http2.frame(http2.PING, 0, 0, bytes(8)) * 10, 1)
         assert await raw.cut_off(CUT_OFF_S)
         assert raw.goaway == http2.ENHANCE_YOUR_CALM
-        raw = await flood(door, b"", http2.frame(http2.PING, 0, 0, bytes(8)) * 100, FRAMES // 100)
+        raw = await flood(door, b"", http2.frame(http2.PING, 0, 0, bytes(8)) * 100, PINGS // 100)
         assert await raw.cut_off(CUT_OFF_S)
+        raw = await Raw.connect(door.target)  # all of it in the first breath: answered in parts, and then cut off
+        await raw.send(http2.frame(http2.PING, 0, 0, bytes(8)) * PINGS)
+        await until(lambda: raw.goaway == http2.ENHANCE_YOUR_CALM)
+        await raw.close()
 
 
-async def test_head_of_a_call_that_has_no_end_is_cut_off(door: Door):
+async def test_head_of_a_call_that_has_no_end_takes_no_memory(door: Door):
+    """Only what fits into a head is kept; whoever stops in the middle is cut off as one that answers no ping."""
     async with others_are_served(door):
         begun = http2.call(1, REGISTER, flags=0)
-        raw = await flood(
-            door, begun, http2.frame(http2.CONTINUATION, 0, 1, http2.field(b"x", bytes(100)) * 100), FRAMES
-        )
-        assert await raw.cut_off(CUT_OFF_S)
+        more = http2.frame(http2.CONTINUATION, 0, 1, http2.field(b"x", bytes(100)) * 100)
+        raw = await flood(door, begun, more, 2 * FRAMES)  # 20 kB for each of so many
+        await raw.close()
+
+
+async def test_frames_that_mean_nothing_are_looked_at_as_they_come(door: Door):
+    async with others_are_served(door):
+        raw = await flood(door, b"", http2.frame(http2.UNKNOWN, 0, 0, bytes(1_000)) * 100, STREAMS)
+        await raw.close()
 
 
 async def test_who_connects_and_says_nothing_or_a_byte_at_a_time_is_cut_off(door: Door):

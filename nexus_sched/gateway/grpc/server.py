@@ -31,6 +31,8 @@ METADATA_BYTES_MAX = 16_384
 PING_INTERVAL_MS_MIN = 10_000  # who pings more often without need is cut off
 PING_STRIKES_MAX = 2
 STREAMS_PER_CONNECTION_MAX = 1_000
+READ_BUFFER_BYTES_MAX = 262_144
+READ_CHUNK_BYTES_MAX = 65_536
 KEEPALIVE_MS = 30_000
 KEEPALIVE_TIMEOUT_MS = 10_000
 IDLE_CONNECTION_MS = 300_000
@@ -46,6 +48,8 @@ def options(section: GrpcSection) -> list[tuple[str, int]]:
         ("grpc.server_handshake_timeout_ms", section.handshake_timeout_ms),
         ("grpc.max_receive_message_length", section.message_bytes_max),
         ("grpc.max_send_message_length", -1),
+        ("grpc.experimental.tcp_max_read_buffer_size", READ_BUFFER_BYTES_MAX),  # else a flood is read before it is
+        ("grpc.experimental.tcp_max_read_chunk_size", READ_CHUNK_BYTES_MAX),  # looked at: 300 MB of frames for nobody
         ("grpc.http2.bdp_probe", 0),  # else windows grow, and whoever is not read fills them
         ("grpc.max_metadata_size", METADATA_BYTES_MAX),
         ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
