@@ -6,7 +6,6 @@ An override is a command to the scheduler, and what is in force is what the sche
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -15,11 +14,11 @@ from nexus_sched.cli import exit_codes
 from nexus_sched.cli.desk import NO_REASON, Actor, DryRun, acting, at_desk
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import console, note, print_json
-from nexus_sched.cli.status import STALE_AFTER_MS
 from nexus_sched.control import overrides
+from nexus_sched.control.fleet import is_stale
 from nexus_sched.control.overrides import addition_of, overrides_of, read_effect, read_scope, text_of
 from nexus_sched.control.views import OverrideChange, OverrideView
-from nexus_sched.units import MS_PER_S, NS_PER_MS, parse_duration_ms
+from nexus_sched.units import MS_PER_S, parse_duration_ms
 
 Scope = Annotated[str, Parameter(help="What it is for: type=NAME or task=ID.")]
 
@@ -65,9 +64,7 @@ def add(
 def list_overrides(*, flags: ConfigFlags = NO_FLAGS) -> int:
     """Show the overrides in force, and how long each lasts."""
     frame = at_desk(flags.read(), lambda desk: desk.frame())
-    now_ms = time.time_ns() // NS_PER_MS
-    rows = overrides_of(frame, now_ms)
-    stale = now_ms - frame.at_ms > STALE_AFTER_MS
+    rows, stale = overrides_of(frame), is_stale(frame)
     if flags.json:
         print_json({"overrides": rows, "stale": stale})
     elif rows:

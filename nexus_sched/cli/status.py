@@ -12,13 +12,12 @@ from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import console, note, print_json
 from nexus_sched.cli.stores import submitter_store
 from nexus_sched.errors import PoolUnknown
-from nexus_sched.model.frame import Frame, decode_frame
+from nexus_sched.model.frame import STALE_AFTER_MS, Frame, decode_frame
 from nexus_sched.sharding.frames import merge_frames
 
 if TYPE_CHECKING:
     from nexus_sched.config.schema import Config
 
-STALE_AFTER_MS = 5_000  # a leader writes one twice a second; clocks of machines differ by less
 WORKERS_SHOWN = 40
 
 

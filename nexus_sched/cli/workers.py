@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING
 
 from nexus_sched.cli import exit_codes
 from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.cli.output import console, note, print_json
-from nexus_sched.cli.status import STALE_AFTER_MS
+from nexus_sched.control.fleet import FleetPage, all_workers
 from nexus_sched.control.workers import about, free_in_text, seconds_text
 from nexus_sched.errors import PoolUnknown
 from nexus_sched.model.answer import HeldTask, WorkerAnswer
-from nexus_sched.model.frame import Frame
 from nexus_sched.model.ids import check_worker_id
 
 if TYPE_CHECKING:
@@ -27,17 +25,16 @@ TASKS_PRINTED = 20
 def list_workers(*, flags: ConfigFlags = NO_FLAGS) -> int:
     """List the workers, where each stands and what it holds.
 
-    Exits with code 8 if no scheduler has written for a while, so that the list may be old.
+    Exits with code 8 if no scheduler answers, so that the list may be old, or have some of them only.
     """
-    frame = asyncio.run(_frame(flags.read()))
-    stale = time.time_ns() // 1_000_000 - frame.at_ms > STALE_AFTER_MS
+    found = asyncio.run(_all(flags.read()))
     if flags.json:
-        print_json({"workers": frame.workers, "live": frame.workers_live, "stale": stale})
+        print_json({"workers": found.workers, "live": found.live, "stale": found.stale})
     else:
-        _print_list(frame)
-    if stale:
-        note("degraded: no scheduler has written for a while, this may be old; see `nexus-sched status`")
-    return exit_codes.DEGRADED if stale else exit_codes.OK
+        _print_list(found)
+    if found.stale:
+        note("degraded: no scheduler answers, this may be old and not all of it; see `nexus-sched status`")
+    return exit_codes.DEGRADED if found.stale else exit_codes.OK
 
 
 def get(worker: str, /, *, flags: ConfigFlags = NO_FLAGS) -> int:
@@ -56,17 +53,19 @@ def get(worker: str, /, *, flags: ConfigFlags = NO_FLAGS) -> int:
     return exit_codes.OK
 
 
-async def _frame(config: Config) -> Frame:
+async def _all(config: Config) -> FleetPage:
     from nexus_sched.cli.stores import submitter_store
     from nexus_sched.client import AsyncClient
 
-    async with AsyncClient(store=submitter_store(config)) as client:
+    store = submitter_store(config)
+    async with AsyncClient(store=store) as client:
         frame = await client.status()
-    if frame is None:
-        raise PoolUnknown(
-            f"no scheduler has ever served pool {config.pool.name!r} on this server; start one with `nexus-sched run`"
-        )
-    return frame
+        if frame is None:
+            raise PoolUnknown(
+                f"no scheduler has ever served pool {config.pool.name!r} on this server;"
+                " start one with `nexus-sched run`"
+            )
+        return await all_workers(store, frame)
 
 
 async def _get(config: Config, worker: str) -> WorkerAnswer:
@@ -77,9 +76,9 @@ async def _get(config: Config, worker: str) -> WorkerAnswer:
         return await about(client, worker)
 
 
-def _print_list(frame: Frame) -> None:
+def _print_list(found: FleetPage) -> None:
     table = _table("worker", "standing", "class", *(">slots", ">out", ">booked", ">heard"))
-    for worker in frame.workers:
+    for worker in found.workers:
         table.add_row(
             worker.worker,
             worker.standing.value,
@@ -90,12 +89,12 @@ def _print_list(frame: Frame) -> None:
             f"{seconds_text(worker.heard_age_ms)} ago",
         )
     out = console()
-    if frame.workers:
+    if found.workers:
         out.print(table)
     else:
         note("No worker is registered; start one with `nexus-sched worker module:app`.")
-    if frame.workers_live > len(frame.workers):
-        out.print(f"... and {frame.workers_live - len(frame.workers)} more.")
+    if found.live > len(found.workers):
+        out.print(f"... and {found.live - len(found.workers)} more.")
 
 
 def _print_worker(answer: WorkerAnswer) -> None:

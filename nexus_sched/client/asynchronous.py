@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -27,6 +26,7 @@ from nexus_sched.client.endings import announced_value, is_open, state_of, value
 from nexus_sched.client.estimate import Estimate, estimate_of
 from nexus_sched.client.explain import explain
 from nexus_sched.client.letters import check_reason, find_letters, pages
+from nexus_sched.client.questions import ask as ask_store
 from nexus_sched.client.submission import Submission, submission
 from nexus_sched.client.tracing import sending
 from nexus_sched.errors import (
@@ -39,7 +39,7 @@ from nexus_sched.errors import (
 )
 from nexus_sched.model.answer import Answer
 from nexus_sched.model.choices import span_ms
-from nexus_sched.model.command import Ask, CancelTask, encode_command
+from nexus_sched.model.command import CancelTask, encode_command
 from nexus_sched.model.eta import Eta, decode_eta
 from nexus_sched.model.explanation import Explanation
 from nexus_sched.model.frame import Frame, decode_frame
@@ -321,16 +321,8 @@ class AsyncClient:
     async def ask(self, question: Question, timeout: str | float = ANSWER_WAIT_S) -> dict[str, Any]:
         """Ask the scheduler what only it knows. Raises `AnswerMissing` if nothing came within `timeout`."""
         await self.open()
-        return await self._patiently(partial(self._ask, question, timeout))
-
-    async def _ask(self, question: Question, timeout: str | float) -> dict[str, Any]:
-        """Once. An answer that was lost with its connection is nobody's: asking again makes another one."""
-        reply = secrets.token_hex(8)
-        await self._store.command(encode_command(Ask(reply, question)))
-        blob = await self._store.answer(reply, math.ceil(span_ms(timeout)))
-        if blob is None:
-            raise AnswerMissing(f"no scheduler has answered within {span_ms(timeout) / MS_PER_S:g} s")
-        answer: dict[str, Any] = msgspec.json.decode(blob)
+        asking = partial(ask_store, self._store, question, span_ms(timeout))
+        answer: dict[str, Any] = msgspec.json.decode(await self._patiently(asking))
         return answer
 
     async def dead_letters(

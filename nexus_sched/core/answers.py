@@ -6,11 +6,11 @@ from msgspec.structs import asdict
 
 from nexus_sched.core.explanation import about_task
 from nexus_sched.core.state import EngineState
-from nexus_sched.core.worker_answer import about_worker
+from nexus_sched.core.worker_answer import about_worker, about_workers
 from nexus_sched.model.answer import Answer, EtaAnswer, Unanswered, encode_answer
 from nexus_sched.model.effects import Answered
 from nexus_sched.model.events import QuestionAsked
-from nexus_sched.model.question import AskEta, AskWhy, AskWorker, Question
+from nexus_sched.model.question import AskEta, AskWhy, AskWorker, AskWorkers, Question
 
 
 class Answers:
@@ -35,6 +35,8 @@ class Answers:
         match question:
             case AskWorker():
                 return about_worker(self._state, question.worker)
+            case AskWorkers():
+                return about_workers(self._state, question.after, question.count)
             case AskEta():
                 return self._eta(question.task_id)
             case AskWhy():

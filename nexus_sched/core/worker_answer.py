@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from heapq import nsmallest
 from itertools import islice
+from operator import attrgetter
 
 from nexus_sched.core.freeing import free_in, left_ms
 from nexus_sched.core.records import TaskRecord, WorkerRecord
 from nexus_sched.core.state import EngineState
-from nexus_sched.model.answer import TASKS_SHOWN_MAX, Answer, BreakerStory, HeldTask, Unanswered, WorkerAnswer
-from nexus_sched.model.worker import WorkerStanding
+from nexus_sched.model.answer import (
+    TASKS_SHOWN_MAX,
+    Answer,
+    BreakerStory,
+    HeldTask,
+    Unanswered,
+    WorkerAnswer,
+    WorkersAnswer,
+)
+from nexus_sched.model.worker import WorkerStanding, WorkerState
 
 
 def about_worker(state: EngineState, name: str) -> Answer:
@@ -36,6 +46,30 @@ def about_worker(state: EngineState, name: str) -> Answer:
             _held(record, now_ms, running=index < worker.slots)
             for index, record in enumerate(islice(worker.placed.values(), TASKS_SHOWN_MAX))
         ),
+    )
+
+
+def about_workers(state: EngineState, after: str, count: int) -> Answer:
+    """Up to `count` workers behind the name `after`, in the order of their names."""
+    ring = state.roster.ring
+    behind = [worker for worker in ring if worker.name > after]
+    found = nsmallest(count, behind, key=attrgetter("name"))
+    rows = tuple(row_of(state, worker, state.now_ms) for worker in found)
+    return WorkersAnswer(rows, len(ring), len(behind) > len(rows))
+
+
+def row_of(state: EngineState, worker: WorkerRecord, now_ms: int) -> WorkerState:
+    """A worker in a list."""
+    cordon = state.cordons.get(worker.name)
+    return WorkerState(
+        worker=worker.name,
+        standing=standing_of(worker, drained=cordon is not None and cordon.drain),
+        worker_class=worker.worker_class,
+        slots=worker.slots,
+        in_flight=worker.in_flight,
+        booked_ms=state.roster.table.booked_ms(worker.row),
+        incarnation=worker.incarnation,
+        heard_age_ms=float(max(0, now_ms - worker.heard_at_ms)),
     )
 
 

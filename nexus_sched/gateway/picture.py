@@ -12,13 +12,12 @@ import structlog
 from nexus_sched.errors import PoolUnknown, StoreError
 from nexus_sched.gateway.part import Part
 from nexus_sched.gateway.store import PoolStore
-from nexus_sched.model.frame import Frame, decode_frame
+from nexus_sched.model.frame import STALE_AFTER_MS, Frame, decode_frame
 from nexus_sched.units import NS_PER_MS
 
 log = structlog.get_logger("nexus_sched.gateway")
 
 READ_EVERY_S = 0.5  # the leader paints as often
-STALE_AFTER_MS = 5_000  # clocks of machines differ by less
 
 
 class Picture(Part):

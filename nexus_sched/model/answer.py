@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from nexus_sched.model.worker import WorkerStanding
+from nexus_sched.model.worker import WorkerStanding, WorkerState
 
 TASKS_SHOWN_MAX = 256  # of one worker; more only count
 
@@ -68,6 +68,14 @@ class WorkerAnswer(Struct, frozen=True, tag="worker", tag_field="ask"):
     tasks: tuple[HeldTask, ...]  # oldest first, at most `TASKS_SHOWN_MAX`
 
 
+class WorkersAnswer(Struct, frozen=True, tag="workers", tag_field="ask"):
+    """Some of the workers of a shard, by name."""
+
+    workers: tuple[WorkerState, ...]
+    live: int  # all of them
+    more: bool  # there are others behind the last one
+
+
 class EtaAnswer(Struct, frozen=True, tag="eta", tag_field="ask"):
     """When a task will start and finish, as of now; `eta` by the names of the fields of `Eta`."""
 
@@ -106,7 +114,7 @@ class WhyAnswer(Struct, frozen=True, tag="why", tag_field="ask"):
     own_priority: int = -1  # without overrides
 
 
-Answer = Unanswered | WorkerAnswer | EtaAnswer | WhyAnswer
+Answer = Unanswered | WorkerAnswer | WorkersAnswer | EtaAnswer | WhyAnswer
 
 encode_answer = msgspec.json.Encoder().encode
 decode_answer = msgspec.json.Decoder(Answer).decode

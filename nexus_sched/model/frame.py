@@ -9,6 +9,7 @@ from nexus_sched.model.events import EstimatePinned, OverrideAdded
 from nexus_sched.model.tallies import Tallies
 from nexus_sched.model.worker import WorkerState
 
+STALE_AFTER_MS = 5_000  # a leader writes one twice a second; clocks of machines differ by less
 FRAME_WORKERS_MAX = 256  # rows in a frame; the counts beside them are of all workers
 
 

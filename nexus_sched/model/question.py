@@ -6,6 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+WORKERS_ANSWERED_MAX = 256  # at once: it is said within a turn, while others wait for their decisions
+
 Subject = Annotated[str, Meta(max_length=128)]
 
 
@@ -28,4 +30,11 @@ class AskWorker(Struct, frozen=True, tag="worker", tag_field="ask"):
     worker: Subject
 
 
-Question = AskEta | AskWhy | AskWorker
+class AskWorkers(Struct, frozen=True, tag="workers", tag_field="ask"):
+    """The workers by name, as many as are wanted, behind the one of the name `after`."""
+
+    after: Annotated[str, Meta(max_length=128)] = ""
+    count: Annotated[int, Meta(ge=1, le=WORKERS_ANSWERED_MAX)] = WORKERS_ANSWERED_MAX
+
+
+Question = AskEta | AskWhy | AskWorker | AskWorkers

@@ -53,7 +53,7 @@ from nexus_sched.model.events import (
 )
 from nexus_sched.model.ids import check_task_id, check_task_type, check_worker_id
 from nexus_sched.model.overrides import AVOID, PRIORITY, TASK, TYPE, check_effect, check_known_effect
-from nexus_sched.model.question import AskEta, AskWhy, AskWorker, Question
+from nexus_sched.model.question import AskEta, AskWhy, AskWorker, AskWorkers, Question
 from nexus_sched.model.settings import MODES
 
 
@@ -153,6 +153,9 @@ def _checked(question: Question) -> Question:
             check_task_id(question.task_id)
             if question.worker:
                 check_worker_id(question.worker)
+        case AskWorkers():
+            if question.after:
+                check_worker_id(question.after)
         case AskWorker():
             check_worker_id(question.worker)
     return question

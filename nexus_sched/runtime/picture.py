@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nexus_sched.core.records import Cordon, WorkerRecord
-from nexus_sched.core.worker_answer import standing_of
+from nexus_sched.core.records import WorkerRecord
+from nexus_sched.core.worker_answer import row_of
 from nexus_sched.model.frame import FRAME_WORKERS_MAX, Frame
-from nexus_sched.model.worker import WorkerState
 from nexus_sched.runtime.ports import Lease
 from nexus_sched.runtime.turn import TurnLoop
 from nexus_sched.units import MS_PER_S
@@ -19,7 +18,6 @@ DRAIN_TASKS_S_MAX = 10_000.0  # what one shard hands out on one core of a server
 def paint(pool: str, shard: int, lease: Lease, loop: TurnLoop, now_ms: int) -> Frame:
     """The frame of this instant. O(workers), at most `FRAME_WORKERS_MAX` of them in detail."""
     engine = loop.engine
-    table = engine.roster.table
     placement, ring = engine.placement, engine.roster.ring
     counters = engine.counters
     predictions = counters["predictions"]
@@ -47,10 +45,7 @@ def paint(pool: str, shard: int, lease: Lease, loop: TurnLoop, now_ms: int) -> F
         turn_us=loop.turn_ns.spread(1e-3),
         predictions=predictions,
         predictions_within_25=counters["predictions_within"] / predictions if predictions else None,
-        workers=[
-            _state(worker, engine.cordons.get(worker.name), table.booked_ms(worker.row), now_ms)
-            for worker in ring[:FRAME_WORKERS_MAX]
-        ],
+        workers=[row_of(engine, worker, now_ms) for worker in ring[:FRAME_WORKERS_MAX]],
         shadow="" if engine.forecasts.shadow is None else engine.forecasts.shadow.name,
         scores={name: (score.predictions, score.within) for name, score in engine.forecasts.scores.items()},
         cells="".join([_cell(worker) for worker in ring]),
@@ -79,16 +74,3 @@ def _cell(worker: WorkerRecord) -> str:
         standing = "d" if worker.draining else "c" if worker.cordoned else "s" if worker.suspect else "b"
     tenths = 10 * worker.in_flight // worker.slots
     return standing + ("9" if tenths == 10 else "+" if tenths > 10 else str(tenths))
-
-
-def _state(worker: WorkerRecord, cordon: Cordon | None, booked_ms: float, now_ms: int) -> WorkerState:
-    return WorkerState(
-        worker=worker.name,
-        standing=standing_of(worker, drained=cordon is not None and cordon.drain),
-        worker_class=worker.worker_class,
-        slots=worker.slots,
-        in_flight=worker.in_flight,
-        booked_ms=booked_ms,
-        incarnation=worker.incarnation,
-        heard_age_ms=float(max(0, now_ms - worker.heard_at_ms)),
-    )

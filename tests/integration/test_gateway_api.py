@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import httpx
+import msgspec
 import pytest
 from msgspec import structs
 
-from nexus_sched.adapters.redis import RedisAuditStore
+from nexus_sched.adapters.redis import RedisAuditStore, RedisWorkerStore
 from nexus_sched.config.schema import HttpAuthSection
 from nexus_sched.control.trail import Trail
 from nexus_sched.control.verify import verify
+from nexus_sched.model.worker import WorkerOffer
 from nexus_sched.testing.gateway import gateway_config, running_gateway
 from nexus_sched.testing.servers import VALKEY
 from tests.integration.application import paced
@@ -142,6 +146,39 @@ async def test_worker_is_drained_with_a_dry_run_before_and_a_record_behind(shard
         assert {each["source"] for each in records} == {"api 127.0.0.1"}
         unknown = await api.post("/v1/workers/w9:drain", json=BECAUSE)
         assert (unknown.status_code, unknown.json()["code"]) == (404, "WORKER_UNKNOWN")
+
+
+async def test_a_thousand_workers_are_listed_in_pages(shard: Shard, api: httpx.AsyncClient):
+    names = [f"w-{number:04}" for number in range(1_030)]
+    async with leading(shard):
+        store = RedisWorkerStore(shard.url, shard.pool)
+        await store.open()
+        await asyncio.gather(*(store.register(name, msgspec.msgpack.encode(WorkerOffer(slots=2))) for name in names))
+
+        async def live() -> bool:
+            frame = await shard.frame()
+            return frame is not None and frame.workers_live == len(names)
+
+        await eventually(live)
+        found: list[str] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = (await api.get("/v1/workers", params={"cursor": cursor, "limit": 400})).json()
+            assert (page["live"], page["stale"], len(page["workers"]) <= 400) == (len(names), False, True)
+            found += [row["worker"] for row in page["workers"]]
+            cursor = page["cursor"]
+        assert found == names
+        answered = await asyncio.to_thread(listed, shard)
+        assert [row["worker"] for row in answered["workers"]] == names
+        await store.close()
+
+
+def listed(shard: Shard) -> dict:
+    flags = ["--redis-url", shard.url, "--set", f"pool.name={shard.pool}", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "nexus_sched", "workers", "list", *flags], capture_output=True, check=True, timeout=30
+    )
+    return json.loads(done.stdout)
 
 
 async def test_tasks_are_cancelled_boosted_reassigned_and_retried(shard: Shard, api: httpx.AsyncClient):

@@ -9,6 +9,7 @@ from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody, QueryParameter
 
+from nexus_sched.control import fleet
 from nexus_sched.control.views import WorkerChange, WorkerRow
 from nexus_sched.control.workers import Decision, about, decide
 from nexus_sched.gateway.http.bodies import Because
@@ -60,17 +61,18 @@ class WorkerRoutes:
 
     async def workers(
         self,
-        cursor: Annotated[str, QueryParameter(max_length=128, description="Of the page before.")] = "",
+        cursor: Annotated[
+            str, QueryParameter(pattern="^[A-Za-z0-9._:-]{0,128}$", description="Of the page before.")
+        ] = "",
         limit: Limit = 100,
     ) -> WorkersPage:
         """The workers by name, where each stands and what it holds."""
-        frame = await self._picture.fresh()
-        rows = sorted((row for row in frame.workers if row.worker > cursor), key=lambda row: row.worker)
+        found = await fleet.page(self._desk.store, await self._picture.fresh(), cursor, limit)
         return WorkersPage(
-            workers=[msgspec.convert(row, WorkerRow, from_attributes=True) for row in rows[:limit]],
-            live=frame.workers_live,
-            stale=self._picture.stale,
-            cursor=rows[limit - 1].worker if len(rows) > limit else None,
+            workers=[msgspec.convert(row, WorkerRow, from_attributes=True) for row in found.workers],
+            live=found.live,
+            stale=found.stale,
+            cursor=found.cursor,
         )
 
     async def worker(self, worker: FromPath[str]) -> Response[WorkerAnswer]:

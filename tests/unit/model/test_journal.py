@@ -13,7 +13,7 @@ from nexus_sched.model.decision import SchedulingDecision
 from nexus_sched.model.eta import Eta
 from nexus_sched.model.journal import FORMAT, Turn, decode_turn, encode_turn
 from nexus_sched.model.outcome import Outcome, Reason
-from nexus_sched.model.question import AskEta, AskWhy, AskWorker
+from nexus_sched.model.question import AskEta, AskWhy, AskWorker, AskWorkers
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.model.task import Retry
 from nexus_sched.testing.builders import task
@@ -37,6 +37,7 @@ EVENTS = [
     events.QuestionAsked("a1", AskEta("t1")),
     events.QuestionAsked("a2", AskWhy("t1", "w1")),
     events.QuestionAsked("a3", AskWorker("w1")),
+    events.QuestionAsked("a4", AskWorkers("w1", 100)),
     events.WorkerEvicted("w1", "smoke", "ops"),
     events.TasksPaused("kind", "bug", "ops"),
     events.TasksResumed("kind", "fixed", "ops"),

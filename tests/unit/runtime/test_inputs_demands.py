@@ -41,7 +41,7 @@ from nexus_sched.model.events import (
     WorkerTripped,
 )
 from nexus_sched.model.outcome import Reason
-from nexus_sched.model.question import AskEta, AskWhy, AskWorker, Question
+from nexus_sched.model.question import AskEta, AskWhy, AskWorker, AskWorkers, Question
 from nexus_sched.model.terms import NO_NEEDS, Condition, Needs, Operator, Terms
 from nexus_sched.runtime.inputs import events_of
 
@@ -161,6 +161,8 @@ def test_offer_of_a_worker_is_taken_over_in_one_order():
         (Ask("r1", AskWhy("t1")), QuestionAsked("r1", AskWhy("t1"))),
         (Ask("r1", AskWhy("t1", "w1")), QuestionAsked("r1", AskWhy("t1", "w1"))),
         (Ask("r1", AskWorker("w1")), QuestionAsked("r1", AskWorker("w1"))),
+        (Ask("r1", AskWorkers()), QuestionAsked("r1", AskWorkers("", 256))),
+        (Ask("r1", AskWorkers("w1", 7)), QuestionAsked("r1", AskWorkers("w1", 7))),
     ],
 )
 def test_decision_or_question_is_understood(command: Command, event: AnyEvent):
@@ -255,6 +257,7 @@ def test_offer_out_of_bounds_is_refused_with_its_name(offer: dict[str, object], 
 QUESTIONS: list[Question] = [
     *(AskEta(name) for name in ("", "a b", "t1\n")),
     *(AskWorker(name) for name in ("", "a b", "w1\n")),
+    *(AskWorkers("a b"), AskWorkers("w1", 0), AskWorkers("w1", 257)),
     *(AskWhy(""), AskWhy("a b"), AskWhy("t1", "a b")),
 ]
 
