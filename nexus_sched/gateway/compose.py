@@ -15,6 +15,7 @@ from nexus_sched.gateway.access.limiter import RateLimiter
 from nexus_sched.gateway.canary import Canary
 from nexus_sched.gateway.connect import (
     audit_store,
+    counters,
     frames_of,
     shards_of,
     submitter_store,
@@ -70,7 +71,7 @@ def compose(config: Config, read: Callable[[], Config] | None = None) -> Compose
         trail = TrailPart(audit_store(config), config.audit)
         desk = Desk(pool.store, pool.client, trail.trail)
         reloading = Reloading(config, read or (lambda: config), desk)
-        limiter = RateLimiter(config.redis.url, config.pool.name, config.http_rate_limit)
+        limiter = RateLimiter(counters(config), config.pool.name, config.http_rate_limit)
         reloading.listeners.append(lambda now: limiter.configure(now.http_rate_limit))
         services = Services(
             config=config,

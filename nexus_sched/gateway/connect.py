@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from nexus_sched.adapters.redis import RedisAuditStore, RedisPoolStore, RedisReporterStore
+from nexus_sched.adapters.redis import RedisAuditStore, RedisCounters, RedisPoolStore, RedisReporterStore
 from nexus_sched.client.connect import connect
 from nexus_sched.config.schema import Config, PoolTable
 from nexus_sched.gateway.grpc.pools import PoolStores
@@ -32,6 +32,11 @@ def submitter_store(config: Config) -> SubmitterStore:
 def audit_store(config: Config) -> AuditStore:
     """Where the trail of what people change is kept, not opened yet: with the pool's first shard."""
     return RedisAuditStore(config.redis.url, config.pool.name, config.pool.shard or 0)
+
+
+def counters(config: Config) -> RedisCounters:
+    """Where requests are counted, for all gateways of the pool. Dials when it is used."""
+    return RedisCounters(config.redis.url, config.pool.name)
 
 
 def workers_pools(config: Config) -> tuple[dict[str, PoolStores], str | None]:

@@ -3,6 +3,7 @@ of foreign streams.
 """
 
 from nexus_sched.adapters.redis.audit import RedisAuditStore
+from nexus_sched.adapters.redis.counters import RedisCounters
 from nexus_sched.adapters.redis.inspector import RedisInspectorStore
 from nexus_sched.adapters.redis.intake import IntakeFollower
 from nexus_sched.adapters.redis.leader import RedisLeaderStore
@@ -15,6 +16,7 @@ from nexus_sched.adapters.redis.worker import RedisWorkerStore
 __all__ = [
     "IntakeFollower",
     "RedisAuditStore",
+    "RedisCounters",
     "RedisInspectorStore",
     "RedisLeaderStore",
     "RedisPoolStore",

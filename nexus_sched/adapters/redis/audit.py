@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nexus_sched.adapters.redis.address import parse_address
 from nexus_sched.adapters.redis.keys import ShardKeys
 from nexus_sched.adapters.redis.library import ShardFunctions
+from nexus_sched.adapters.redis.locator import locator_of
 from nexus_sched.adapters.redis.resp import CONNECT_TIMEOUT_MS_DEFAULT, TIMEOUT_MS_DEFAULT, RespClient
 from nexus_sched.runtime.ports import AuditHead, AuditLine
 
@@ -22,7 +22,9 @@ class RedisAuditStore:
         connect_timeout_ms: int = CONNECT_TIMEOUT_MS_DEFAULT,
     ) -> None:
         self.keys = ShardKeys(pool, shard)
-        self._client = RespClient(parse_address(url), timeout_ms=timeout_ms, connect_timeout_ms=connect_timeout_ms)
+        self._client = RespClient(
+            locator_of(url, self.keys.meta), timeout_ms=timeout_ms, connect_timeout_ms=connect_timeout_ms
+        )
         self._functions = ShardFunctions(self._client, self.keys)
         self._stream = self.keys.key(b"audit")
 

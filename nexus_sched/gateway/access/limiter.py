@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 import structlog
 from limits import RateLimitItemPerSecond
-from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from nexus_sched.config.schema import RateLimitSection
-from nexus_sched.errors import ConfigInvalid, RateLimited
+from nexus_sched.errors import RateLimited, StoreError
+from nexus_sched.gateway.access.storage import Counters, SharedStorage
 from nexus_sched.gateway.part import Part
 from nexus_sched.units import MS_PER_S
 
@@ -30,7 +30,6 @@ BLOCKS = 100  # into which a limit is cut
 BLOCK_S_MAX = 0.25  # permits that were not used for so long are given up: they would come on top of a later window
 ASK_AGAIN_S = 0.005  # after a no: half a block of one second comes free meanwhile
 CLIENTS_MAX = 10_000  # remembered here; the store remembers all
-SCHEMES = {"redis": "async+redis", "rediss": "async+rediss", "unix": "async+redis+unix"}
 
 
 class Quota(NamedTuple):
@@ -55,15 +54,15 @@ class _Client:
 
 
 class RateLimiter(Part):
-    """The limit that all gateways of a pool share. Raises `ConfigInvalid` where it cannot be shared."""
+    """The limit that all gateways of a pool share."""
 
     name = "rate limit"
 
-    def __init__(self, url: str, pool: str, section: RateLimitSection) -> None:
-        self._url = url
+    def __init__(self, counters: Counters, pool: str, section: RateLimitSection) -> None:
+        self._counters = counters
         self._pool = pool
         self._clients: dict[str, _Client] = {}
-        self._strategy: SlidingWindowCounterRateLimiter | None = None
+        self._strategy = SlidingWindowCounterRateLimiter(SharedStorage(counters))
         self._failing = False
         self.configure(section)
 
@@ -74,14 +73,13 @@ class RateLimiter(Part):
         self._block = max(1, self._limit // BLOCKS)
         self._item = RateLimitItemPerSecond(max(1, self._limit), self._window_s)
         self._clients.clear()
-        if self._limit and self._strategy is None:
-            self._strategy = SlidingWindowCounterRateLimiter(_storage(self._url))
 
     async def start(self) -> None:
         """Nothing: the store need not be there yet."""
 
     async def stop(self) -> None:
-        """Nothing that is not let go with the process."""
+        """Let go of the connection."""
+        await self._counters.close()
 
     def problem(self) -> str:
         """Nothing: without the store no request is served anyway."""
@@ -123,14 +121,13 @@ class RateLimiter(Part):
         return client.permits > 0 and now_s - client.taken_at_s <= BLOCK_S_MAX
 
     async def _take_block(self, client: _Client, name: str, now_s: float) -> None:
-        assert self._strategy is not None
         try:
             granted = await self._strategy.hit(self._item, self._pool, name, cost=self._block)
             left = 0
             if granted:
                 left = (await self._strategy.get_window_stats(self._item, self._pool, name)).remaining
             self._failing = False
-        except Exception as error:  # whatever the client library raises: the store's own part tells what it is
+        except StoreError as error:  # the store's own part tells what it is
             if not self._failing:
                 log.warning("requests are not counted", error=str(error))
             self._failing = True
@@ -140,10 +137,3 @@ class RateLimiter(Part):
         client.left = left
         if not granted:
             client.denied_until_s = time.monotonic() + ASK_AGAIN_S
-
-
-def _storage(url: str) -> RedisStorage:
-    scheme, _, rest = url.partition("://")
-    if scheme not in SCHEMES:
-        raise ConfigInvalid([f"`http.rate_limit.requests_per_s` needs a plain server, `redis.url` is {scheme}://"])
-    return RedisStorage(f"{SCHEMES[scheme]}://{rest}", implementation="redispy", key_prefix="nexus")
