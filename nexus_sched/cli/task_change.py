@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from nexus_sched.cli import exit_codes
-from nexus_sched.cli.desk import Actor, DryRun, Reason, acting, at_desk
-from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
-from nexus_sched.cli.output import note, print_json
+from nexus_sched.cli.change import ChangeFlags, carry_out
 from nexus_sched.control import tasks
 from nexus_sched.model.command import BoostTask, ReassignTask, RetryTask
 from nexus_sched.model.task import PRIORITY_MAX
@@ -22,12 +20,13 @@ INSTEAD = {  # of decisions that did not count
 }
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from nexus_sched.control.desk import Desk
     from nexus_sched.control.views import TaskChange
 
 
-def cancel(
-    task_id: str, /, *, reason: Reason, dry_run: DryRun = False, actor: Actor = None, flags: ConfigFlags = NO_FLAGS
-) -> int:
+def cancel(task_id: str, /, *, flags: ChangeFlags) -> int:
     """Take a waiting task out of the queue, or tell a running one to stop.
 
     Exits with code 6 if it has ended, and with 8 if it was told to stop and still runs.
@@ -37,19 +36,15 @@ def cancel(
     task_id
         The id that `submit` printed.
     """
-    who = acting(actor)
-    return _tell(flags, at_desk(flags.read(), lambda desk: tasks.cancel(desk, who, task_id, reason, dry_run=dry_run)))
+    return _decide(flags, lambda desk: tasks.cancel(desk, flags.who, task_id, flags.reason, dry_run=flags.dry_run))
 
 
 def boost(
     task_id: str,
     /,
     *,
-    reason: Reason,
     priority: Annotated[int, Parameter(help="From 0 to 9, 9 is the most urgent.")] = PRIORITY_MAX,
-    dry_run: DryRun = False,
-    actor: Actor = None,
-    flags: ConfigFlags = NO_FLAGS,
+    flags: ChangeFlags,
 ) -> int:
     """Give a waiting task another priority.
 
@@ -58,20 +53,16 @@ def boost(
     task_id
         The id that `submit` printed.
     """
-    who = acting(actor)
-    command = BoostTask(task_id, priority, reason, who.name)
-    return _tell(flags, at_desk(flags.read(), lambda desk: tasks.boost(desk, who, command, dry_run=dry_run)))
+    command = BoostTask(task_id, priority, flags.reason, flags.who.name)
+    return _decide(flags, lambda desk: tasks.boost(desk, flags.who, command, dry_run=flags.dry_run))
 
 
 def reassign(
     task_id: str,
     /,
     *,
-    reason: Reason,
     to: Annotated[str, Parameter(help="The worker that it should go to; any other than now if not given.")] = "",
-    dry_run: DryRun = False,
-    actor: Actor = None,
-    flags: ConfigFlags = NO_FLAGS,
+    flags: ChangeFlags,
 ) -> int:
     """Let a task that has not begun run on another worker.
 
@@ -80,14 +71,11 @@ def reassign(
     task_id
         The id that `submit` printed.
     """
-    who = acting(actor)
-    command = ReassignTask(task_id, reason, to, who.name)
-    return _tell(flags, at_desk(flags.read(), lambda desk: tasks.reassign(desk, who, command, dry_run=dry_run)))
+    command = ReassignTask(task_id, flags.reason, to, flags.who.name)
+    return _decide(flags, lambda desk: tasks.reassign(desk, flags.who, command, dry_run=flags.dry_run))
 
 
-def retry(
-    task_id: str, /, *, reason: Reason, dry_run: DryRun = False, actor: Actor = None, flags: ConfigFlags = NO_FLAGS
-) -> int:
+def retry(task_id: str, /, *, flags: ChangeFlags) -> int:
     """Send a dead task again, or end the pause before the retry of one that failed.
 
     Parameters
@@ -95,22 +83,17 @@ def retry(
     task_id
         The id that `submit` printed.
     """
-    who = acting(actor)
-    command = RetryTask(task_id, reason, who.name)
-    return _tell(flags, at_desk(flags.read(), lambda desk: tasks.retry(desk, who, command, dry_run=dry_run)))
+    command = RetryTask(task_id, flags.reason, flags.who.name)
+    return _decide(flags, lambda desk: tasks.retry(desk, flags.who, command, dry_run=flags.dry_run))
 
 
-def _tell(flags: ConfigFlags, change: TaskChange) -> int:
-    if flags.json:
-        print_json(change)
-    if change.dry_run:
-        note(f"Nothing was changed. It would be so: {change.effect}.")
-        return exit_codes.OK
-    if change.in_force:
-        note(f"Done: {change.effect}.")
-        return exit_codes.OK
+def _decide(flags: ChangeFlags, act: Callable[[Desk], Awaitable[TaskChange]]) -> int:
+    return carry_out(flags, act, _otherwise)
+
+
+def _otherwise(change: TaskChange) -> tuple[str, int]:
     if change.outcome == tasks.PENDING:
-        note(f"degraded: the scheduler was told that {change.effect}, and it is not so yet; see `nexus-sched explain`")
-        return exit_codes.DEGRADED
-    note(f"Not done: {INSTEAD[change.outcome].format(task=change.task_id, after=change.after)}.")
-    return exit_codes.NOT_FOUND if change.outcome == tasks.NOT_FOUND else exit_codes.CONFLICT
+        words = f"the scheduler was told that {change.effect}, and it is not so yet; see `nexus-sched explain`"
+        return f"degraded: {words}", exit_codes.DEGRADED
+    words = f"Not done: {INSTEAD[change.outcome].format(task=change.task_id, after=change.after)}."
+    return words, exit_codes.NOT_FOUND if change.outcome == tasks.NOT_FOUND else exit_codes.CONFLICT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,6 +20,28 @@ from nexus_sched.model.worker import WorkerStanding
 from nexus_sched.units import MS_PER_S
 
 Decision = CordonWorker | ResumeWorker | TripWorker | EvictWorker
+
+
+class Kind(NamedTuple):
+    """One decision there is: what it does, in words, and the command for worker, reason and actor."""
+
+    says: str
+    command: Callable[[str, str, str], Decision]
+
+
+DECISIONS: dict[str, Kind] = {
+    "cordon": Kind(
+        "Give a worker nothing new; it keeps what it has.",
+        lambda worker, reason, actor: CordonWorker(worker, False, reason, actor),
+    ),
+    "drain": Kind(
+        "Give a worker nothing new and take back what it has not started; the answer says when it will be free.",
+        lambda worker, reason, actor: CordonWorker(worker, True, reason, actor),
+    ),
+    "resume": Kind("Let a worker take tasks again, whatever had stopped it.", ResumeWorker),
+    "evict": Kind("Empty a worker: as a drain, and what it runs is stopped and runs elsewhere.", EvictWorker),
+    "breaker": Kind("Open a worker's breaker, as if too many of its runs had failed; `:resume` closes it.", TripWorker),
+}
 
 
 async def about(client: AsyncClient, worker: str) -> WorkerAnswer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import msgspec
@@ -11,7 +12,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from nexus_sched.control import fleet
 from nexus_sched.control.views import WorkerChange, WorkerRow
-from nexus_sched.control.workers import Decision, about, decide
+from nexus_sched.control.workers import DECISIONS, about, decide
 from nexus_sched.gateway.http.bodies import Because
 from nexus_sched.gateway.http.routing import (
     CHANGE,
@@ -28,7 +29,6 @@ from nexus_sched.gateway.http.routing import (
 from nexus_sched.gateway.http.services import Services
 from nexus_sched.gateway.http.views import WorkersPage
 from nexus_sched.model.answer import WorkerAnswer
-from nexus_sched.model.command import CordonWorker, EvictWorker, ResumeWorker, TripWorker
 from nexus_sched.model.ids import check_worker_id
 
 
@@ -43,19 +43,12 @@ class WorkerRoutes:
         """The handlers."""
         change, find = problems(CHANGE), problems(FIND)
         one = "/v1/workers/{worker:str}"
-        decisions = {
-            "cordon": self.cordon,
-            "drain": self.drain,
-            "resume": self.resume,
-            "evict": self.evict,
-            "breaker": self.breaker,
-        }
         return [
             get("/v1/workers", operation_id="workers", responses=find)(self.workers),
             get(one, operation_id="worker", responses=find)(self.worker),
             *(
-                post(f"{one}/{name}", status_code=200, operation_id=name, responses=change)(handler)
-                for name, handler in decisions.items()
+                post(f"{one}/{verb}", status_code=200, operation_id=verb, responses=change)(self._handler(verb))
+                for verb in DECISIONS
             ),
         ]
 
@@ -80,74 +73,24 @@ class WorkerRoutes:
         answer = await about(self._desk.client, worker)
         return Response(answer, headers={"ETag": etag_of(_tagged(answer))})
 
-    async def cordon(
-        self,
-        request: AnyRequest,
-        worker: FromPath[str],
-        data: JSONBody[Because],
-        dry_run: DryRun = False,
-        if_match: IfMatch = None,
-    ) -> WorkerChange:
-        """Give a worker nothing new; it keeps what it has."""
-        actor = actor_of(request)
-        command = CordonWorker(check_worker_id(worker), False, data.reason, actor.name)
-        return await self._decide(request, command, dry_run, if_match)
+    def _handler(self, verb: str) -> Callable[..., Awaitable[WorkerChange]]:
+        """The handler of one decision; it is documented by the words of the decision."""
 
-    async def drain(
-        self,
-        request: AnyRequest,
-        worker: FromPath[str],
-        data: JSONBody[Because],
-        dry_run: DryRun = False,
-        if_match: IfMatch = None,
-    ) -> WorkerChange:
-        """Give a worker nothing new and take back what it has not started; the answer says when it will be free."""
-        actor = actor_of(request)
-        command = CordonWorker(check_worker_id(worker), True, data.reason, actor.name)
-        return await self._decide(request, command, dry_run, if_match)
+        async def decided(
+            request: AnyRequest,
+            worker: FromPath[str],
+            data: JSONBody[Because],
+            dry_run: DryRun = False,
+            if_match: IfMatch = None,
+        ) -> WorkerChange:
+            actor = actor_of(request)
+            command = DECISIONS[verb].command(check_worker_id(worker), data.reason, actor.name)
+            if if_match is not None:
+                check_match(if_match, _tagged(await about(self._desk.client, worker)))
+            return await decide(self._desk, actor, command, dry_run=dry_run)
 
-    async def resume(
-        self,
-        request: AnyRequest,
-        worker: FromPath[str],
-        data: JSONBody[Because],
-        dry_run: DryRun = False,
-        if_match: IfMatch = None,
-    ) -> WorkerChange:
-        """Let a worker take tasks again, whatever had stopped it."""
-        command = ResumeWorker(check_worker_id(worker), data.reason, actor_of(request).name)
-        return await self._decide(request, command, dry_run, if_match)
-
-    async def evict(
-        self,
-        request: AnyRequest,
-        worker: FromPath[str],
-        data: JSONBody[Because],
-        dry_run: DryRun = False,
-        if_match: IfMatch = None,
-    ) -> WorkerChange:
-        """Empty a worker: as a drain, and what it runs is stopped and runs elsewhere."""
-        command = EvictWorker(check_worker_id(worker), data.reason, actor_of(request).name)
-        return await self._decide(request, command, dry_run, if_match)
-
-    async def breaker(
-        self,
-        request: AnyRequest,
-        worker: FromPath[str],
-        data: JSONBody[Because],
-        dry_run: DryRun = False,
-        if_match: IfMatch = None,
-    ) -> WorkerChange:
-        """Open a worker's breaker, as if too many of its runs had failed; `:resume` closes it."""
-        command = TripWorker(check_worker_id(worker), data.reason, actor_of(request).name)
-        return await self._decide(request, command, dry_run, if_match)
-
-    async def _decide(
-        self, request: AnyRequest, command: Decision, dry_run: bool, if_match: str | None
-    ) -> WorkerChange:
-        if if_match is not None:
-            check_match(if_match, _tagged(await about(self._desk.client, command.worker)))
-        return await decide(self._desk, actor_of(request), command, dry_run=dry_run)
+        decided.__doc__ = DECISIONS[verb].says
+        return decided
 
 
 def _tagged(answer: WorkerAnswer) -> object:
