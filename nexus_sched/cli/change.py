@@ -27,8 +27,8 @@ Changed = TypeVar("Changed", bound=Change)
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class ChangeFlags(ConfigFlags):
-    """Why, whether really, by whom, and where."""
+class Because:
+    """Why, whether really, and by whom."""
 
     reason: Reason
     dry_run: DryRun = False
@@ -41,7 +41,7 @@ class ChangeFlags(ConfigFlags):
 
 
 def carry_out(
-    flags: ChangeFlags, act: Callable[[Desk], Awaitable[Changed]], otherwise: Callable[[Changed], tuple[str, int]]
+    flags: ConfigFlags, act: Callable[[Desk], Awaitable[Changed]], otherwise: Callable[[Changed], tuple[str, int]]
 ) -> int:
     """Change something and tell of it. `otherwise` has the words and the exit code for what is not in force."""
     change = at_desk(flags.read(), act)

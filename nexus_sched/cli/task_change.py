@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from nexus_sched.cli import exit_codes
-from nexus_sched.cli.change import ChangeFlags, carry_out
+from nexus_sched.cli.change import Because, carry_out
+from nexus_sched.cli.options import NO_FLAGS, ConfigFlags
 from nexus_sched.control import tasks
 from nexus_sched.model.command import BoostTask, ReassignTask, RetryTask
 from nexus_sched.model.task import PRIORITY_MAX
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from nexus_sched.control.views import TaskChange
 
 
-def cancel(task_id: str, /, *, flags: ChangeFlags) -> int:
+def cancel(task_id: str, /, *, because: Because, flags: ConfigFlags = NO_FLAGS) -> int:
     """Take a waiting task out of the queue, or tell a running one to stop.
 
     Exits with code 6 if it has ended, and with 8 if it was told to stop and still runs.
@@ -36,7 +37,9 @@ def cancel(task_id: str, /, *, flags: ChangeFlags) -> int:
     task_id
         The id that `submit` printed.
     """
-    return _decide(flags, lambda desk: tasks.cancel(desk, flags.who, task_id, flags.reason, dry_run=flags.dry_run))
+    return _decide(
+        flags, lambda desk: tasks.cancel(desk, because.who, task_id, because.reason, dry_run=because.dry_run)
+    )
 
 
 def boost(
@@ -44,7 +47,8 @@ def boost(
     /,
     *,
     priority: Annotated[int, Parameter(help="From 0 to 9, 9 is the most urgent.")] = PRIORITY_MAX,
-    flags: ChangeFlags,
+    because: Because,
+    flags: ConfigFlags = NO_FLAGS,
 ) -> int:
     """Give a waiting task another priority.
 
@@ -53,8 +57,8 @@ def boost(
     task_id
         The id that `submit` printed.
     """
-    command = BoostTask(task_id, priority, flags.reason, flags.who.name)
-    return _decide(flags, lambda desk: tasks.boost(desk, flags.who, command, dry_run=flags.dry_run))
+    command = BoostTask(task_id, priority, because.reason, because.who.name)
+    return _decide(flags, lambda desk: tasks.boost(desk, because.who, command, dry_run=because.dry_run))
 
 
 def reassign(
@@ -62,7 +66,8 @@ def reassign(
     /,
     *,
     to: Annotated[str, Parameter(help="The worker that it should go to; any other than now if not given.")] = "",
-    flags: ChangeFlags,
+    because: Because,
+    flags: ConfigFlags = NO_FLAGS,
 ) -> int:
     """Let a task that has not begun run on another worker.
 
@@ -71,11 +76,11 @@ def reassign(
     task_id
         The id that `submit` printed.
     """
-    command = ReassignTask(task_id, flags.reason, to, flags.who.name)
-    return _decide(flags, lambda desk: tasks.reassign(desk, flags.who, command, dry_run=flags.dry_run))
+    command = ReassignTask(task_id, because.reason, to, because.who.name)
+    return _decide(flags, lambda desk: tasks.reassign(desk, because.who, command, dry_run=because.dry_run))
 
 
-def retry(task_id: str, /, *, flags: ChangeFlags) -> int:
+def retry(task_id: str, /, *, because: Because, flags: ConfigFlags = NO_FLAGS) -> int:
     """Send a dead task again, or end the pause before the retry of one that failed.
 
     Parameters
@@ -83,11 +88,11 @@ def retry(task_id: str, /, *, flags: ChangeFlags) -> int:
     task_id
         The id that `submit` printed.
     """
-    command = RetryTask(task_id, flags.reason, flags.who.name)
-    return _decide(flags, lambda desk: tasks.retry(desk, flags.who, command, dry_run=flags.dry_run))
+    command = RetryTask(task_id, because.reason, because.who.name)
+    return _decide(flags, lambda desk: tasks.retry(desk, because.who, command, dry_run=because.dry_run))
 
 
-def _decide(flags: ChangeFlags, act: Callable[[Desk], Awaitable[TaskChange]]) -> int:
+def _decide(flags: ConfigFlags, act: Callable[[Desk], Awaitable[TaskChange]]) -> int:
     return carry_out(flags, act, _otherwise)
 
 
