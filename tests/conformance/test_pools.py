@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from nexus_sched.errors import Fenced, InvalidInput
-from nexus_sched.model.command import Ask, CancelTask, CordonWorker, SetMode, encode_command
+from nexus_sched.model.command import AddOverride, Ask, CancelTask, CordonWorker, SetMode, encode_command
+from nexus_sched.model.events import OverrideAdded
 from nexus_sched.model.frame import Frame, Spread, decode_frame, encode_frame
 from nexus_sched.model.outcome import Acceptance, Reason
 from nexus_sched.model.question import AskEta, AskWorker
@@ -137,6 +138,9 @@ async def test_pool_commands_go_to_whom_they_concern(factory: Factory) -> None:
         home = shard_of("task-1", COUNT)
         await store.command(encode_command(CancelTask("task-1")))
         assert [await told(leader) for leader, _ in led] == [1 + (number == home) for number in range(COUNT)]
+        await store.command(encode_command(AddOverride("pin", 1_000, "why", task_type="a", target="w")))
+        await store.command(encode_command(AddOverride("pin", 1_000, "why", task_id="task-1", target="w")))
+        assert [await told(leader) for leader, _ in led] == [2 + 2 * (number == home) for number in range(COUNT)]
         before = [await told(leader) for leader, _ in led]
         await store.command(encode_command(CordonWorker("w", False, "why")))
         await store.command(encode_command(CordonWorker("stranger", False, "why")))
@@ -228,6 +232,18 @@ async def test_pool_pictures_of_all_shards_are_one(factory: Factory) -> None:
         assert (merged.owner, merged.mode, merged.breaker, merged.at_ms) == ("o0, o1, o2", "predictive", "open", 1_000)
         assert merged.decision_us == Spread(10.0, 22.0, 15)
         assert merged.predictions_within_25 == pytest.approx(0.6)
+
+
+async def test_pool_overrides_are_those_in_force_in_all_shards_and_those_of_single_tasks(factory: Factory) -> None:
+    everywhere = [OverrideAdded("type", "a", "avoid", "w1", 0, until_ms, "why", "") for until_ms in (70, 50, 60)]
+    here = [OverrideAdded("type", "b", "pin", "w1", 0, 90, "why", "")]
+    own = [OverrideAdded("task", "t1", "priority", "", 2, 80, "why", "")]
+    async with opened(factory) as store, leaders(factory) as led:
+        for number, more in enumerate(([], here, own)):
+            painted = frame(number, overrides=[everywhere[number], *more])
+            await led[number][0].write_frame(encode_frame(painted))
+        merged = decode_frame(await store.frame() or b"")
+        assert merged.overrides == [everywhere[1], *own]
 
 
 async def test_pool_journal_has_to_be_one_shard_s(factory: Factory) -> None:
