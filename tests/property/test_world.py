@@ -37,7 +37,7 @@ from nexus_sched.model.effects import Dispatch, Noticed
 from nexus_sched.model.events import PredictorChosen, TaskReclaimed, WorkerSuspected, WorkerTrusted
 from nexus_sched.model.journal import decode_turn, encode_turn
 from nexus_sched.model.outcome import Reason
-from nexus_sched.model.question import AskEta, AskWorker
+from nexus_sched.model.question import AskEta, AskWhy, AskWorker, AskWorkers
 from nexus_sched.model.settings import (
     LEAST_OUTSTANDING,
     MODES,
@@ -116,7 +116,7 @@ class Story:
         )
         for _ in range(ACTIONS):
             self.world.now_ms += self.random.choice((0, 1, 20, 400))
-            self.random.choices(acts, (6, 10, 12, 2, 2, 3, 1, 1, 2, 2, 3, 2))[0]()
+            self.random.choices(acts, (6, 10, 12, 2, 2, 3, 1, 1, 2, 2, 3, 3))[0]()
             assert places_differ(self.world.shard, self.world.idempotent) == []
         if self.random.random() < 0.5:
             self.world.fail_over()
@@ -296,7 +296,7 @@ class Story:
         self.world.command(pick.choice(commands))
 
     def overrule(self) -> None:
-        """Somebody says where a task or a type may run, or how urgent it is, or takes that back."""
+        """Somebody says where a task or a type may run, or how urgent it is, takes that back, or asks why."""
         pick = self.random
         names = [actor.name for actor in self.world.actors] + ["nobody"]
         whose = pick.choice(({"task_type": pick.choice(KINDS)}, {"task_id": pick.choice(self.tasks[-12:] or ["t0"])}))
@@ -307,6 +307,8 @@ class Story:
             AddOverride("avoid", for_ms, "why not", target=target, **whose),
             AddOverride("priority", for_ms, "why not", levels=pick.choice((-9, -1, 1, 9)), **whose),
             RemoveOverride(pick.choice(("pin", "avoid", "priority")), "why not", target=target, **whose),
+            Ask("me", AskWhy(pick.choice(self.tasks[-12:] or ["t0"]), pick.choice(["", *names]))),
+            Ask("me", AskWorkers(pick.choice(["", *names]), 2)),
         )
         self.world.command(pick.choice(commands))
 
