@@ -63,4 +63,6 @@ class Reasons:
             counts = (len(roster.ring), open_count, 0, 0, 0, *roster.aside, roster.accepting_count - open_count)
         else:
             counts = scoring.eligibility.counts(extra_ms)
+            if not counts[-1]:  # no override kept anybody from it: as versions write it that know none
+                counts = counts[:-1]
         return Why(counts, written, candidates, round_robin, self._settings_digest)
