@@ -13,6 +13,7 @@ from limits.aio.strategies import FixedWindowRateLimiter
 
 from nexus_sched.adapters.redis import RedisCounters
 from nexus_sched.config.schema import HttpAuthSection, RateLimitSection
+from nexus_sched.errors import Conflict
 from nexus_sched.gateway.access.storage import SharedStorage
 from nexus_sched.testing.gateway import gateway_config, running_gateway
 from nexus_sched.testing.servers import REDIS, VALKEY, ServerMissing, TestServer
@@ -99,5 +100,7 @@ async def test_storage_does_what_the_library_asks_of_it(server: TestServer, pool
     assert (await storage.get_sliding_window("k", 60))[::2] == (0, 2)
     await storage.clear_sliding_window("k", 60)
     assert await storage.acquire_sliding_window_entry("k", 2, 60)
+    with pytest.raises(Conflict):
+        await storage.reset()
     await counters.close()
     assert not await SharedStorage(RedisCounters("redis://127.0.0.1:1", pool)).check()

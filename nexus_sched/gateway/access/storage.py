@@ -12,7 +12,7 @@ from limits.aio.storage import Storage
 from limits.aio.storage.base import SlidingWindowCounterSupport
 from limits.util import get_package_data
 
-from nexus_sched.errors import StoreError
+from nexus_sched.errors import Conflict, StoreError
 from nexus_sched.units import MS_PER_S
 
 _SCRIPTS = "resources/redis/lua_scripts/"
@@ -96,8 +96,8 @@ class SharedStorage(Storage, SlidingWindowCounterSupport):
         return True
 
     async def reset(self) -> int | None:
-        """Not for a store that others share: counters end by themselves."""
-        raise NotImplementedError
+        """Not for a store that others share. Raises `Conflict`."""
+        raise Conflict("counters that others share are not reset: they end by themselves")
 
 
 def _windows(key: str) -> tuple[str, str]:
