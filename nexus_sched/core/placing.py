@@ -184,13 +184,17 @@ class Placing:
         state.backlog.push(record, order_key(record.task, prediction, weight, state.settings))
 
     def take_back(self) -> None:
-        """Ask for what was recalled, as far as the bound of a turn allows."""
+        """Ask for what was recalled, as far as the bound of a turn allows.
+
+        Not for a run whose copy began and came back: the store then knows of no run any more, and would give it back
+        although it has begun. Should it not have begun, the store lets it begin no more, and it vanishes.
+        """
         state = self._state
         left = RETRACTS_MAX
         while state.retracts and left:
             task_id, attempt = state.retracts.popleft()
             record = state.record_of(task_id, attempt)
-            if record is not None:
+            if record is not None and not (record.booked.spare and record.worker in state.roster.by_name):
                 state.effects.append(Retract(task_id, attempt, record.worker, record.entry))
                 left -= 1
         state.more = state.more or bool(state.retracts)

@@ -96,13 +96,16 @@ class TaskEvents:
                 state.effects.append(Discard("q:r", event.entry))
             return
         booking = record.booked
-        state.unplace(record, max(0.0, float(state.now_ms - booking.placed_ms)) if event.started else 0.0)
+        started = event.started or bool(
+            booking.spare
+        )  # of a run whose copy came back the store does not know it any more
+        state.unplace(record, max(0.0, float(state.now_ms - booking.placed_ms)) if started else 0.0)
         record.place, record.entry = "q:r", event.entry
         state.counters["reclaimed"] += 1
         if event.reason is Reason.PREEMPTED:
             record.remembered().preemptions += 1  # no failure, and not one of its starts
             state.counters["preempted"] += 1
-        elif event.started:
+        elif started:
             record.remembered().starts += 1
             self._blame(record, event)
         if booking.cancelled:

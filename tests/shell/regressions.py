@@ -40,6 +40,12 @@ REGRESSIONS: tuple[Regression, ...] = (
         "mix", 32361, "a leader fell in the midst of reaping; its successor had not read of it, and left the rest"
     ),
     Regression(
+        "mix",
+        115641,
+        "a run whose copy had begun and come back was asked back as if it had not begun, and ran once more",
+    ),
+    Regression("pause", 117231, "such a run was lost with its worker, and did not count as one of its task's starts"),
+    Regression(
         "restart", 101240, "what crossed the leaving of a worker, and had ended meanwhile, lay in its inbox for ever"
     ),
     Regression(

@@ -221,10 +221,14 @@ def _look_at_reruns(stage: Stage) -> None:
 
 
 def _look_after_loss(stage: Stage) -> None:
-    """After `FLUSHALL` whoever had led before has to say so and end. That nobody goes on is looked at in every step."""
+    """After `FLUSHALL` whoever had led before has to say so and end. That nobody goes on is looked at in every step.
+
+    Who had led only shards that others, which had never seen them, have begun anew meanwhile, has nothing to notice.
+    """
 
     def still_there() -> list[str]:
-        led = {title for title, _ in stage.history.led}
+        several = stage.plan.sharing is not None
+        led = {title for title, number in stage.history.led if not (several and stage.history.of_shard(number))}
         return [process.title for process in stage.alive(SCHEDULER) if process.title in led]
 
     if stage.state_lost and not stage.world.run(stage.world.now_s + DRAIN_S_MAX, lambda: not still_there()):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nexus_sched.core import snapshot
-from nexus_sched.model.effects import CancelRunning, Discard, Dispatch
-from nexus_sched.model.events import CancelRequested, TaskVanished, WorkerLeft
+from nexus_sched.model.effects import CancelRunning, Discard, Dispatch, Retract
+from nexus_sched.model.events import CancelRequested, TaskVanished, WorkerLeft, WorkerReported
 from nexus_sched.model.outcome import Outcome, Reason
 from nexus_sched.model.settings import EngineSettings, Reaction
 from nexus_sched.model.task import Task
@@ -116,6 +116,22 @@ def test_copy_that_is_lost_leaves_a_pointer_for_an_original_that_never_began():
     effects = bench.turn(TaskVanished("t1", 1, "w1"))
     dispatch = next(each for each in effects if isinstance(each, Dispatch))
     assert (dispatch.stream, dispatch.entry, dispatch.decision.attempt) == ("q:r", "2-t1", 3)
+
+
+def test_original_is_not_taken_back_after_its_copy_for_nobody_knows_whether_it_began():
+    bench = copied(stage())
+    bench.turn(reclaimed("t1", "w2", attempt=2, reason=Reason.WORKER_LOST))
+    effects = bench.turn(WorkerReported("w1", 1, draining=True, running=1, queued=0))
+    assert not [each for each in effects if isinstance(each, Retract)]
+    effects = bench.turn(WorkerLeft("w1", 1, True))
+    assert [(each.worker, each.attempt) for each in effects if isinstance(each, Retract)] == [("w1", 1)]
+
+
+def test_original_that_is_lost_after_its_copy_counts_as_begun():
+    bench = copied(stage())
+    bench.turn(reclaimed("t1", "w2", attempt=2, reason=Reason.WORKER_LEFT))
+    bench.turn(reclaimed("t1", "w1", attempt=1, reason=Reason.WORKER_LEFT, started=False))
+    assert bench.engine.tasks["t1"].past.starts == 1
 
 
 def test_copy_taken_back_before_anybody_began_lets_the_task_wait_again():
