@@ -12,6 +12,7 @@ Attempts never go down (`History.attempts`), because the store lets only higher 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 
 from nexus_sched.core.records import TaskRecord
@@ -41,7 +42,7 @@ class Copies:
             booking.copy_at_ms = booking.placed_ms + after_ms
             heappush(self._heap, (booking.copy_at_ms, record.task.id, record.attempt))
             if len(self._heap) > 2 * len(self._state.tasks) + STALE_MAX:
-                self.restore()
+                self.restore(self._state.tasks.values())
 
     def due_ms(self) -> int | None:
         """When a turn is wanted, in milliseconds since the epoch; `None`: not at all."""
@@ -79,11 +80,11 @@ class Copies:
         slots = sum(worker.slots for worker in state.roster.ring)
         return int(state.settings.reaction.copies_share_max * slots) - len(state.copies)
 
-    def restore(self) -> None:
+    def restore(self, records: Iterable[TaskRecord]) -> None:
         """Everything again from the tasks: of a snapshot, or to be rid of what has ended."""
         self._heap = [
             (record.booking.copy_at_ms, record.task.id, record.attempt)
-            for record in self._state.tasks.values()
+            for record in records
             if record.booking is not None and record.booking.copy_at_ms
         ]
         heapify(self._heap)

@@ -11,7 +11,7 @@ Laws
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from nexus_sched.core.answers import Answers
 from nexus_sched.core.control_events import ControlEvents
@@ -22,6 +22,7 @@ from nexus_sched.core.placing import Placing
 from nexus_sched.core.predictors.base import PredictorFactory
 from nexus_sched.core.preemption import Preemption
 from nexus_sched.core.reaction import Reactions
+from nexus_sched.core.records import TaskRecord
 from nexus_sched.core.state import EngineState
 from nexus_sched.core.task_control import TaskControl
 from nexus_sched.core.task_events import TaskEvents
@@ -172,10 +173,10 @@ class Engine(EngineState):
             self._answers.give()
         return effects
 
-    def revive(self) -> None:
-        """Arrange again what follows from the state: after a snapshot has been restored."""
-        self._preemption.restore()
-        self._copies.restore()
+    def revive(self, placed: Iterable[TaskRecord]) -> None:
+        """Arrange again what follows from the state: after a snapshot has been restored. `placed` have a booking."""
+        self._preemption.restore(placed)
+        self._copies.restore(placed)
 
     def digest(self) -> int:
         """64 bit over what decisions depend on: tables, learned state, queue, breaker, rotation."""

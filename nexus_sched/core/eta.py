@@ -14,6 +14,7 @@ strict deadline that is hopeless is refused when it arrives. What is kept of a t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from nexus_sched.core.eta_estimator import Estimator
 from nexus_sched.core.eta_opinion import Opinions
 from nexus_sched.core.eta_queue import EtaQueue, QueueState
 from nexus_sched.core.records import TaskRecord
+from nexus_sched.core.slices import parts
 from nexus_sched.model.effects import Estimated
 from nexus_sched.model.eta import NO_ESTIMATE, Eta
 from nexus_sched.model.outcome import Reason
@@ -216,15 +218,18 @@ class Etas:
         """Everything, in values."""
         return EtaState(self.told, self._calibration, self.queue.state, list(self._due), self._opinions.gains)
 
-    def restore(self, kept: EtaState) -> None:
-        """The opposite of `snapshot`; tasks and backlog are there already."""
+    def restore(self, kept: EtaState) -> Iterator[None]:
+        """The opposite of `snapshot`, in parts; tasks and backlog are there already."""
         self.told, self._calibration = kept.told, kept.calibration
         self._opinions.gains = kept.gains
         tasks = self._state.tasks
         self._due = {task_id: tasks[task_id] for task_id in kept.due if task_id in tasks}
         self.queue.state = kept.queue
         if self.queue.awake:
-            self.queue.restore(kept.queue, self._state.tasks.values())
+            self.queue.restore(kept.queue, ())
+            for part in parts(tasks.values()):
+                self.queue.add(part)
+                yield
             self._state.backlog.listener = self.queue
 
     def scalars(self) -> tuple[object, ...]:

@@ -231,10 +231,14 @@ class EtaQueue:
         """The opposite of keeping `state`; the sums follow from the tasks that wait."""
         self.state = state
         self._entries, self._coarse, self._fine = {}, {}, {}
+        self.add(waiting)
+
+    def add(self, waiting: Iterable[TaskRecord]) -> None:
+        """More that wait, of a state that was restored."""
         for record in waiting:
             if record.ticket > 0:  # a delayed one is in no order yet
                 self.entered(record)
-        self._left = 0
+        self._left = 0  # nothing has left or come since the last turn
 
 
 def bucket_of(offset: float) -> int:

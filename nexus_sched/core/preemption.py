@@ -10,7 +10,7 @@ What began as a copy never gives way. At most as many runs are asked as urgent t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from nexus_sched.core.records import TaskRecord
@@ -37,7 +37,7 @@ class Preemption:
             runs = self._runs[record.task.priority]
             runs.append((record.task.id, record.attempt))
             if len(runs) > 2 * len(self._state.tasks) + STALE_MAX:
-                self.restore()
+                self.restore(self._state.tasks.values())
 
     def consider(self) -> None:
         """Ask one run to give way to the first task that waits, if that pays."""
@@ -47,7 +47,7 @@ class Preemption:
             self._watching = self._watching and rules.enabled
             return
         if not self._watching:
-            self.restore()  # the rules were switched on just now
+            self.restore(self._state.tasks.values())  # the rules were switched on just now
         head = state.backlog.peek()
         if head is None or head.task.priority < rules.priority_gap:
             return
@@ -106,12 +106,12 @@ class Preemption:
         # what lies behind the slots of its worker has not begun, and would free nothing
         return worker is not None and record.task.id in islice(worker.placed, worker.slots)
 
-    def restore(self) -> None:
+    def restore(self, records: Iterable[TaskRecord]) -> None:
         """Everything again from the tasks: of a snapshot, after a change of rules, or to be rid of what has ended."""
         self._runs = [[] for _ in range(PRIORITY_MAX + 1)]
         self._state.asked = [0] * (PRIORITY_MAX + 1)
         self._watching = self._state.settings.preemption.enabled
-        placed = [record for record in self._state.tasks.values() if record.booking is not None]
+        placed = [record for record in records if record.booking is not None]
         for record in sorted(placed, key=_dispatch_order):
             booking = record.booked
             if self._watching and not booking.copied:

@@ -98,11 +98,14 @@ class Reservations:
         """`(task id, worker)`, the oldest first; since when tasks are refused is with the records."""
         return [(task_id, worker.name) for task_id, worker in self._held.items()]
 
-    def restore(self, state: list[tuple[str, str]], records: Iterable[TaskRecord], now_ms: int) -> None:
-        """The opposite of `snapshot`; workers and tasks are there already."""
+    def restore(self, state: list[tuple[str, str]]) -> None:
+        """The opposite of `snapshot`; workers are there already. `watch` the tasks besides."""
         for task_id, name in state:
             worker = self._held[task_id] = self._roster.by_name[name]
             worker.accepting = False  # the table knows
+
+    def watch(self, records: Iterable[TaskRecord], now_ms: int) -> None:
+        """Remember when those of a snapshot that were refused may reserve."""
         for record in records:
             history = record.history
             if history is not None and record.ticket > 0 and history.reserve_at_ms > now_ms:

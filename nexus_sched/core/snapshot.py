@@ -1,11 +1,16 @@
-"""The engine's whole state as one blob, and back. Restoring gives an engine that decides alike to the bit."""
+"""The engine's whole state as one blob, and back. Restoring gives an engine that decides alike to the bit.
+
+Writing down happens between two turns, at once. Coming back goes in parts (`core.slices`): the engine is nobody's yet,
+and others share the processor with it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from typing import Generic, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from nexus_sched._kernel.pace import DOUBT_AT_FIRST
 from nexus_sched.core.backlog.backlog import BacklogState
@@ -18,6 +23,7 @@ from nexus_sched.core.pauses import Pause
 from nexus_sched.core.predictors.base import PredictorFactory
 from nexus_sched.core.records import Cordon, TaskRecord, WorkerRecord
 from nexus_sched.core.requests import Usage
+from nexus_sched.core.slices import at_once, parts
 from nexus_sched.core.state import COUNTERS
 from nexus_sched.errors import SnapshotUnreadable
 from nexus_sched.model.events import OverrideAdded
@@ -61,7 +67,10 @@ class WorkerSnapshot(Struct, array_like=True, gc=False):
     silence_ms: int = 0
 
 
-class EngineSnapshot(Struct, array_like=True):
+Record = TypeVar("Record")
+
+
+class AnySnapshot(Struct, Generic[Record], array_like=True):
     """Everything. `table` is a blob of its owner."""
 
     format: int
@@ -70,7 +79,7 @@ class EngineSnapshot(Struct, array_like=True):
     now_ms: int
     settings: EngineSettings
     mode: str
-    tasks: list[TaskRecord]
+    tasks: list[Record]
     workers: list[WorkerSnapshot]
     backlog: BacklogState
     retracts: list[tuple[str, int]]
@@ -96,8 +105,12 @@ class EngineSnapshot(Struct, array_like=True):
     overrides: list[OverrideAdded] = []
 
 
+EngineSnapshot = AnySnapshot[TaskRecord]
+StoredSnapshot = AnySnapshot[Raw]  # read, but for the tasks: each is decoded when its turn comes
+
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(EngineSnapshot)
+_decoder = msgspec.msgpack.Decoder(StoredSnapshot)
+_decode_tasks = msgspec.msgpack.Decoder(list[TaskRecord]).decode
 
 
 def capture(engine: Engine) -> EngineSnapshot:
@@ -148,18 +161,27 @@ def restore(blob: bytes, predictors: Mapping[str, PredictorFactory]) -> Engine:
         state = _decoder.decode(blob)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SnapshotUnreadable(f"snapshot cannot be read: {error}") from error
-    return revive(state, predictors)
+    return at_once(revival(state, predictors))
 
 
-def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) -> Engine:
-    """An engine exactly like the one `capture` saw; it takes the records over. Raises `SnapshotUnreadable`."""
+def revival(state: StoredSnapshot, predictors: Mapping[str, PredictorFactory]) -> Generator[None, None, Engine]:
+    """An engine exactly like the one `capture` saw, in parts. Raises `SnapshotUnreadable`."""
     if state.format != FORMAT:
         raise SnapshotUnreadable(f"snapshot has format {state.format}, this version reads {FORMAT}")
     engine = Engine(predictors, state.settings)
     engine.seq, engine.epoch, engine.now_ms, engine.more = state.seq, state.epoch, state.now_ms, state.more
     engine.retracts.extend(state.retracts)
     engine.counters = {name: state.counters.get(name, 0) for name in COUNTERS}
-    engine.tasks = {record.task.id: record for record in state.tasks}
+    placed: list[TaskRecord] = []
+    refused: list[TaskRecord] = []
+    for stored in parts(state.tasks):
+        for record in _records(stored):
+            engine.tasks[record.task.id] = record
+            if record.booking is not None:
+                placed.append(record)
+            if record.history is not None:
+                refused.append(record)
+        yield
     engine.requests.usages = state.requests
     engine.copies = {record.task.id: record for record in state.copies}
     placement = engine.placement
@@ -172,14 +194,19 @@ def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) ->
     engine.roster.begin_turn(engine.now_ms)
     engine.roster.paces.typical = state.typical
     try:
-        engine.roster.restore(
+        yield from engine.roster.restore(
             _worker_record(worker, engine, cordoned=worker.name in state.cordons) for worker in state.workers
         )
     except KeyError as error:
         raise SnapshotUnreadable(f"snapshot names a task it does not hold: {error}") from error
-    engine.backlog.restore(state.backlog, engine.tasks)
-    engine.reservations.restore(state.reservations, engine.tasks.values(), state.now_ms)
-    engine.overdue.restore(engine.tasks.values())
+    yield from engine.backlog.restore(state.backlog, engine.tasks)
+    engine.reservations.restore(state.reservations)
+    for part in parts(refused):
+        engine.reservations.watch(part, state.now_ms)
+        yield
+    for part in parts(placed):
+        engine.overdue.restore(part)
+        yield
     engine.overdue.transit_ms = state.transit_ms
     engine.ejection.restore(state.ejection)
     engine.suspects.restore(state.suspects)
@@ -190,9 +217,17 @@ def revive(state: EngineSnapshot, predictors: Mapping[str, PredictorFactory]) ->
     late, engine.next_look_ms, engine.look_wanted, engine.straggler_told_ms = state.reaction
     engine.late = dict.fromkeys(late)
     if state.etas is not None:
-        engine.etas.restore(state.etas)
-    engine.revive()
+        yield from engine.etas.restore(state.etas)
+    engine.revive(placed)
     return engine
+
+
+def _records(stored: list[Raw]) -> list[TaskRecord]:
+    """Decoded together, which takes less than one by one."""
+    try:
+        return _decode_tasks(b"\xdd" + len(stored).to_bytes(4, "big") + b"".join(stored))  # an array of so many
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SnapshotUnreadable(f"tasks of the snapshot cannot be read: {error}") from error
 
 
 def _worker_snapshot(worker: WorkerRecord) -> WorkerSnapshot:

@@ -4,13 +4,17 @@ Law: the journal is the truth. Every recorded turn is handled again by the very 
 its effects must come out the same; a difference means that the recorded ones are no longer reproducible,
 and is refused instead of silently going on with another state. Between versions that decide differently a
 snapshot behind the last turn is the bridge: whoever hands over to another version leaves one.
+
+Leaders of other shards may share this process: reading a snapshot and handling turns again give the loop to them after
+every part, bounded by counts (`core.slices`, `REPLAYED_EVENTS_MAX`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from typing import Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -18,6 +22,7 @@ from msgspec import Struct
 from nexus_sched.core import snapshot
 from nexus_sched.core.engine import Engine
 from nexus_sched.core.predictors.base import PredictorFactory
+from nexus_sched.core.slices import at_once
 from nexus_sched.errors import SnapshotUnreadable, StateLost, VersionsDiffer
 from nexus_sched.model.events import EpochBegan
 from nexus_sched.model.journal import Turn, decode_turn
@@ -25,17 +30,22 @@ from nexus_sched.runtime.ports import INPUT_STREAMS, LeaderStore
 from nexus_sched.version import VERSION
 
 JOURNAL_PAGE = 512
+REPLAYED_EVENTS_MAX = 100  # handled again at once, or one turn of more: 3 ms or so
 COMPRESS_INLINE_BYTES_MAX = 32_768  # about 0.2 ms
+DECOMPRESS_INLINE_BYTES_MAX = 32_768  # about 0.5 ms; outside the GIL as well
 START = "0-0"
 
 
-class Checkpoint(Struct, array_like=True):
+State = TypeVar("State")
+
+
+class Checkpoint(Struct, Generic[State], array_like=True):
     """A snapshot as it is stored: the engine, and where reading continues."""
 
     seq: int
     at_ns: int
     cursors: dict[str, str]
-    engine: snapshot.EngineSnapshot
+    engine: State
     digest: int
     version: str = ""  # of the package that took it
 
@@ -51,7 +61,7 @@ class Recovered(Struct):
 
 
 _encode_checkpoint = msgspec.msgpack.Encoder().encode
-_decode_checkpoint = msgspec.msgpack.Decoder(Checkpoint).decode
+_decode_checkpoint = msgspec.msgpack.Decoder(Checkpoint[snapshot.StoredSnapshot]).decode
 
 
 def encode_checkpoint(engine: Engine, cursors: Mapping[str, str], at_ns: int) -> bytes:
@@ -75,11 +85,36 @@ def restore_checkpoint(blob: bytes, predictors: Mapping[str, PredictorFactory]) 
 
     The digest of another version's covers what that version knows, so it says nothing here.
     """
+    return at_once(_restoring(_decompress(blob), predictors))
+
+
+async def restore_beside(blob: bytes, predictors: Mapping[str, PredictorFactory]) -> Recovered:
+    """`restore_checkpoint`, giving the loop to others after every part of it."""
+    small = len(blob) <= DECOMPRESS_INLINE_BYTES_MAX
+    steps = _restoring(_decompress(blob) if small else await asyncio.to_thread(_decompress, blob), predictors)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            restored: Recovered = end.value
+            return restored
+        await asyncio.sleep(0)
+
+
+def _decompress(blob: bytes) -> bytes:
     try:
-        checkpoint = _decode_checkpoint(zlib.decompress(blob))
-    except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return zlib.decompress(blob)
+    except zlib.error as error:
         raise SnapshotUnreadable(f"checkpoint cannot be read: {error}") from error
-    engine = snapshot.revive(checkpoint.engine, predictors)
+
+
+def _restoring(packed: bytes, predictors: Mapping[str, PredictorFactory]) -> Generator[None, None, Recovered]:
+    try:
+        checkpoint = _decode_checkpoint(packed)
+        yield
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SnapshotUnreadable(f"checkpoint cannot be read: {error}") from error
+    engine = yield from snapshot.revival(checkpoint.engine, predictors)
     if checkpoint.version in ("", VERSION) and engine.digest() != checkpoint.digest:
         raise SnapshotUnreadable(f"checkpoint {checkpoint.seq} restores to another state than it was taken from")
     return Recovered(engine, dict(checkpoint.cursors), checkpoint.at_ns, 0, checkpoint.version)
@@ -91,12 +126,18 @@ async def recover(store: LeaderStore, predictors: Mapping[str, PredictorFactory]
     engine = state.engine
     if engine.seq > seq:
         raise StateLost(f"the shard is at turn {seq}, behind its own snapshot of turn {engine.seq}")
+    handled = 0
     while engine.seq < seq:
         page = await store.journal(engine.seq, JOURNAL_PAGE)
         for number, blob in page:
             if number != engine.seq + 1:
                 raise StateLost(f"the journal has a gap: turn {engine.seq + 1} is missing, {number} is there")
-            apply(state, decode_turn(blob))
+            turn = decode_turn(blob)
+            apply(state, turn)
+            handled += max(1, len(turn.events) + len(turn.effects))
+            if handled >= REPLAYED_EVENTS_MAX:
+                handled = 0
+                await asyncio.sleep(0)
         if not page:
             raise StateLost(f"the journal ends at turn {engine.seq}, the shard is at {seq}")
     return state
@@ -127,7 +168,7 @@ async def newest_checkpoint(store: LeaderStore, predictors: Mapping[str, Predict
     unreadable: SnapshotUnreadable | None = None
     for _, blob in await store.snapshots():
         try:
-            return restore_checkpoint(blob, predictors)
+            return await restore_beside(blob, predictors)
         except SnapshotUnreadable as error:
             unreadable = error  # the one before it may still be readable, and the journal reaches back to it
     if unreadable is not None:

@@ -12,20 +12,21 @@ Laws (decision 0031)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import heappop, heappush
 from itertools import count
 from typing import Protocol
 
 from msgspec import Struct
 
-from nexus_sched.core.backlog.lane import Lane, LaneName
+from nexus_sched.core.backlog.lane import Entry, Lane, LaneName
 from nexus_sched.core.backlog.queue import Group, Queue
 from nexus_sched.core.backlog.ranking import Rank
 from nexus_sched.core.delays import Timers
 from nexus_sched.core.fairness import Fairness, FairnessState
 from nexus_sched.core.limits import GateState, Limits
 from nexus_sched.core.records import TaskRecord
+from nexus_sched.core.slices import parts
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.model.task import PRIORITY_MAX, Task
 from nexus_sched.model.terms import NO_NEEDS, Needs
@@ -99,7 +100,8 @@ class Backlog:
         live = list(records)
         for record in live:
             record.counted = not record.ticket and bool(settings.limits)
-        self._enter_all(live)
+        for _ in self._enter_all(live):
+            pass  # within one turn
 
     # -- entering and leaving ------------------------------------------------------------------------
 
@@ -398,19 +400,28 @@ class Backlog:
         parked.sort()
         return BacklogState(self._tickets, self.predicted_ms, self.fairness.snapshot(), self.limits.snapshot(), parked)
 
-    def restore(self, state: BacklogState, records: Mapping[str, TaskRecord]) -> None:
-        """The opposite of `snapshot`, for an empty backlog that is configured; `records` are all live tasks."""
-        self._enter_all(records.values())
+    def restore(self, state: BacklogState, records: Mapping[str, TaskRecord]) -> Iterator[None]:
+        """The opposite of `snapshot`, in parts, for an empty backlog that is configured; `records`: all that live."""
+        yield from self._enter_all(records.values())
         for task_id, index, until_ms in state.parked:
             self._set_parked(self._lane_of(records[task_id].task), index, until_ms)
         self.fairness.restore(state.fairness)
         self.limits.restore(state.limits)
         self._tickets, self.predicted_ms = state.tickets, state.predicted_ms
 
-    def _enter_all(self, records: Iterable[TaskRecord]) -> None:
+    def _enter_all(self, records: Iterable[TaskRecord]) -> Iterator[None]:
         """Put every waiting task where it belongs, those that ask for nothing together; count what is handed out."""
+        plain: list[list[Entry]] = [[] for _ in self._plain]
+        for part in parts(records):
+            self._enter_part(part, plain)
+            yield
+        for together in plain:
+            if together:
+                self._enter_plain(together)
+                yield
+
+    def _enter_part(self, records: Iterable[TaskRecord], plain: list[list[Entry]]) -> None:
         limited = bool(self.limits.rules)
-        plain: list[list[TaskRecord]] = [[] for _ in self._plain]
         for record in records:
             ticket = record.ticket
             if ticket > 0:
@@ -418,26 +429,23 @@ class Backlog:
                 if limited or task.asks is not None:
                     self._enter(record)
                 else:
-                    plain[task.priority].append(record)
+                    plain[task.priority].append((record.key, ticket, record))
+                    if self.listener is not None:
+                        self.listener.entered(record)
             elif ticket < 0:
                 self._set_aside(record)
             elif record.counted:
                 for gate in self.limits.gates_of(record.task):
                     gate.held += 1
-        for together in plain:
-            if together:
-                self._enter_plain(together)
 
-    def _enter_plain(self, records: list[TaskRecord]) -> None:
+    def _enter_plain(self, entries: list[Entry]) -> None:
         """`_enter` for tasks of one level that ask for nothing, where there are no limits: they share a lane."""
-        lane = self._lane_of(records[0].task)
-        self.ready += len(records)
-        self._levels[records[0].task.priority] += len(records)
-        if self.listener is not None:
-            for record in records:
-                self.listener.entered(record)
+        task = entries[0][2].task
+        lane = self._lane_of(task)
+        self.ready += len(entries)
+        self._levels[task.priority] += len(entries)
         was_empty = not lane.count
-        lane.extend(records)
+        lane.extend(entries)
         if was_empty:
             self._fill(lane)
         else:

@@ -6,7 +6,7 @@ at the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -44,9 +44,8 @@ class Lane:
         self.count += 1
         return self.heap[0] is entry
 
-    def extend(self, records: Iterable[TaskRecord]) -> None:
+    def extend(self, entries: Sequence[Entry]) -> None:
         """Let many tasks stand here at once."""
-        entries = [(record.key, record.ticket, record) for record in records]
         self.heap += entries
         self.count += len(entries)
         heapify(self.heap)

@@ -128,6 +128,7 @@ def test_restored_backlog_pops_in_the_same_order():
             push(backlog, each)
     state = backlog.snapshot()
     other = Backlog()
-    other.restore(state, {each.task.id: copy(each) for each in records.values()})
+    for _ in other.restore(state, {each.task.id: copy(each) for each in records.values()}):
+        pass
     assert other.snapshot() == state
     assert drained(other) == drained(backlog)

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import zlib
+from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
 
 from nexus_sched.adapters.memory import MemoryLeaderStore
 from nexus_sched.core import snapshot
+from nexus_sched.core.roster import PART_WORKERS
+from nexus_sched.core.slices import PART_RECORDS
 from nexus_sched.errors import SnapshotUnreadable, StateLost
 from nexus_sched.model.journal import decode_turn, encode_turn
-from nexus_sched.runtime.recovery import recover, restore_checkpoint
-from nexus_sched.testing.builders import PREDICTORS
+from nexus_sched.runtime import recovery
+from nexus_sched.runtime.recovery import (
+    REPLAYED_EVENTS_MAX,
+    compress,
+    encode_checkpoint,
+    recover,
+    restore_beside,
+    restore_checkpoint,
+)
+from nexus_sched.testing.builders import PREDICTORS, Bench, joined, submitted
 from nexus_sched.testing.world import World
 
 
@@ -40,6 +53,54 @@ async def test_recovered_state_is_the_one_that_was_left(world: World):
     assert state.cursors == world.cursors
     assert state.at_ns == decode_turn(world.turns[-1]).at_ns
     assert state.replayed == world.engine.seq - (world.shard.kept[0] or 0) > 0
+
+
+@contextlib.asynccontextmanager
+async def others() -> AsyncIterator[list[int]]:
+    """How often others had the loop, as the only number of a list."""
+    turns = [0]
+
+    async def take_turns() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    taking = asyncio.ensure_future(take_turns())
+    try:
+        yield turns
+    finally:
+        taking.cancel()
+
+
+async def test_large_checkpoint_is_restored_in_parts_between_which_others_have_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(recovery, "DECOMPRESS_INLINE_BYTES_MAX", 2**30)  # others have the loop beside a thread anyway
+    bench = Bench()
+    bench.turn(*[joined(f"w{number}") for number in range(3 * PART_WORKERS)])
+    tasks = 6 * PART_RECORDS
+    bench.turn(*[submitted(f"t{number}") for number in range(tasks)])
+    blob = compress(encode_checkpoint(bench.engine, {"q:5": "7-0"}, 5))
+    async with others() as turns:
+        state = await restore_beside(blob, PREDICTORS)
+    assert turns[0] >= 3 + 2 * tasks // PART_RECORDS  # workers; and tasks are decoded, then put where they stand
+    at_once = restore_checkpoint(blob, PREDICTORS)
+    assert snapshot.take(state.engine) == snapshot.take(at_once.engine) == snapshot.take(bench.engine)
+    assert (state.cursors, state.at_ns) == (at_once.cursors, at_once.at_ns) == ({"q:5": "7-0"}, 5)
+
+
+async def test_journal_is_handled_again_in_parts_between_which_others_have_the_loop():
+    world = World(3)  # without a snapshot
+    for number in range(10 * REPLAYED_EVENTS_MAX):
+        world.submit(f"t{number}")
+        if number % 20 == 0:
+            world.lead()
+    world.settle()
+    sizes = [len(turn.events) + len(turn.effects) for turn in map(decode_turn, world.turns)]
+    async with others() as turns:
+        state = await recover(MemoryLeaderStore(world.shard), PREDICTORS, world.engine.seq)
+    assert state.replayed == len(sizes)
+    assert turns[0] >= sum(sizes) // (REPLAYED_EVENTS_MAX + max(sizes)) > 1
 
 
 async def test_shard_without_anything_recovers_to_the_beginning():
