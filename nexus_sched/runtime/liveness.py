@@ -1,9 +1,8 @@
 """Which workers live: heartbeat counters watched on our own monotonic clock.
 
-Only a *change* of a counter means anything; what the store's clock or a worker's clock says does not.
+Only a *change* of a counter means anything (`runtime.beats`); what the store's clock or a worker's clock says does not.
 Silence for `suspect_ms` -> no new tasks; for `dead_ms` -> reaped, unless a heartbeat came in between.
-Timers start anew when this watch starts and after every gap in watching, because a worker cannot be blamed
-for what we did not look at. A worker that said it may be silent for longer is given that time.
+A worker that said it may be silent for longer is given that time.
 
 When a large part of all workers is silent at the same time, their network is more likely to blame than they are, and
 what they run would run twice: nobody is reaped for `MASS_HOLD_S`, people are told, and then it goes on.
@@ -18,10 +17,11 @@ import structlog
 
 from nexus_sched.errors import Fenced, StoreError
 from nexus_sched.model.events import AnyEvent, WorkerSuspected, WorkerTrusted
+from nexus_sched.runtime.beats import LOOKS_PER_SUSPECT, Beats
 from nexus_sched.runtime.clock import Clock
 from nexus_sched.runtime.ports import REAP_TASKS_MAX, LeaderStore, Lease
 
-LOOKS_PER_SUSPECT = 4  # how often the counters are read within `suspect_ms`
+LOOK_AGAIN_S_MIN = 0.01
 MASS_SHARE = 0.3  # more than this part of all workers, and at least so many of them, silent at once
 MASS_WORKERS_MIN = 3
 MASS_HOLD_S = 15.0
@@ -38,42 +38,39 @@ class Heartbeats:
         dead_s: float,
         suspects: Iterable[str] = (),
         silence_s: Callable[[str], float] = lambda _: 0.0,
+        beats: Beats | None = None,
     ) -> None:
         self._suspect_s = suspect_s
         self._dead_s = dead_s
-        self._seen: dict[str, tuple[int, float]] = {}  # worker -> counter, when it last changed
+        self._beats = beats or Beats(suspect_s)
         self._silence_s = silence_s  # how long a worker said that it may be silent
         self._suspects = set(suspects)  # as the engine has them, which outlives this watch
-        self._looked_at_s: float | None = None
         self._held_since_s: float | None = None  # the beginning of a mass death, whether it still is held or not
         self.held = 0  # workers that would be reaped if so many were not silent at once
+        self.due_in_s = dead_s  # until the next one of those that are silent counts as dead
 
     def look(self, counters: dict[str, int], now_s: float) -> tuple[list[AnyEvent], list[tuple[str, int]]]:
         """Events for the engine, and `(worker, counter)` of those that count as dead."""
-        if self._looked_at_s is not None and now_s - self._looked_at_s > self._suspect_s:
-            self._seen = {worker: (beat, now_s) for worker, (beat, _) in self._seen.items()}
-        self._looked_at_s = now_s
         events: list[AnyEvent] = []
         dead: list[tuple[str, int]] = []
         silent = 0
-        for worker in self._seen.keys() - counters.keys():
-            del self._seen[worker]
-            self._suspects.discard(worker)
-        for worker, counter in counters.items():
-            beat, since_s = self._seen.setdefault(worker, (counter, now_s))
-            if beat != counter:
-                self._seen[worker] = (counter, now_s)
+        self.due_in_s = self._dead_s
+        self._suspects &= counters.keys()
+        for worker, silent_s, changed in self._beats.note(counters, now_s):
+            if changed:
                 if worker in self._suspects:
                     self._suspects.discard(worker)
                     events.append(WorkerTrusted(worker))
-            elif now_s - since_s >= self._suspect_s:
+            elif silent_s >= self._suspect_s:
                 stretch = max(1.0, self._silence_s(worker) / self._dead_s)
-                if now_s - since_s < stretch * self._suspect_s:
+                if silent_s < stretch * self._suspect_s:
                     continue
                 silent += 1
-                if now_s - since_s >= stretch * self._dead_s:
-                    dead.append((worker, counter))
-                elif worker not in self._suspects:
+                if silent_s >= stretch * self._dead_s:
+                    dead.append((worker, counters[worker]))
+                    continue
+                self.due_in_s = min(self.due_in_s, stretch * self._dead_s - silent_s)
+                if worker not in self._suspects:
                     self._suspects.add(worker)
                     events.append(WorkerSuspected(worker))
         return events, self._unless_many(dead, silent, len(counters), now_s)
@@ -110,7 +107,8 @@ async def watch(
     unfinished: dict[str, int] = {}  # worker -> counter; an inbox is not empty after one failed call
     counted, vanished = dict.fromkeys(holders, 0), list[str]()  # at the last look; between that and the one before
     while True:
-        await asyncio.sleep(suspect_ms / 1_000 / LOOKS_PER_SUSPECT)
+        look_in_s = min(suspect_ms / 1_000 / LOOKS_PER_SUSPECT, heartbeats.due_in_s)
+        await asyncio.sleep(max(look_in_s, LOOK_AGAIN_S_MIN))
         try:
             counters = await store.heartbeats()
         except StoreError:

@@ -18,6 +18,7 @@ from nexus_sched.errors import NexusError, StateLost, StoreError, StoreUnsuitabl
 from nexus_sched.model.events import AnyEvent, SettingsChanged, StoreChanged
 from nexus_sched.model.frame import encode_frame
 from nexus_sched.model.settings import EngineSettings
+from nexus_sched.runtime.beats import Beats, listen
 from nexus_sched.runtime.budget import BudgetWatch
 from nexus_sched.runtime.clock import Clock, SystemClock
 from nexus_sched.runtime.guard import EngineFault, Guard
@@ -77,6 +78,7 @@ class Service:
         self._is_dead = is_dead
         self._guard = Guard()
         self._health = Health(store)
+        self._beats = Beats(settings.suspect_ms / MS_PER_S)
         self._tally = Tally(self._clock.wall_ns() // NS_PER_MS)
         self.standby = Standby(store, self._predictors, self._clock)
         self.on_reload: Callable[[], object] = lambda: None  # wanted by a command; called within a turn
@@ -249,12 +251,14 @@ class Service:
 
     async def _stand_by(self, ownership: Ownership) -> Lease | None:
         """Follow whoever leads until the lease is ours; `None` if it is time to stop."""
-        following = asyncio.ensure_future(self.standby.follow())
+        listening = listen(self._store, self._clock, self._beats, self._settings.suspect_ms)
+        beside = [asyncio.ensure_future(each) for each in (self.standby.follow(), listening)]
         try:
             return await self._unless_stopped(ownership.acquire())
         finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            for each in beside:
+                each.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     async def _run_beside(self, loop: TurnLoop, lease: Lease, inputs: Inputs, keeper: asyncio.Future[None]) -> None:
         """Run the turn loop; the first of the tasks beside it that fails ends it."""
@@ -264,7 +268,8 @@ class Service:
         suspects = [worker.name for worker in roster.ring if worker.suspect]
         holders = [record.worker for record in tasks.values() if record.booking is not None]
         holders += [worker.name for worker in roster.ring]
-        heartbeats = Heartbeats(settings.suspect_ms / 1_000, settings.dead_ms / 1_000, suspects, roster.silence_s)
+        suspect_s, dead_s = settings.suspect_ms / MS_PER_S, settings.dead_ms / MS_PER_S
+        heartbeats = Heartbeats(suspect_s, dead_s, suspects, roster.silence_s, self._beats)
         beside = [
             asyncio.ensure_future(inputs.read()),
             asyncio.ensure_future(

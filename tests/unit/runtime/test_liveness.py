@@ -9,6 +9,7 @@ import pytest
 from nexus_sched.adapters.memory import MemoryLeaderStore, MemoryShard
 from nexus_sched.errors import Fenced, StoreUnreachable
 from nexus_sched.model.events import WorkerSuspected, WorkerTrusted
+from nexus_sched.runtime.beats import Beats
 from nexus_sched.runtime.liveness import MASS_HOLD_S, Heartbeats, watch
 from nexus_sched.runtime.ports import CommitPlan, DispatchLine, Lease, SubmitLine
 from nexus_sched.testing.virtual_time import LoopClock, virtually
@@ -48,6 +49,28 @@ def test_silence_is_suspicious_once_and_deadly_later():
     assert watching.silence(2.5, w1=7) == ([], [])
     assert watching.look(w1=7) == ([], [("w1", 7)])
     assert watching.look(w1=7) == ([], [("w1", 7)])  # until it is reaped
+
+
+def test_silence_counts_on_where_another_has_looked_before_and_nowhere_else():
+    beats = Beats(2.0)
+    for half_second in range(20):
+        assert list(beats.note({"w1": 7, "w2": half_second}, 100.0 + half_second / 2))
+    heir = Heartbeats(2.0, 5.0, beats=beats)
+    events, dead = heir.look({"w1": 7, "w2": 20}, 110.0)
+    assert (events, dead) == ([], [("w1", 7)])
+    late = Heartbeats(2.0, 5.0, beats=beats)
+    assert late.look({"w1": 7, "w2": 20}, 113.0) == ([], [])  # nobody had looked for three seconds
+
+
+def test_next_look_is_due_when_the_next_of_the_silent_would_be_dead():
+    watching = Watch()
+    watching.look(w1=7, w2=1)
+    watching.silence(3.0, w1=7, w2=1)
+    assert watching.heartbeats.due_in_s == 2.0
+    watching.look(after_s=1.75, w1=7, w2=2)
+    assert watching.heartbeats.due_in_s == 0.25
+    assert watching.look(after_s=0.25, w1=7, w2=2) == ([], [("w1", 7)])
+    assert watching.heartbeats.due_in_s == 5.0
 
 
 def test_suspect_that_beats_is_trusted_again():

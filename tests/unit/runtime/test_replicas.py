@@ -59,6 +59,24 @@ def test_leader_that_dies_is_replaced_and_nothing_is_lost_or_repeated():
     virtually(story())
 
 
+def test_worker_that_fell_silent_under_the_former_leader_is_not_waited_for_anew():
+    async def story():
+        async with staged("w1", "w2") as stage:
+            await stage.lead("a").leading.wait()
+            other = stage.lead("b")
+            await asyncio.sleep(2)
+            assert stage.shard.beats.keys() == {"w1", "w2"}
+            await stage.kill_worker("w1")
+            died_at_s = now_s()
+            await asyncio.sleep(2.5)
+            await stage.kill("a")
+            await until(lambda: stage.shard.beats.keys() == {"w2"}, 12)
+            assert now_s() - died_at_s <= 6.0
+            assert other.leading.is_set()
+
+    virtually(story())
+
+
 def test_leader_that_was_fenced_steps_down_and_waits_for_its_turn():
     async def story():
         async with staged("w1") as stage:
