@@ -9,10 +9,12 @@ not timed.
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import cast
 
-from nexus_sched.core.predictors.base import CompletedRun, Predictor, PredictorFactory
+from nexus_sched.core.predictors.base import ClassPredictor, CompletedRun, Predictor, PredictorFactory
 from nexus_sched.model.events import AnyEvent, PredictorOverran
 from nexus_sched.model.prediction import TaskPrediction
 from nexus_sched.model.settings import EngineSettings
@@ -62,7 +64,10 @@ class TimedFactories(Mapping[str, PredictorFactory]):
         return len(self._predictors)
 
     def _timed(self, factory: PredictorFactory, settings: EngineSettings) -> Predictor:
-        return Timed(factory(settings), self._watch)
+        predictor = factory(settings)
+        if hasattr(predictor, "predict_classes"):  # an attribute that is there or not says which kind it is
+            return TimedByClass(cast("ClassPredictor", predictor), self._watch)
+        return Timed(predictor, self._watch)
 
 
 class Timed:
@@ -98,3 +103,19 @@ class Timed:
     def digest(self) -> int:
         """The predictor's."""
         return self._predictor.digest()
+
+
+class TimedByClass(Timed):
+    """The same of a predictor that answers for all worker classes at once, which has the same budget."""
+
+    def __init__(self, predictor: ClassPredictor, watch: BudgetWatch) -> None:
+        super().__init__(predictor, watch)
+        self._by_class = predictor
+
+    def predict_classes(self, task: Task, classes: tuple[str, ...], means_ms: array[float]) -> bool:
+        """What the predictor answers."""
+        started_ns = time.perf_counter_ns()
+        try:
+            return self._by_class.predict_classes(task, classes, means_ms)
+        finally:
+            self._watch.spent(self.name, (time.perf_counter_ns() - started_ns) / 1_000)

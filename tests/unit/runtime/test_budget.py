@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from array import array
 
 from nexus_sched.core.predictors.ema import EmaPredictor
 from nexus_sched.model.events import PredictorOverran
 from nexus_sched.model.settings import EngineSettings
+from nexus_sched.model.task import Task
 from nexus_sched.runtime.budget import BudgetWatch
-from nexus_sched.testing.builders import ToldPredictor, prediction, task
+from nexus_sched.testing.builders import Bench, ToldPredictor, joined, prediction, submitted, task
 
 
 def watch_and_told(threshold: int = 3):
@@ -74,3 +76,35 @@ def test_timed_predictor_is_the_predictor_in_everything_else():
     assert (timed.snapshot(), timed.digest()) == (plain.snapshot(), plain.digest())
     timed.restore(b"\x05")
     assert plain.snapshot() == b"\x05"
+
+
+class ByClass(ToldPredictor):
+    """A plug-in that tells worker classes apart, and takes its time."""
+
+    def __init__(self, pause_s: float = 0.0, **by_class: float) -> None:
+        super().__init__(lambda _: prediction(50.0))
+        self.by_class = by_class
+        self.pause_s = pause_s
+
+    def predict_classes(self, task: Task, classes: tuple[str, ...], means_ms: array[float]) -> bool:
+        time.sleep(self.pause_s)
+        for index, name in enumerate(classes):
+            means_ms[index] = self.by_class[name]
+        return True
+
+
+def test_timed_plug_in_that_tells_classes_apart_is_asked_about_them():
+    watch, _ = watch_and_told()
+    timed = watch.over_all({"told": lambda _: ByClass(blue=90.0, green=30.0)})["told"](EngineSettings())
+    bench = Bench(EngineSettings(predictor="told"), timed)
+    bench.turn(joined("b", worker_class="blue"), joined("g", worker_class="green"))
+    assert bench.dispatched(submitted("t1")) == [("t1", "g")]
+    plain = watch.over_all({"told": lambda _: ToldPredictor(lambda _: prediction(50.0))})["told"](EngineSettings())
+    assert not hasattr(plain, "predict_classes")
+
+
+def test_what_is_said_of_classes_has_the_budget_of_a_prediction():
+    watch, told = watch_and_told(threshold=1)
+    timed = watch.over_all({"told": lambda _: ByClass(0.002, blue=1.0)})["told"](EngineSettings())
+    assert timed.predict_classes(task("t1"), ("blue",), array("f", [0.0]))
+    assert [overrun.spent_us >= 2_000.0 for overrun in told] == [True]
