@@ -39,7 +39,7 @@ START = "0-0"
 State = TypeVar("State")
 
 
-class Checkpoint(Struct, Generic[State], array_like=True):
+class AnyCheckpoint(Struct, Generic[State], array_like=True):
     """A snapshot as it is stored: the engine, and where reading continues."""
 
     seq: int
@@ -48,6 +48,9 @@ class Checkpoint(Struct, Generic[State], array_like=True):
     engine: State
     digest: int
     version: str = ""  # of the package that took it
+
+
+Checkpoint = AnyCheckpoint[snapshot.EngineSnapshot]
 
 
 class Recovered(Struct):
@@ -61,7 +64,7 @@ class Recovered(Struct):
 
 
 _encode_checkpoint = msgspec.msgpack.Encoder().encode
-_decode_checkpoint = msgspec.msgpack.Decoder(Checkpoint[snapshot.StoredSnapshot]).decode
+_decode_checkpoint = msgspec.msgpack.Decoder(AnyCheckpoint[snapshot.StoredSnapshot]).decode
 
 
 def encode_checkpoint(engine: Engine, cursors: Mapping[str, str], at_ns: int) -> bytes:
