@@ -76,9 +76,9 @@ def test_configuration_shown_can_be_read_back_and_hides_the_password(capsys: pyt
     Path("nexus.toml").write_text(
         '[[intake]]\nstream = "jobs"\nfields = { type = "kind" }\n[[intake]]\nstream = "more"\n'
     )
-    assert main(["config", "show", "--redis-url", "redis://user:canary@host/0"]) == exit_codes.OK
+    assert main(["config", "show", "--redis-url", "redis://user:open-sesame@host/0"]) == exit_codes.OK
     shown = capsys.readouterr().out
-    assert "canary" not in shown
+    assert "open-sesame" not in shown
     Path("nexus.toml").write_text(shown)
     assert main(["config", "show"]) == exit_codes.OK
     assert capsys.readouterr().out == shown
