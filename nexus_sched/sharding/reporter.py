@@ -42,6 +42,7 @@ class PoolReporterStore:
         self._make = make
         self._shard = shard
         self._count = 0  # of shards, once it is settled
+        self._asking = asyncio.Lock()
         self._stores: dict[int, ReporterStore] = {}
         self._placed: OrderedDict[str, int] = OrderedDict()
 
@@ -124,11 +125,17 @@ class PoolReporterStore:
 
     async def _known(self) -> int:
         if not self._count and self._shard is None:
-            await self._pool.open()
-            self._count = (await self._pool.shards()).count
-            if self._count == 1:
-                await self._pool.close()  # there is nothing more to ask
+            async with self._asking:
+                self._count = self._count or await self._asked()
         return self._count
+
+    async def _asked(self) -> int:
+        """How many shards there are, as far as anybody knows."""
+        await self._pool.open()
+        count = (await self._pool.shards()).count
+        if count == 1:
+            await self._pool.close()  # there is nothing more to ask
+        return count
 
     def _store(self, number: int) -> ReporterStore:
         """The store of a shard, which connects when it is used."""

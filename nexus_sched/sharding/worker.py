@@ -80,6 +80,7 @@ class PoolWorkerStore:
         self._count = 0  # of shards, once it is known
         self._stores: dict[int, WorkerStore] = {}
         self._opening = asyncio.Lock()
+        self._asking = asyncio.Lock()
         self._placed: OrderedDict[str, Placement] = OrderedDict()
         self._moves = Moves(pool, self._placed)
 
@@ -169,9 +170,13 @@ class PoolWorkerStore:
             self._placed.popitem(last=False)
 
     async def _known(self) -> int:
-        """How many shards there are."""
-        if self._count:
-            return self._count
+        """How many shards there are. Asked once: who asks closes the connection behind it, where one shard is all."""
+        if not self._count:
+            async with self._asking:
+                self._count = self._count or await self._asked()
+        return self._count
+
+    async def _asked(self) -> int:
         await self._pool.open()
         settled = await (self._pool.shards() if self._wanted is None else self._pool.settle(self._wanted))
         if not settled.count and self._shard is None:
@@ -181,8 +186,7 @@ class PoolWorkerStore:
             settled = await self._pool.shards()  # settled before it was led, maybe since we asked first
         if settled.count <= 1:
             await self._pool.close()  # there is nothing more to ask
-        self._count = settled.count or 1
-        return self._count
+        return settled.count or 1
 
     async def _store(self, number: int) -> WorkerStore:
         store = self._stores.get(number)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
 import pytest
 
-from nexus_sched.adapters.memory import MemoryReporterStore
+from nexus_sched.adapters.memory import MemoryPoolStore, MemoryReporterStore
 from nexus_sched.errors import Fenced, StoreUnreachable
 from nexus_sched.model.worker import WorkerOffer
+from nexus_sched.runtime.pool_ports import PoolShards
 from nexus_sched.runtime.ports import ReporterStore
 from nexus_sched.sharding.reporter import PoolReporterStore
 from nexus_sched.sharding.worker import PoolWorkerStore
@@ -41,6 +43,22 @@ class Scene:
     def _reporter(self, number: int) -> ReporterStore:
         store = self.behind.reporter(number)
         return Lost(store.shard) if number in self.lost else store
+
+
+class Hasty(MemoryPoolStore):
+    """A connection that, once closed, fails whoever still waits for an answer; as one to a server does."""
+
+    closed = 0
+
+    async def close(self) -> None:
+        self.closed += 1
+
+    async def shards(self) -> PoolShards:
+        before = self.closed
+        answer = await super().shards()
+        if self.closed != before:
+            raise StoreUnreachable("closed by this side")
+        return answer
 
 
 async def _was_led() -> bool:
@@ -98,3 +116,13 @@ async def test_shard_that_cannot_be_reached_is_nothing_to_the_workers_of_the_oth
     for workers_said in (said, []):
         with pytest.raises(StoreUnreachable):
             await none.report(workers_said, b"")
+
+
+async def test_many_who_ask_at_once_how_many_shards_there_are_all_get_an_answer():
+    scene = Scene()
+    await scene.pool.settle(1)
+    workers = PoolWorkerStore(Hasty(scene.behind.whole), scene.behind.worker, _was_led, shared=True)
+    reporter = PoolReporterStore(Hasty(scene.behind.whole), scene.behind.reporter)
+    names = [f"w{number}" for number in range(20)]
+    assert await asyncio.gather(*(workers.register(name, OFFER) for name in names)) == [1] * 20
+    assert await asyncio.gather(*(reporter.report([(name, 1)], b"") for name in names)) == [[True]] * 20
