@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
@@ -24,11 +25,11 @@ from typing import Any, ClassVar
 
 import grpc
 import httpx
+import psutil
 
 from nexus_sched.adapters.redis import RedisLeaderStore
 from nexus_sched.client import AsyncClient
 from nexus_sched.core.predictors.learned import LearnedPredictor
-from nexus_sched.demo.processes import parent_death_hook
 from nexus_sched.model.settings import EngineSettings
 from nexus_sched.proto import worker_service_pb2 as messages
 from nexus_sched.proto.service import MESSAGES, REPORT
@@ -123,10 +124,17 @@ async def produce(url: str, rate: float) -> None:
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
 
 
+def pin() -> None:
+    """Give the scheduler's thread a processor of its own, as far as this run goes, and the others to all else."""
+    first, *others = sorted(os.sched_getaffinity(0))
+    for child in psutil.Process().children(recursive=True):
+        for thread in child.threads():
+            os.sched_setaffinity(thread.id, others)
+    os.sched_setaffinity(0, {first})
+
+
 def start(*command: str, **options: Any) -> subprocess.Popen[str]:
-    """A child that dies with this process, whatever ends it."""
-    dying = parent_death_hook()
-    return subprocess.Popen([sys.executable, "-m", *command], text=True, preexec_fn=dying, **options)  # noqa: PLW1509 - one system call, safe after fork
+    return subprocess.Popen([sys.executable, "-m", *command], text=True, **options)
 
 
 async def measure(arguments: argparse.Namespace) -> dict[str, float]:
@@ -165,6 +173,8 @@ async def measure(arguments: argparse.Namespace) -> dict[str, float]:
             assert disturbing.stdin is not None
             assert disturbing.stdout is not None
             await asyncio.to_thread(disturbing.stdout.readline)
+            if arguments.pin:
+                pin()
             return await phases(arguments, disturbing.stdin)
         finally:
             for child in children:
@@ -207,6 +217,8 @@ def main() -> None:
     parser.add_argument("--phase-s", type=float, default=5.0)
     clock_help = "cpu: processor time of the scheduler's thread, so that other processes of the machine do not count"
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help=clock_help)
+    pin_help = "the scheduler on one processor and everything else of this run on the others"
+    parser.add_argument("--pin", action="store_true", help=pin_help)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--scrape", action="store_true", help="scrape metrics instead of opening streams")
     parser.add_argument("--scrape-page", metavar="URL", help=argparse.SUPPRESS)
