@@ -44,6 +44,9 @@ def _field_behind(path: str, last_field: str) -> Change:
 
 REGISTERING = '        return int(await self._functions.call(b"nx_register", worker, offer))\n'
 WEIGHT = "settings.wait_weight, 0.0, 0.0, settings.near_tie_share\n"
+LAST_OF_DECISION = (
+    "    overrides: tuple[str, ...] = ()  # names of those that bound it, as `model.overrides.name_of` writes them\n"
+)
 CHANGES = (
     Change("nexus_sched/version.py", f'VERSION = "{VERSION}"', f'VERSION = "{NEXT_VERSION}"'),
     Change(
@@ -70,7 +73,7 @@ CHANGES = (
         "    resources: Annotated[dict[Label, Amount], Meta(max_length=RESOURCES_MAX)] | None = None"
         "  # they have changed\n",
     ),
-    _field_behind("nexus_sched/model/decision.py", "unless the recording of reasons is switched off\n"),
+    _field_behind("nexus_sched/model/decision.py", LAST_OF_DECISION),
     _field_behind(
         "nexus_sched/model/frame.py",
         "    drain_tasks_s: float = 0.0  # tasks a second that are predicted to leave the queue; 0: nothing is known\n",
