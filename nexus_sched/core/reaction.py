@@ -194,7 +194,7 @@ class Reactions:
             ahead_ms += booking.booked_ms
             if booking.cancelled or past.moves >= settings.moves_max or past.recalled == record.attempt:
                 continue
-            choice = state.placement.place(record.task, state.now_ms, worker.name)
+            choice = state.placement.place(record.task, state.now_ms, (worker.name,))
             if choice is None or choice.mean_ms <= 0.0:
                 return False
             target = choice.worker

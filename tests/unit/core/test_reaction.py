@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
+
 import pytest
 
 from nexus_sched.core import snapshot
@@ -9,6 +12,7 @@ from nexus_sched.model.effects import AnyEffect, Noticed, Retract
 from nexus_sched.model.events import AnyEvent, CancelRequested
 from nexus_sched.model.outcome import Reason
 from nexus_sched.model.settings import EngineSettings, Reaction
+from nexus_sched.model.task import Task
 from nexus_sched.testing.builders import (
     PREDICTORS,
     Bench,
@@ -62,6 +66,22 @@ def test_task_behind_an_overdue_one_moves_to_a_free_worker():
     effects = here.turn(reclaimed("t2", "w1", reason=Reason.RETRACTED, started=False))
     assert placements(effects) == [("t2", "w2")]
     assert bookings_differ(here.engine) == []
+
+
+class ByClass(ToldPredictor):
+    """A thousand milliseconds on the class `quick`, sixty times that elsewhere."""
+
+    def predict_classes(self, _task: Task, classes: tuple[str, ...], means_ms: Sequence[float]) -> bool:
+        means_ms[:] = array("f", [1_000.0 if name == "quick" else 60_000.0 for name in classes])
+        return True
+
+
+def test_worker_is_kept_from_what_it_moves_and_not_those_whose_name_is_part_of_its_own():
+    told = ByClass(lambda _: prediction(1_000.0))
+    here = Bench(EngineSettings(predictor="told", prefetch=1, prefetch_reach=1e6), told)
+    here.turn(joined("12", worker_class="quick"), submitted("t1"), submitted("t2"))
+    here.turn(joined("1", worker_class="quick"), joined("3", worker_class="slow"))
+    assert retracted(wait(here, 3_000)) == ["t2"]
 
 
 def test_it_is_asked_for_once():
