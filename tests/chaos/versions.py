@@ -1,7 +1,7 @@
 """A next version of the package, made of this one: a second tree of it, changed as a release changes things.
 
-What it changes, each by replacing a text that must stand in its file exactly once, so that nothing is missed when the
-file has moved on:
+What it changes, by replacing texts that must stand in their files exactly once and by growing classes that must be
+there, so that nothing is missed when a file has moved on:
 
 * its version, the revision of the functions, and a function that no earlier revision has and its workers call;
 * a field more, with a value, in every message, journal entry and snapshot that travels between versions;
@@ -12,6 +12,7 @@ Law: nothing of this tree may be imported by the nemesis itself; it is for proce
 
 from __future__ import annotations
 
+import ast
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -37,16 +38,8 @@ class Change(NamedTuple):
     after: str
 
 
-def _field_behind(path: str, last_field: str) -> Change:
-    """One field more in a class, behind its last one."""
-    return Change(path, last_field, last_field + MORE)
-
-
 REGISTERING = '        return int(await self._functions.call(b"nx_register", worker, offer))\n'
 WEIGHT = "settings.wait_weight, 0.0, 0.0, settings.near_tie_share\n"
-LAST_OF_DECISION = (
-    "    overrides: tuple[str, ...] = ()  # names of those that bound it, as `model.overrides.name_of` writes them\n"
-)
 CHANGES = (
     Change("nexus_sched/version.py", f'VERSION = "{VERSION}"', f'VERSION = "{NEXT_VERSION}"'),
     Change(
@@ -65,26 +58,31 @@ CHANGES = (
         '        assert await self._functions.call(b"nx_greet", worker) == worker.encode()\n' + REGISTERING,
     ),
     Change("nexus_sched/core/objective.py", WEIGHT, "2.0 * " + WEIGHT),
-    _field_behind("nexus_sched/model/task.py", "written by the store\n"),
-    _field_behind("nexus_sched/model/outcome.py", "0 if not measured\n"),
-    _field_behind("nexus_sched/model/worker.py", "le=SILENCE_MS_MAX)] | None = None\n"),
-    _field_behind(
-        "nexus_sched/model/worker.py",
-        "    resources: Annotated[dict[Label, Amount], Meta(max_length=RESOURCES_MAX)] | None = None"
-        "  # they have changed\n",
-    ),
-    _field_behind("nexus_sched/model/decision.py", LAST_OF_DECISION),
-    _field_behind(
-        "nexus_sched/model/frame.py",
-        "    drain_tasks_s: float = 0.0  # tasks a second that are predicted to leave the queue; 0: nothing is known\n",
-    ),
-    _field_behind("nexus_sched/model/events.py", "empty: from before it was written down\n"),
-    _field_behind("nexus_sched/model/journal.py", "    digest: int | None = None\n"),
-    _field_behind("nexus_sched/model/replica.py", "and the turn that its engine has reached\n"),
-    _field_behind("nexus_sched/runtime/recovery.py", "# of the package that took it\n"),
-    _field_behind("nexus_sched/core/snapshot.py", "    silence_ms: int = 0\n"),
-    _field_behind("nexus_sched/core/snapshot.py", "    suspects: list[tuple[str, list[str]]] = []\n"),
 )
+GROWN = (
+    ("nexus_sched/model/task.py", "TaskSpec"),
+    ("nexus_sched/model/outcome.py", "Completion"),
+    ("nexus_sched/model/worker.py", "WorkerOffer"),
+    ("nexus_sched/model/worker.py", "WorkerReport"),
+    ("nexus_sched/model/decision.py", "SchedulingDecision"),
+    ("nexus_sched/model/frame.py", "Frame"),
+    ("nexus_sched/model/events.py", "EpochBegan"),
+    ("nexus_sched/model/journal.py", "Turn"),
+    ("nexus_sched/model/replica.py", "Announcement"),
+    ("nexus_sched/runtime/recovery.py", "AnyCheckpoint"),
+    ("nexus_sched/core/snapshot.py", "WorkerSnapshot"),
+    ("nexus_sched/core/snapshot.py", "AnySnapshot"),
+)  # files and the classes in them that get a field more, behind the last one
+
+
+def grown(text: str, name: str) -> str:
+    """A module's text with one field more in a class. Raises `Stuck` if it has no such class with fields."""
+    bodies = [node.body for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == name]
+    ends = [node.end_lineno for body in bodies for node in body if isinstance(node, ast.AnnAssign)]
+    if len(bodies) != 1 or not ends or ends[-1] is None:
+        raise Stuck(f"the next version cannot be made: there is no class {name} with fields")
+    lines = text.splitlines(keepends=True)
+    return "".join((*lines[: ends[-1]], MORE, *lines[ends[-1] :]))
 
 
 def make_next(place: Path) -> Path:
@@ -98,4 +96,7 @@ def make_next(place: Path) -> Path:
         if text.count(change.before) != 1:
             raise Stuck(f"the next version cannot be made: {change.path} holds {change.before!r} not exactly once")
         path.write_text(text.replace(change.before, change.after))
+    for module, name in GROWN:
+        path = place / module
+        path.write_text(grown(path.read_text(), name))
     return place

@@ -24,6 +24,8 @@ async def change_one(stage: Stage) -> float | None:
     leader = await stage.the_leader()
     if stage.random.random() < FLUSH_SHARE:
         await stage.server.call("FUNCTION", "FLUSH")
+    if stage.observer.epoch == 1:  # so that both versions lead, however few faults are asked for
+        return await _change_scheduler(stage, leader, leader)
     if stage.random.random() < SCHEDULER_SHARE:
         return await _change_scheduler(stage, stage.random.choice(stage.schedulers), leader)
     worker = stage.random.choice(stage.workers)
