@@ -24,6 +24,7 @@ async def scraped(options: Options) -> dict[str, object]:
         rate=TASKS_PER_S,
         rounds=options.scrape_rounds,
         phase_s=options.scrape_phase_s,
+        pin=False,
     )
     set_up_logs(LoggingSection(level="error"))  # the scheduler is in this process, whose standard output is for figures
     found = await measure(given)
