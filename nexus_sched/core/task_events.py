@@ -111,10 +111,7 @@ class TaskEvents:
         if booking.cancelled:
             state.end_cancelled(record)
             return
-        deaths_max = state.settings.worker_killer_deaths
-        if state.ejection.many_die(state.now_ms):
-            deaths_max *= MANY_DIE_FACTOR
-        reason = why_not_again(record, deaths_max)
+        reason = self._why_not_again(record)
         if reason is None:
             if event.reason is Reason.RUN_FAILED:
                 history = record.remembered()
@@ -125,6 +122,12 @@ class TaskEvents:
             state.etas.moved(record)
         else:
             state.bury(record, reason, event.worker, f"taken back: {event.reason.value}")
+
+    def _why_not_again(self, record: TaskRecord) -> Reason | None:
+        deaths_max = self._state.settings.worker_killer_deaths
+        if self._state.ejection.many_die(self._state.now_ms):
+            deaths_max *= MANY_DIE_FACTOR
+        return why_not_again(record, deaths_max)
 
     def finished(self, event: TaskFinished) -> None:
         """A run ended for good."""
@@ -237,7 +240,8 @@ class TaskEvents:
         booking = record.booked
         if booking.spare:
             entry, booking.spare = booking.spare, ""
-            self._wait_again(record, entry)
+            record.remembered().starts += 1  # its copy had begun, and whether it had itself nobody can tell any more
+            self._wait_again(record, entry, event.worker)
             return
         state.counters["vanished"] += 1
         state.forget(record)
@@ -288,7 +292,7 @@ class TaskEvents:
         state.drop_copy(record)
         if not event.started:
             state.effects.append(Discard(record.place, record.entry))
-            self._wait_again(record, event.entry)
+            self._wait_again(record, event.entry, event.worker)
             return True
         state.suspects.placed(record, state.tasks)
         if record.booked.spare:
@@ -297,13 +301,15 @@ class TaskEvents:
             record.booked.spare = event.entry
         return True
 
-    def _wait_again(self, record: TaskRecord, entry: str) -> None:
-        """A placed task is nowhere but in `q:r` any more."""
+    def _wait_again(self, record: TaskRecord, entry: str, worker: str) -> None:
+        """A placed task, of which `worker` has no run now, is nowhere but in `q:r` any more: it waits, or ends."""
         state = self._state
         state.unplace(record)
         record.place, record.entry = "q:r", entry
         if record.booked.cancelled:
             state.end_cancelled(record)
+        elif (reason := self._why_not_again(record)) is not None:
+            state.bury(record, reason, worker, "neither its run nor the copy of it is there any more")
         else:
             self._placing.queue(record)
 

@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from nexus_sched.errors import Fenced, StoreError
+from nexus_sched.runtime.beats import Beats
 from nexus_sched.runtime.clock import Clock
 from nexus_sched.runtime.ports import LeaderStore, Lease, LeaseSeen
 
 MARGIN_SHARE = 0.25  # of the lease time: what a pause between the check and the write may last
 POLLS_PER_LEASE = 12
 POLL_S_MAX = 0.1  # a lease that is given back, or whose holder is dead, should not wait longer
+
+Answer = TypeVar("Answer")
 
 
 class Ownership:
@@ -31,8 +35,10 @@ class Ownership:
         owner: str,
         lease_ms: int,
         is_dead: Callable[[str], bool] = lambda _: False,
+        beats: Beats | None = None,
     ) -> None:
         self._is_dead = is_dead
+        self._beats = beats or Beats(lease_ms / 1_000)  # is told whether the store takes writes
         self._store = store
         self._clock = clock
         self._owner = owner
@@ -48,7 +54,7 @@ class Ownership:
         while True:
             asked_at_s = self._clock.monotonic_s()
             stale = seen if proven or asked_at_s - seen_since_s >= self._lease_s else None
-            answer = await self._store.acquire(self._owner, nonce, stale)
+            answer = await self._written(self._store.acquire(self._owner, nonce, stale))
             if isinstance(answer, Lease):
                 self._trust(asked_at_s)
                 return answer
@@ -64,7 +70,7 @@ class Ownership:
             await asyncio.sleep(self._lease_s / 4)
             asked_at_s = self._clock.monotonic_s()
             try:
-                await self._store.renew(lease)
+                await self._written(self._store.renew(lease))
             except Fenced:
                 raise
             except StoreError as error:
@@ -77,8 +83,19 @@ class Ownership:
         """Returns once the lease may be used, at once as a rule. Raises `StoreError`, `Fenced` if it is lost."""
         while not self._trusted:
             asked_at_s = self._clock.monotonic_s()
-            await self._store.renew(lease)
+            await self._written(self._store.renew(lease))
             self._trust(asked_at_s)
+
+    async def _written(self, write: Awaitable[Answer]) -> Answer:
+        try:
+            answer = await write
+        except Fenced:
+            raise
+        except StoreError:
+            self._beats.refused()
+            raise
+        self._beats.taken()
+        return answer
 
     @property
     def _trusted(self) -> bool:

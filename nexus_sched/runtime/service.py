@@ -148,8 +148,7 @@ class Service:
             await self._settle_debt()
 
     async def _lead_once(self) -> None:
-        settings = self._settings
-        ownership = Ownership(self._store, self._clock, settings.owner, settings.lease_ms, self._is_dead)
+        ownership = self._ownership()
         lease = await self._stand_by(ownership)
         if lease is None:
             return
@@ -200,11 +199,9 @@ class Service:
 
         Whoever keeps the lease meanwhile leads, so it has come past our turns.
         """
-        settings = self._settings
-        ownership = Ownership(self._store, self._clock, settings.owner, settings.lease_ms, self._is_dead)
         try:
-            async with asyncio.timeout(DEBT_LEASES * settings.lease_ms / MS_PER_S):
-                lease = await ownership.acquire()
+            async with asyncio.timeout(DEBT_LEASES * self._settings.lease_ms / MS_PER_S):
+                lease = await self._ownership().acquire()
             state = await recover(self._store, self._predictors, lease.seq)
             blob = await compress_aside(encode_checkpoint(state.engine, state.cursors, state.at_ns))
             await self._store.save_snapshot(lease, lease.seq, blob)
@@ -212,6 +209,10 @@ class Service:
             log.info("state left", seq=lease.seq)
         except (NexusError, TimeoutError) as error:
             log.warning("no state was left", error=str(error) or "not in time")
+
+    def _ownership(self) -> Ownership:
+        settings = self._settings
+        return Ownership(self._store, self._clock, settings.owner, settings.lease_ms, self._is_dead, self._beats)
 
     async def _check_progress(self, lease: Lease) -> None:
         """Look whether the store is where, and what, it was seen to be. Raises `StateLost` if it is empty."""

@@ -45,6 +45,10 @@ REGRESSIONS: tuple[Regression, ...] = (
         "a run whose copy had begun and come back was asked back as if it had not begun, and ran once more",
     ),
     Regression("pause", 117231, "such a run was lost with its worker, and did not count as one of its task's starts"),
+    Regression("pause", 120693, "nor did it where its worker came back at once, and only its pointer was left"),
+    Regression(
+        "refuse", 123988, "time in which the store took no heartbeat counted as a worker's silence, and it was reaped"
+    ),
     Regression(
         "restart", 101240, "what crossed the leaving of a worker, and had ended meanwhile, lay in its inbox for ever"
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nexus_sched.core import snapshot
-from nexus_sched.model.effects import CancelRunning, Discard, Dispatch, Retract
+from nexus_sched.model.effects import CancelRunning, DeadLetter, Discard, Dispatch, Retract
 from nexus_sched.model.events import CancelRequested, TaskVanished, WorkerLeft, WorkerReported
 from nexus_sched.model.outcome import Outcome, Reason
 from nexus_sched.model.settings import EngineSettings, Reaction
@@ -116,6 +116,19 @@ def test_copy_that_is_lost_leaves_a_pointer_for_an_original_that_never_began():
     effects = bench.turn(TaskVanished("t1", 1, "w1"))
     dispatch = next(each for each in effects if isinstance(each, Dispatch))
     assert (dispatch.stream, dispatch.entry, dispatch.decision.attempt) == ("q:r", "2-t1", 3)
+
+
+def test_run_and_copy_that_are_both_lost_are_one_of_the_starts_that_a_task_may_have():
+    bench = stage()
+    plain = idempotent()
+    once = Task(*(1 if field == "max_attempts" else getattr(plain, field) for field in plain.__struct_fields__))
+    bench.turn(submitted(once))
+    bench.turn(after_ms=201)
+    bench.turn(reclaimed("t1", "w2", attempt=2, reason=Reason.WORKER_RESTARTED))
+    dead = next(each for each in bench.turn(TaskVanished("t1", 1, "w1")) if isinstance(each, DeadLetter))
+    assert (dead.reason, dead.stream, dead.entry) == (Reason.ATTEMPTS_EXHAUSTED, "q:r", "2-t1")
+    assert bench.engine.tasks == {}
+    assert bookings_differ(bench.engine) == []
 
 
 def test_original_is_not_taken_back_after_its_copy_for_nobody_knows_whether_it_began():

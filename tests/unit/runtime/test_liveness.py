@@ -139,6 +139,23 @@ def test_gap_in_watching_is_not_the_workers_fault():
     assert watching.look(w1=7) == ([WorkerSuspected("w1")], [])
 
 
+def test_silence_does_not_count_while_the_store_takes_nothing():
+    beats = Beats(2.0)
+    watching = Watch()
+    watching.heartbeats = Heartbeats(2.0, 5.0, beats=beats)
+    watching.look(w1=7)
+    watching.silence(1.0, w1=7)
+    beats.refused()
+    assert watching.silence(30.0, w1=7) == ([], [])  # reads are answered all the time
+    assert watching.look(w1=7, w2=0) == ([], [])  # who is new meanwhile is not silent for less than nothing
+    beats.taken()
+    assert watching.look(w1=7, w2=0) == ([], [])  # it was refused since the last look
+    assert watching.look(w1=7, w2=1) == ([], [])
+    assert watching.look(w1=7, w2=2) == ([WorkerSuspected("w1")], [])
+    assert watching.silence(2.5, w1=7)[1] == []
+    assert watching.look(w1=7) == ([], [("w1", 7)])
+
+
 def test_worker_that_is_gone_is_forgotten_and_starts_anew():
     watching = Watch()
     watching.look(w1=7)

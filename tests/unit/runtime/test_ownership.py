@@ -8,6 +8,7 @@ import pytest
 
 from nexus_sched.adapters.memory import MemoryLeaderStore, MemoryShard
 from nexus_sched.errors import Fenced, StoreUnreachable
+from nexus_sched.runtime.beats import Beats
 from nexus_sched.runtime.ownership import Ownership
 from nexus_sched.runtime.ports import Lease
 from nexus_sched.testing.virtual_time import LoopClock, virtually
@@ -178,5 +179,31 @@ def test_wrong_proof_takes_no_lease_that_changed_since_it_was_seen():
 
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(Ownership(store, LoopClock(), "b", LEASE_MS, wrongly).acquire(), 10)
+
+    virtually(story())
+
+
+def test_whoever_counts_silence_is_told_whether_the_store_takes_writes():
+    class Told(Beats):
+        def __init__(self) -> None:
+            super().__init__(1.0)
+            self.said: list[str] = []
+
+        def refused(self) -> None:
+            self.said.append("refused")
+
+        def taken(self) -> None:
+            self.said.append("taken")
+
+    async def story():
+        store, beats = Flaky(MemoryShard()), Told()
+        held = Ownership(store, LoopClock(), "a", LEASE_MS, beats=beats)
+        keeper = asyncio.ensure_future(held.keep(await held.acquire()))
+        store.down = True
+        await asyncio.sleep(LEASE_MS / 4_000 + 0.1)
+        store.down = False
+        await asyncio.sleep(LEASE_MS / 4_000)
+        keeper.cancel()
+        assert beats.said == ["taken", "refused", "taken"]
 
     virtually(story())
