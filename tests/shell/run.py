@@ -61,12 +61,17 @@ def kind_of(seed: int) -> str:
 
 def run(seed: int, kind: str, tell: Callable[[str], None] | None = None) -> Verdict:
     """Live through one story."""
+    with _uncollected():
+        return _run(seed, kind, tell)
+
+
+def _run(seed: int, kind: str, tell: Callable[[str], None] | None) -> Verdict:
     world = World(f"{kind} {seed}")
     stage = Stage(world, draw(world.random, poison=kind in POISONOUS, shared=kind in SHARED), tell)
     state = chance.getstate()
     chance.seed(seed)  # what the product draws by itself
     try:
-        with _uncollected(), structlog.testing.capture_logs() as logs, bounds(small=stage.plan.small_bounds):
+        with structlog.testing.capture_logs() as logs, bounds(small=stage.plan.small_bounds):
             drained_s, steps = _live(stage, kind), world.steps
             for process in stage.processes:
                 process.link.close()
@@ -97,12 +102,17 @@ def run(seed: int, kind: str, tell: Callable[[str], None] | None = None) -> Verd
 
 @contextlib.contextmanager
 def _uncollected() -> Iterator[None]:
-    """No garbage collection meanwhile: what a dead process left in its coroutines would end at a moment of its own."""
-    gc.collect()
+    """No garbage collection meanwhile: what a dead process left in its coroutines would end at a moment of its own.
+
+    What was there before is not looked through: a seed clears up behind itself alone.
+    """
+    gc.freeze()
     gc.disable()
     try:
         yield
     finally:
+        gc.collect()
+        gc.unfreeze()
         gc.enable()
 
 

@@ -38,6 +38,7 @@ class World:
         self._ready: deque[asyncio.Handle] = deque()
         self._due: list[tuple[float, int, Act | asyncio.TimerHandle]] = []
         self._asked = 0
+        self._running: PartyLoop | None = None  # what asyncio takes for the running loop
 
     def after(self, delay_s: float, act: Act | asyncio.TimerHandle) -> None:
         """Let something happen."""
@@ -54,21 +55,30 @@ class World:
 
     def run(self, until_s: float, over: Callable[[], bool] = lambda: False) -> bool:
         """Go on until an instant, or until it is `over`, which is asked whenever time passes; gives whether it is."""
-        while True:
-            self.settle()
-            if over():
-                return True
-            if not self._due or self._due[0][0] > until_s:
-                self.now_s = max(self.now_s, until_s)
-                return False
-            self.now_s, _, act = heappop(self._due)
-            if isinstance(act, asyncio.TimerHandle):
-                self._ready.append(act)
-            else:
-                act()
+        try:
+            while True:
+                self._settle()
+                if over():
+                    return True
+                if not self._due or self._due[0][0] > until_s:
+                    self.now_s = max(self.now_s, until_s)
+                    return False
+                self.now_s, _, act = heappop(self._due)
+                if isinstance(act, asyncio.TimerHandle):
+                    self._ready.append(act)
+                else:
+                    act()
+        finally:
+            self._enter(None)
 
     def settle(self) -> None:
         """Take all steps that need no time."""
+        try:
+            self._settle()
+        finally:
+            self._enter(None)
+
+    def _settle(self) -> None:
         ready, taken = self._ready, 0
         try:
             while ready:
@@ -76,14 +86,19 @@ class World:
                 loop: PartyLoop = handle._loop
                 if handle._cancelled or not loop.admits(handle):
                     continue
-                events._set_running_loop(loop)
+                if loop is not self._running:
+                    self._enter(loop)
                 handle._run()
                 taken += 1
                 if taken > STEPS_PER_INSTANT_MAX:
                     raise Endless(f"{loop.name} runs in circles at {self.now_s:.3f} s")
         finally:
-            events._set_running_loop(None)
             self.steps += taken
+
+    def _enter(self, loop: PartyLoop | None) -> None:
+        """Costs a system call, so only where the party changes."""
+        self._running = loop
+        events._set_running_loop(loop)
 
     def forget(self) -> None:
         """Drop everything that is due: the story is over."""
