@@ -42,7 +42,7 @@ lint: $(VENV)/.tools ## style, types, stubs, import rules
 	@$(BIN)/mypy --strict nexus_sched
 	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint nexus_sched/_kernel
 	@cd proto && PATH="$(CURDIR)/$(BIN):$$PATH" buf lint
-	@$(BIN)/python -m mypy.stubtest $(STUBBED)
+	@$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml $(STUBBED)
 	@$(BIN)/python -m pytest tests/structure $(ARGS)
 
 .PHONY: bench
