@@ -60,7 +60,7 @@ def make_seat(
     stores: list[Openable] = [store, *streams]
     if count > 1:
         pool = pool_store(config, shard.pool)
-        followers.append(lambda _: tidy_places(pool, store, shard.number))
+        followers.append(lambda _: tidy_places(pool, store, shard, count))
         stores.append(pool)
     of_shard = service_settings(config, owner, shard)
     return Seat(Service(store, of_shard, settings, predictors, followers, is_dead=is_dead), stores)

@@ -26,7 +26,10 @@ class ControlEvents:
 
     def epoch_began(self, event: EpochBegan) -> None:
         """A leader took over."""
-        self._state.epoch = event.epoch
+        state = self._state
+        state.epoch = event.epoch
+        if state.seq == 1:
+            state.born = f"{event.owner}@{state.now_ms}"
         self._configure(event.settings)
 
     def settings_changed(self, event: SettingsChanged) -> None:

@@ -103,6 +103,7 @@ class AnySnapshot(Struct, Generic[Record], array_like=True):
     transit_ms: float = 0.0
     suspects: list[tuple[str, list[str]]] = []
     overrides: list[OverrideAdded] = []
+    born: str = ""
 
 
 EngineSnapshot = AnySnapshot[TaskRecord]
@@ -147,6 +148,7 @@ def capture(engine: Engine) -> EngineSnapshot:
         engine.overdue.transit_ms,
         engine.suspects.snapshot(),
         engine.overrides.snapshot(),
+        engine.born,
     )
 
 
@@ -170,6 +172,7 @@ def revival(state: StoredSnapshot, predictors: Mapping[str, PredictorFactory]) -
         raise SnapshotUnreadable(f"snapshot has format {state.format}, this version reads {FORMAT}")
     engine = Engine(predictors, state.settings)
     engine.seq, engine.epoch, engine.now_ms, engine.more = state.seq, state.epoch, state.now_ms, state.more
+    engine.born = state.born
     engine.retracts.extend(state.retracts)
     engine.counters = {name: state.counters.get(name, 0) for name in COUNTERS}
     placed: list[TaskRecord] = []

@@ -75,6 +75,7 @@ class EngineState:
         self.settings = settings or EngineSettings()
         self.seq = 0
         self.epoch = 0
+        self.born = ""  # who led first, and when: a shard that began anew is another one, whatever its number of turns
         self.roster = Roster()
         self.reservations = Reservations(self.roster)
         self.backlog = Backlog()

@@ -108,7 +108,7 @@ class Replica:
         self._clock = clock or SystemClock()
         self._roll = Roll(name, is_dead)
         self._sittings: dict[ShardId, _Sitting] = {}
-        self._seen: dict[ShardId, int] = {}  # the turn at which a shard was when its seat was left
+        self._seen: dict[ShardId, tuple[int, str]] = {}  # a shard's turn when its seat was left, and its beginning
         self._not_before_s: dict[ShardId, float] = {}  # shards that were handed over: others come first for a while
         self._moved_at_s = float("-inf")
         self._beat = 0
@@ -222,7 +222,7 @@ class Replica:
     def _sit(self, shard: ShardId) -> None:
         seat = self._seat(shard, self._settings)
         seat.service.on_reload = self.on_reload
-        seat.service.remember(self._seen.get(shard, 0))
+        seat.service.remember(*self._seen.get(shard, (0, "")))
         serving = asyncio.ensure_future(_serve(seat))
         serving.add_done_callback(lambda _: self._wake.set())
         self._sittings[shard] = _Sitting(seat.service, serving, deque(maxlen=BEATS_KEPT))
@@ -238,7 +238,7 @@ class Replica:
             if sitting.serving.done():
                 await sitting.serving
                 del self._sittings[shard]
-                self._seen[shard] = sitting.service.seq_seen
+                self._seen[shard] = (sitting.service.seq_seen, sitting.service.born_seen)
                 self._not_before_s[shard] = self._clock.monotonic_s() + YIELD_S
 
     async def _leave_all(self) -> None:

@@ -101,9 +101,15 @@ class Service:
         """The furthest turn that the shard was seen at, here or by `remember`; 0 if it never had one."""
         return max(self._seq_written, self.standby.seq_seen)
 
-    def remember(self, seq: int) -> None:
-        """This process has seen the shard at turn `seq` before: it cannot be an empty one."""
+    @property
+    def born_seen(self) -> str:
+        """The beginning of the shard, as it was first seen, here or by `remember`; empty if it never was."""
+        return self.standby.born_seen
+
+    def remember(self, seq: int, born: str) -> None:
+        """This process has seen the shard at turn `seq` before: it cannot be an empty one, nor one that began later."""
         self.standby.seq_seen = max(self.standby.seq_seen, seq)
+        self.standby.born_seen = self.standby.born_seen or born
 
     @property
     def seq(self) -> int:
@@ -156,6 +162,7 @@ class Service:
         try:
             await self._check_progress(lease)
             state, warm = await self._state_at(lease)
+            await self._recognise(lease, state.engine.born)
             log.info(
                 "leading",
                 epoch=lease.epoch,
@@ -177,6 +184,8 @@ class Service:
                 await self._run_beside(loop, lease, inputs, keeper)
             finally:
                 self._seq_written = loop.seq_written or lease.seq
+                if self._seq_written:
+                    self.standby.born_seen = loop.engine.born
                 if self._seq_written > lease.seq + 1:  # behind the turn that began the epoch is the one with the news
                     self._news.clear()
         finally:
@@ -230,6 +239,13 @@ class Service:
             log.error("store went back", from_seq=seen, to_seq=lease.seq, grace_ms=round(ROLLBACK_GRACE_S * 1_000))
             self._seq_written = self.standby.seq_seen = lease.seq
             await asyncio.sleep(ROLLBACK_GRACE_S)
+
+    async def _recognise(self, lease: Lease, born: str) -> None:
+        """Raises `StateLost` if it is another shard than the one that was seen: somebody who was new began it anew."""
+        seen = self.standby.born_seen
+        if seen and born and born != seen:
+            await self._store.release(lease)
+            raise StateLost(f"the shard was begun anew by {born}; the one that was here before, by {seen}, is gone")
 
     async def _state_at(self, lease: Lease) -> tuple[Recovered, bool]:
         """What to go on from, and whether it was kept warm.

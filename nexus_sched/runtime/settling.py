@@ -2,7 +2,8 @@
 
 Laws of this file:
   1. The number of shards is settled when a pool is first served, and never changes: the shard of a task follows from
-     it, and so does whether its id is recognised. A configuration that wants another number is refused.
+     it, and so does whether its id is recognised. A configuration that wants another number is refused. Whoever leads
+     says it again, because a store may forget it: who comes then would not find where tasks go.
   2. Where workers are is accounting that may be wrong for a while. The leader of a shard strikes off whoever is neither
      live there now nor was a while ago; whoever registers, or sees that it is not entered, is entered again.
   3. A shard without any worker would wait for ever, as workers stay where they are. Its leader gives a place there to
@@ -16,6 +17,7 @@ import contextlib
 from collections.abc import Mapping
 
 from nexus_sched.errors import ShardsDiffer, StoreError
+from nexus_sched.model.replica import ShardId
 from nexus_sched.runtime.pool_ports import Placement, PoolStore
 from nexus_sched.runtime.ports import LeaderStore
 
@@ -30,13 +32,18 @@ async def settle_shards(pool: PoolStore, first: LeaderStore, name: str, wanted: 
     count = (await pool.shards()).count
     if not count:
         count = (await pool.settle(1 if await _was_led(first, wanted) else wanted or 1)).count
-    if wanted is not None and wanted != count:
+    if wanted is not None:
+        _compare(name, count, wanted)
+    return count
+
+
+def _compare(name: str, count: int, wanted: int) -> None:
+    if wanted != count:
         raise ShardsDiffer(
             f"pool {name!r} has {_shards(count)}, and the configuration splits it into {wanted}. The number stays what "
             f"it was when the pool was first served, because tasks are found by it: write shards = {count}, or give a "
             f"pool with {_shards(wanted)} another name, let workers and submitters move over, and let this one drain"
         )
-    return count
 
 
 async def _was_led(first: LeaderStore, wanted: int | None) -> bool:
@@ -54,15 +61,20 @@ def _shards(count: int) -> str:
     return "1 shard" if count == 1 else f"{count} shards"
 
 
-async def tidy_places(pool: PoolStore, leader: LeaderStore, shard: int) -> None:
-    """Strike off who has no place in a shard any more, and send for a worker if it has none, until cancelled."""
+async def tidy_places(pool: PoolStore, leader: LeaderStore, shard: ShardId, count: int) -> None:
+    """Strike off who has no place in a shard any more, and send for a worker if it has none, until cancelled.
+
+    The pool has `count` shards, and is told so first. Raises `ShardsDiffer` if it was settled otherwise meanwhile.
+    """
     missing: dict[str, Placement] = {}
     sent_for = 0
     while True:
+        with contextlib.suppress(StoreError):
+            _compare(shard.pool, (await pool.settle(count)).count, count)
         await asyncio.sleep(LOOK_EVERY_S)
         with contextlib.suppress(StoreError):
             placements = await pool.placements()
-            placed = {worker: at for worker, at in placements.items() if at.shard == shard}
+            placed = {worker: at for worker, at in placements.items() if at.shard == shard.number}
             live = await leader.heartbeats()
             gone = {worker: at for worker, at in placed.items() if worker not in live}
             struck = {worker: at for worker, at in gone.items() if missing.get(worker) == at}
@@ -70,7 +82,7 @@ async def tidy_places(pool: PoolStore, leader: LeaderStore, shard: int) -> None:
             missing = gone
             if not live and placed.keys() == struck.keys() and (others := _from_the_fullest(placements)):
                 worker, slots = others[sent_for % len(others)]  # another one each time: it may have too much to do
-                await pool.place(worker, slots, [shard], shard)
+                await pool.place(worker, slots, [shard.number], shard.number)
                 sent_for += 1
 
 

@@ -47,6 +47,7 @@ class Standby:
     def __init__(self, store: LeaderStore, predictors: Mapping[str, PredictorFactory], clock: Clock) -> None:
         self.divergences = 0  # turns that did not come out as recorded
         self.reloads = 0  # engines that were given up, for whatever reason
+        self.born_seen = ""  # the beginning of the shard, as it was first seen; another one is another shard
         self.seq_seen = 0  # the furthest turn that this shard was ever seen at: one at none now has lost its state
         self._store = store
         self._predictors = predictors
@@ -124,6 +125,7 @@ class Standby:
             self.seq_seen = max(self.seq_seen, number)
             if self._clock.monotonic_s() - began_s > LOOK_WORK_S_MAX:
                 return True
+        self.born_seen = self.born_seen or state.engine.born
         return full
 
     def _apply(self, state: Recovered, blob: bytes) -> None:

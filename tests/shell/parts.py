@@ -68,7 +68,7 @@ async def _share(stage: Stage, process: Process) -> None:
     def seat(shard: ShardId, settings: EngineSettings) -> Seat:
         store, pool = leader_store(stage, process, shard.number), pool_store(stage, process)
         several = serves[shard.pool] > 1
-        tidy: list[Follower] = [lambda _: tidy_places(pool, store, shard.number)] if several else []
+        tidy: list[Follower] = [lambda _: tidy_places(pool, store, shard, serves[POOL])] if several else []
         return Seat(_service(stage, process, store, shard.number, tidy), [store, pool])
 
     registry = LinkedRegistryStore(process.link, MemoryRegistryStore(stage.server.said))

@@ -62,6 +62,16 @@ REGRESSIONS: tuple[Regression, ...] = (
     ),
     Regression("shards", 9, "places of workers that had been forgotten were never entered again"),
     Regression(
+        "shards-flush",
+        202246,
+        "a replica that had led went on with a shard that somebody new had begun anew: it had come further than before",
+    ),
+    Regression(
+        "shards-flush",
+        204388,
+        "the number of shards was forgotten with all else, and nobody said it again: a new client put a task elsewhere",
+    ),
+    Regression(
         "shards-flush", 239, "a replica that had handed a shard over led it again, when all was lost, as if it were new"
     ),
 )

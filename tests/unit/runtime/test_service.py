@@ -19,7 +19,7 @@ from nexus_sched.model.settings import EngineSettings
 from nexus_sched.replay.verify import verify_store
 from nexus_sched.runtime.ports import CommitPlan, Lease, LeaseSeen, StartLine
 from nexus_sched.testing.builders import PREDICTORS
-from nexus_sched.testing.virtual_time import virtually
+from nexus_sched.testing.virtual_time import LoopClock, virtually
 from tests.unit.runtime.stage import OFFER, names, now_s, staged, until
 
 
@@ -294,6 +294,36 @@ def test_turns_that_are_missing_under_a_good_lease_end_the_scheduler():
             stage.lead("a")
             with pytest.raises(StateLost, match="ends at turn 0"):
                 await stage.services.pop("a")[1]
+
+    virtually(story())
+
+
+def test_shard_that_somebody_else_began_anew_is_not_led_by_who_knew_the_former():
+    async def story():
+        async with staged() as stage:
+            former = stage.lead("a")
+            stage.submit("t1")
+            await until(lambda: former.seq >= 2)
+            await stage.stop("a")
+            seen = (former.seq_seen, former.born_seen)
+
+            again = stage.lead("a")
+            again.remember(*seen)
+            await again.leading.wait()
+            await stage.stop("a")
+
+            stage.shard = MemoryShard(LoopClock().wall_ms)
+            newcomer = stage.lead("b")
+            for name in names(9):
+                stage.submit(name)
+                await asyncio.sleep(1)
+            assert newcomer.seq > former.seq_seen  # nothing is missing, by the number of turns
+            await stage.stop("b")
+            stage.lead("a").remember(*seen)
+            with pytest.raises(StateLost, match="begun anew"):
+                await stage.services.pop("a")[1]
+            stage.lead("b")  # and others are not kept from it
+            await asyncio.wait_for(stage.services["b"][0].leading.wait(), 1)
 
     virtually(story())
 

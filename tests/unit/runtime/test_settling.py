@@ -9,6 +9,7 @@ import pytest
 
 from nexus_sched.adapters.memory import MemoryLeaderStore, MemoryPool, MemoryPoolStore
 from nexus_sched.errors import ShardsDiffer
+from nexus_sched.model.replica import ShardId
 from nexus_sched.runtime.pool_ports import Placement
 from nexus_sched.runtime.settling import LOOK_EVERY_S, settle_shards, tidy_places
 from nexus_sched.testing.virtual_time import virtually
@@ -16,6 +17,17 @@ from nexus_sched.testing.virtual_time import virtually
 
 async def settled(pool: MemoryPool, wanted: int | None) -> int:
     return await settle_shards(MemoryPoolStore(pool), MemoryLeaderStore(pool.shard(0)), "p", wanted)
+
+
+def tidied(pool: MemoryPool, number: int) -> asyncio.Task[None]:
+    store = MemoryLeaderStore(pool.shard(number))
+    return asyncio.ensure_future(tidy_places(MemoryPoolStore(pool), store, ShardId("p", number), 3))
+
+
+async def end(tidying: asyncio.Task[None]) -> None:
+    tidying.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await tidying
 
 
 def test_shards_are_settled_by_the_first_who_serves():
@@ -63,7 +75,7 @@ def test_shard_without_workers_sends_for_one_of_the_fullest_and_for_another_if_i
             "dead": Placement(2, 1),
         }
         shard = pool.shard(2)
-        tidying = asyncio.ensure_future(tidy_places(MemoryPoolStore(pool), MemoryLeaderStore(shard), 2))
+        tidying = tidied(pool, 2)
         await asyncio.sleep(1.5 * LOOK_EVERY_S)
         assert pool.workers["dead"] == Placement(2, 1)
         await asyncio.sleep(LOOK_EVERY_S)
@@ -75,9 +87,7 @@ def test_shard_without_workers_sends_for_one_of_the_fullest_and_for_another_if_i
         shard.register("c", b"")
         await asyncio.sleep(5 * LOOK_EVERY_S)
         assert [worker for worker, at in pool.workers.items() if at.shard == 2] == ["c"]
-        tidying.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await tidying
+        await end(tidying)
 
     virtually(story())
 
@@ -86,12 +96,10 @@ def test_shard_without_workers_takes_none_that_is_alone_in_another():
     async def story():
         pool = MemoryPool()
         pool.workers = {"alone": Placement(0, 9)}
-        tidying = asyncio.ensure_future(tidy_places(MemoryPoolStore(pool), MemoryLeaderStore(pool.shard(1)), 1))
+        tidying = tidied(pool, 1)
         await asyncio.sleep(5 * LOOK_EVERY_S)
         assert pool.workers == {"alone": Placement(0, 9)}
-        tidying.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await tidying
+        await end(tidying)
 
     virtually(story())
 
@@ -107,14 +115,29 @@ def test_places_of_workers_that_are_gone_are_given_up_at_the_second_look():
         }
         shard = pool.shard(1)
         shard.register("live", b"")
-        tidying = asyncio.ensure_future(tidy_places(MemoryPoolStore(pool), MemoryLeaderStore(shard), 1))
+        tidying = tidied(pool, 1)
         await asyncio.sleep(1.5 * LOOK_EVERY_S)
         assert len(pool.workers) == 4
         shard.register("late", b"")
         await asyncio.sleep(LOOK_EVERY_S)
         assert set(pool.workers) == {"live", "late", "elsewhere"}
-        tidying.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
+        await end(tidying)
+
+    virtually(story())
+
+
+def test_number_of_shards_that_the_store_forgot_is_said_again():
+    async def story():
+        pool = MemoryPool()
+        tidying = tidied(pool, 0)
+        await asyncio.sleep(0.1)
+        assert pool.count == 3
+        pool.count = 0
+        await asyncio.sleep(LOOK_EVERY_S)
+        assert pool.count == 3
+        pool.count = 2
+        await asyncio.sleep(LOOK_EVERY_S)
+        with pytest.raises(ShardsDiffer, match="'p' has 2 shards, and the configuration splits it into 3"):
             await tidying
 
     virtually(story())
