@@ -125,7 +125,7 @@ class StateLost(StoreError):
 
 
 class VersionsDiffer(StoreError):
-    """What another version decided last does not come out the same with this one, and it left no snapshot behind it."""
+    """What another version decided last cannot be carried out by this one, and it left no snapshot behind it."""
 
     code = "VERSIONS_DIFFER"
     exit_code = 9

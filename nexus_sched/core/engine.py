@@ -1,7 +1,8 @@
 """The engine: `handle(events, at_ns) -> effects`, one call a turn, deterministic to the bit.
 
 Laws
-* State changes only in `handle`, only by the events given to it and the instant of the turn.
+* State changes only in `handle`, only by the events given to it and the instant of the turn; or in `follow`, where
+  another version has decided.
 * One call is one turn is one journal sequence number; the inbox entry of the k-th dispatch of turn s is
   `<s>-<k>`, so nothing has to be read back from the store.
 * The state is `core.state`; what happens to tasks is in `core.task_events` (with the graph of a task's life), to
@@ -17,6 +18,7 @@ from nexus_sched.core.answers import Answers
 from nexus_sched.core.control_events import ControlEvents
 from nexus_sched.core.copies import Copies
 from nexus_sched.core.digest import digest_of
+from nexus_sched.core.following import Following
 from nexus_sched.core.overrides import Overriding
 from nexus_sched.core.placing import Placing
 from nexus_sched.core.predictors.base import PredictorFactory
@@ -76,6 +78,7 @@ class Engine(EngineState):
         self._preemption = Preemption(self)
         self._copies = Copies(self)
         self._placing = placing = Placing(self, self._preemption, self._copies)
+        self._following = Following(self, placing)
         self._reactions = Reactions(self)
         self._answers = Answers(self)
         self._workers = workers = WorkerEvents(self)
@@ -140,22 +143,7 @@ class Engine(EngineState):
 
         `at_ns` is the instant of the turn in nanoseconds since the epoch; it must never go back.
         """
-        self.seq += 1
-        self.now_ms = at_ns // NS_PER_MS
-        self.roster.begin_turn(self.now_ms)
-        effects: list[AnyEffect] = []
-        self.effects = effects
-        self.dispatches = self.noticed = 0
-        self.stops, self.strays = [], []
-        handlers = self._handlers
-        for event in events:
-            handlers[type(event)](event)
-        if self.overrides.until_ms <= self.now_ms:
-            self._overriding.expire()
-        self.counters["overdue"] += self.overdue.correct(self.tasks, self.roster, self.now_ms)
-        if self.overdue.late:
-            self._reactions.note(self.overdue.late)
-        self._workers.settle()
+        effects = self._take_in(events, at_ns)
         placing = self._placing
         if self.wishes:
             self._control.place_wished()
@@ -171,6 +159,35 @@ class Engine(EngineState):
         placing.send_stops()
         if self.questions:
             self._answers.give()
+        return effects
+
+    def follow(self, events: Sequence[AnyEvent], effects: Sequence[AnyEffect], at_ns: int) -> None:
+        """Take over a turn that another version has taken: `events` are taken in, and `effects` are what it decided.
+
+        Raises `VersionsDiffer` if they cannot be carried out here; the engine is of no use then.
+        """
+        self._take_in(events, at_ns)
+        self._following.carry_out(effects)
+        self.etas.end_turn()
+
+    def _take_in(self, events: Sequence[AnyEvent], at_ns: int) -> list[AnyEffect]:
+        """Begin a turn: apply `events` in order, and what follows from the time; gives the effects so far."""
+        self.seq += 1
+        self.now_ms = at_ns // NS_PER_MS
+        self.roster.begin_turn(self.now_ms)
+        effects: list[AnyEffect] = []
+        self.effects = effects
+        self.dispatches = self.noticed = 0
+        self.stops, self.strays, self.ended = [], [], []
+        handlers = self._handlers
+        for event in events:
+            handlers[type(event)](event)
+        if self.overrides.until_ms <= self.now_ms:
+            self._overriding.expire()
+        self.counters["overdue"] += self.overdue.correct(self.tasks, self.roster, self.now_ms)
+        if self.overdue.late:
+            self._reactions.note(self.overdue.late)
+        self._workers.settle()
         return effects
 
     def revive(self, placed: Iterable[TaskRecord]) -> None:

@@ -112,11 +112,20 @@ class Placing:
             choice = state.placement.place(copy.task, state.now_ms, (record.worker,))
             if choice is None or choice.worker.name == record.worker or choice.worker.in_flight >= choice.worker.slots:
                 continue
-            self._hand_out(copy, choice)
-            copy.booked.copied = True
-            record.remembered().attempts = copy.attempt
-            state.copies[record.task.id] = copy
-            state.counters["copies"] += 1
+            self._place_copy(record, copy, choice)
+
+    def copy_to(self, record: TaskRecord, choice: Choice) -> TaskRecord:
+        """A second run of a placed task, on a worker that somebody chose."""
+        copy = TaskRecord(record.past.own or record.task, "", "", attempt=record.attempt)
+        self._place_copy(record, copy, choice)
+        return copy
+
+    def _place_copy(self, record: TaskRecord, copy: TaskRecord, choice: Choice) -> None:
+        self._hand_out(copy, choice)
+        copy.booked.copied = True
+        record.remembered().attempts = copy.attempt
+        self._state.copies[record.task.id] = copy
+        self._state.counters["copies"] += 1
 
     def dispatch_to(self, record: TaskRecord, worker: WorkerRecord) -> None:
         """Hand a task that stands in the order to a worker that people chose, which is open to it."""

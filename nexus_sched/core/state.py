@@ -107,6 +107,7 @@ class EngineState:
         self.questions: list[QuestionAsked] = []  # of the current turn
         self.dispatches = 0  # of the current turn
         self.asked = [0] * (PRIORITY_MAX + 1)  # runs told to give way and still there, by the priority in whose favour
+        self.ended: list[TaskRecord] = []  # waiting tasks that were ended by a decision of the current turn
         self.stops: list[TaskRecord] = []  # to be told to stop in the current turn
         self.strays: list[TaskRecord] = []  # runs that have lost against a copy, or a copy: to be told as well
 
@@ -150,11 +151,13 @@ class EngineState:
         """A waiting task, already out of the backlog, will not run."""
         self.counters["cancelled"] += 1
         self.effects.append(CancelQueued(record.task.id, record.place, record.entry))
+        self.ended.append(record)
         del self.tasks[record.task.id]
 
     def bury(self, record: TaskRecord, reason: Reason, worker: str, detail: str) -> None:
         """A waiting task, already out of the backlog, becomes a dead letter."""
         self.end_dead(record.task.id, reason, record.attempt, worker, detail, record.place, record.entry)
+        self.ended.append(record)
         del self.tasks[record.task.id]
 
     def end_dead(

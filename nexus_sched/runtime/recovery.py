@@ -2,8 +2,9 @@
 
 Law: the journal is the truth. Every recorded turn is handled again by the very code that handled it, and
 its effects must come out the same; a difference means that the recorded ones are no longer reproducible,
-and is refused instead of silently going on with another state. Between versions that decide differently a
-snapshot behind the last turn is the bridge: whoever hands over to another version leaves one.
+and is refused instead of silently going on with another state. What another version has decided is carried out as
+it was recorded (`Engine.follow`). From there on the state is nobody's to the bit, so turns are only followed, until a
+snapshot is read: whoever leads from such a state writes one first.
 
 Leaders of other shards may share this process: reading a snapshot and handling turns again give the loop to them after
 every part, bounded by counts (`core.slices`, `REPLAYED_EVENTS_MAX`).
@@ -23,7 +24,7 @@ from nexus_sched.core import snapshot
 from nexus_sched.core.engine import Engine
 from nexus_sched.core.predictors.base import PredictorFactory
 from nexus_sched.core.slices import at_once
-from nexus_sched.errors import SnapshotUnreadable, StateLost, VersionsDiffer
+from nexus_sched.errors import SnapshotUnreadable, StateLost
 from nexus_sched.model.events import EpochBegan
 from nexus_sched.model.journal import Turn, decode_turn
 from nexus_sched.runtime.ports import INPUT_STREAMS, LeaderStore
@@ -61,6 +62,7 @@ class Recovered(Struct):
     at_ns: int
     replayed: int  # turns since the snapshot
     version: str = ""  # of the package that led when the last of them was taken, as far as is known
+    followed: bool = False  # turns of another version are among them: the state is not what any leader had to the bit
 
 
 _encode_checkpoint = msgspec.msgpack.Encoder().encode
@@ -149,21 +151,25 @@ async def recover(store: LeaderStore, predictors: Mapping[str, PredictorFactory]
 def apply(state: Recovered, turn: Turn) -> None:
     """Take one recorded turn again. Raises `StateLost` if it does not come out as recorded.
 
-    What another version has recorded may come out otherwise without anything being wrong: that is `VersionsDiffer`.
+    What another version has decided is carried out instead; `VersionsDiffer` if that cannot be done.
     """
     if turn.events and type(began := turn.events[0]) is EpochBegan:
         state.version = began.version
-    own = state.version in ("", VERSION)
-    differ = StateLost if own else VersionsDiffer
-    effects = state.engine.handle(turn.events, turn.at_ns)
-    if effects != turn.effects:
-        who = "the journal and this version disagree" if own else f"it was taken by version {state.version}"
-        raise differ(f"turn {turn.seq} does not come out as recorded: {who}")
-    if own and turn.digest is not None and turn.digest != state.engine.digest():
-        raise StateLost(f"the state after turn {turn.seq} differs from the recorded digest")
+    state.followed = state.followed or state.version not in ("", VERSION)
+    if state.followed:
+        state.engine.follow(turn.events, turn.effects, turn.at_ns)
+    else:
+        _repeat(state.engine, turn)
     state.cursors.update(turn.cursors)
     state.at_ns = turn.at_ns
     state.replayed += 1
+
+
+def _repeat(engine: Engine, turn: Turn) -> None:
+    if engine.handle(turn.events, turn.at_ns) != turn.effects:
+        raise StateLost(f"turn {turn.seq} does not come out as recorded: the journal and this version disagree")
+    if turn.digest is not None and turn.digest != engine.digest():
+        raise StateLost(f"the state after turn {turn.seq} differs from the recorded digest")
 
 
 async def newest_checkpoint(store: LeaderStore, predictors: Mapping[str, PredictorFactory]) -> Recovered:

@@ -212,8 +212,7 @@ class Service:
             async with asyncio.timeout(DEBT_LEASES * self._settings.lease_ms / MS_PER_S):
                 lease = await self._ownership().acquire()
             state = await recover(self._store, self._predictors, lease.seq)
-            blob = await compress_aside(encode_checkpoint(state.engine, state.cursors, state.at_ns))
-            await self._store.save_snapshot(lease, lease.seq, blob)
+            await self._write_down(lease, state)
             await self._store.release(lease)
             log.info("state left", seq=lease.seq)
         except (NexusError, TimeoutError) as error:
@@ -250,21 +249,29 @@ class Service:
     async def _state_at(self, lease: Lease) -> tuple[Recovered, bool]:
         """What to go on from, and whether it was kept warm.
 
-        Raises `StateLost` only if the lease is still ours: else the store may have gone back once more since it was
-        taken, and what is missing belongs to a history that is no more. Raises `VersionsDiffer` after giving the lease
-        back, for whoever is of the version that led last.
+        A state that came about by following another version is written down first, unless that one has left its own:
+        what follows must be reproducible from a snapshot. Raises `StateLost` only if the lease is still ours: else the
+        store may have gone back once more since it was taken, and what is missing belongs to a history that is no more.
+        Raises `VersionsDiffer` after giving the lease back, for whoever is of the version that led last.
         """
-        state = await self.standby.take_over(lease.seq)
-        if state is not None:
-            return state, True
-        try:
-            return await recover(self._store, self._predictors, lease.seq), False
-        except StateLost:
-            await self._store.renew(lease)
-            raise
-        except VersionsDiffer:
-            await self._store.release(lease)
-            raise
+        state, warm = await self.standby.take_over(lease.seq), True
+        if state is None or (state.followed and await self._store.newest_snapshot() == lease.seq):
+            try:
+                state, warm = await recover(self._store, self._predictors, lease.seq), False
+            except StateLost:
+                await self._store.renew(lease)
+                raise
+            except VersionsDiffer:
+                await self._store.release(lease)
+                raise
+        if state.followed:
+            log.warning("goes on from what another version decided", version=state.version, seq=lease.seq)
+            await self._write_down(lease, state)
+        return state, warm
+
+    async def _write_down(self, lease: Lease, state: Recovered) -> None:
+        blob = await compress_aside(encode_checkpoint(state.engine, state.cursors, state.at_ns))
+        await self._store.save_snapshot(lease, lease.seq, blob)
 
     async def _stand_by(self, ownership: Ownership) -> Lease | None:
         """Follow whoever leads until the lease is ours; `None` if it is time to stop."""

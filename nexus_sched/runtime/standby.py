@@ -20,10 +20,12 @@ import structlog
 
 from nexus_sched.core.predictors.base import PredictorFactory
 from nexus_sched.errors import NexusError, PredictorUnkept, StoreError
+from nexus_sched.model.events import EpochBegan
 from nexus_sched.model.journal import decode_turn
 from nexus_sched.runtime.clock import Clock
 from nexus_sched.runtime.ports import LeaderStore
 from nexus_sched.runtime.recovery import Recovered, apply, compress_aside, encode_checkpoint, newest_checkpoint
+from nexus_sched.version import VERSION
 
 LOOK_EVERY_S = 0.1
 LOOK_TURNS_MAX = 64  # in one read; a turn has up to 512 events
@@ -119,6 +121,9 @@ class Standby:
                 del page[0]
         began_s = self._clock.monotonic_s()
         for number, blob in page:
+            if state.followed and await self._can_be_exact(state, blob):
+                self._state = None
+                return True
             if number != state.engine.seq + 1:
                 raise _Void(f"the journal goes on at turn {number}, turn {state.engine.seq} was applied last")
             self._apply(state, blob)
@@ -127,6 +132,14 @@ class Standby:
                 return True
         self.born_seen = self.born_seen or state.engine.born
         return full
+
+    async def _can_be_exact(self, state: Recovered, blob: bytes) -> bool:
+        """Whether a leader of this version begins with this turn, and has left the snapshot that it begins from."""
+        turn = decode_turn(blob)
+        began = turn.events[0] if turn.events else None
+        if not isinstance(began, EpochBegan) or began.version != VERSION:
+            return False
+        return await self._store.newest_snapshot() >= state.engine.seq
 
     def _apply(self, state: Recovered, blob: bytes) -> None:
         try:

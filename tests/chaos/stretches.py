@@ -1,8 +1,8 @@
 """Takes those turns of a journal again that this version led, in a process that runs this version's tree.
 
 A stretch of turns begins where a version takes over. It must come out to the bit, from the snapshot that was left
-behind the turn before it or from a state that was kept warm through the other version's turns: whoever led began
-from one of the two.
+behind the turn before it, by the other version or by whoever took over. In between, what the other version decided must
+be possible to carry out.
 """
 
 from __future__ import annotations
@@ -43,24 +43,25 @@ class Judged(Struct):
 
 
 def judge(turns: Sequence[bytes], snapshots: Mapping[int, bytes]) -> Judged:
-    """Take the turns again; those of other versions only as long as they come out."""
+    """Take the turns again; what other versions decided must be possible to carry out."""
     judged, predictors, author = Judged(VERSION), Catalogue(), ""
-    states = [Recovered(Engine(predictors), dict.fromkeys(INPUT_STREAMS, START), 0, 0)]
+    state: Recovered | None = Recovered(Engine(predictors), dict.fromkeys(INPUT_STREAMS, START), 0, 0)
     for blob in turns:
         turn = decode_turn(blob)
         led = next((event.version for event in turn.events if type(event) is EpochBegan), author)
         if led == VERSION != author:
             judged.stretches += 1
             left = snapshots.get(turn.seq - 1)
-            states += [] if left is None else [restore_checkpoint(left, predictors)]
-            if not states:
+            if left is not None:
+                state = restore_checkpoint(left, predictors)
+            elif state is None or state.followed:
                 judged.wrong.append(f"nothing was left behind which version {VERSION} could take turn {turn.seq}")
+                state = None
         author = led
         judged.turns += led == VERSION
-        outcomes = [(state, _difference(state, blob)) for state in states]
-        states = [state for state, wrong in outcomes if not wrong]
-        if led == VERSION and outcomes and not states:
-            judged.wrong.append(f"version {VERSION}: {outcomes[-1][1]}")
+        if state is not None and (wrong := _difference(state, blob)):
+            judged.wrong.append(f"version {VERSION}: {wrong}")
+            state = None
     return judged
 
 

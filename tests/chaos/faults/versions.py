@@ -13,10 +13,11 @@ from tests.chaos.versions import ADDED
 
 FLUSH_SHARE = 0.2  # of the faults: the functions are gone at the same time, and both versions load theirs
 SCHEDULER_SHARE = 0.6
+KILL_SHARE = 0.5  # of leaders: they leave no snapshot behind their last turn
 
 
 async def change_one(stage: Stage) -> float | None:
-    """A scheduler or a worker is told to end, and started as the other version.
+    """A scheduler or a worker is told to end, a leader killed at times, and started as the other version.
 
     Gives how long it took until tasks were placed again; in a new epoch if it was the leader.
     """
@@ -41,8 +42,9 @@ async def change_one(stage: Stage) -> float | None:
 
 async def _change_scheduler(stage: Stage, scheduler: Process, leader: Process) -> float:
     began_s, epoch = time.monotonic(), stage.observer.epoch
-    code = await scheduler.terminate()
-    if code != 0:
+    if scheduler is leader and stage.random.random() < KILL_SHARE:
+        scheduler.kill()
+    elif (code := await scheduler.terminate()) != 0:
         raise Stuck(f"{scheduler.name} ended with {code}: {scheduler.output[-2_000:]}")
     _turn_over(stage, scheduler)
     scheduler.start()

@@ -1,30 +1,35 @@
-"""Two versions, one journal: what comes out the same is taken over, the rest by way of a snapshot or not at all."""
+"""Two versions, one journal: what the other one decided is carried out, or its snapshot is read."""
 
 from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Callable
 
 import msgspec
 import pytest
 
 from nexus_sched.adapters.memory import MemoryLeaderStore, MemoryShard
+from nexus_sched.core import placing
+from nexus_sched.core.backlog.order import order_key
 from nexus_sched.errors import VersionsDiffer
+from nexus_sched.model.effects import AnyEffect, Dispatch
 from nexus_sched.model.events import EpochBegan
 from nexus_sched.model.journal import decode_turn, encode_turn
 from nexus_sched.model.replica import decode_announcement, encode_announcement
 from nexus_sched.runtime.ports import Lease
-from nexus_sched.runtime.recovery import compress, encode_checkpoint, recover
+from nexus_sched.runtime.recovery import apply, compress, encode_checkpoint, recover, restore_checkpoint
+from nexus_sched.runtime.standby import Standby
 from nexus_sched.testing.builders import PREDICTORS
-from nexus_sched.testing.virtual_time import virtually
+from nexus_sched.testing.virtual_time import LoopClock, virtually
 from nexus_sched.version import VERSION
-from tests.unit.runtime.stage import Stage, until
+from tests.unit.runtime.stage import Stage, names, until
 
 OTHER = "0.0.9"
 
 
-def disown(shard: MemoryShard, *, otherwise: bool) -> None:
-    """Make another version the author of all that is there; `otherwise`: one that decides otherwise."""
+def disown(shard: MemoryShard, effects: Callable[[list[AnyEffect]], list[AnyEffect]] = list) -> None:
+    """Make another version the author of all that is there, and of these effects."""
     for seq, blob in shard.snapshots.items():
         parts = msgspec.msgpack.decode(zlib.decompress(blob))
         parts[-2] ^= 1  # a digest over what that version knows
@@ -36,9 +41,18 @@ def disown(shard: MemoryShard, *, otherwise: bool) -> None:
             msgspec.structs.replace(event, version=OTHER) if type(event) is EpochBegan else event
             for event in turn.events
         ]
-        effects = turn.effects[1:] if otherwise else turn.effects
-        blob = msgspec.msgpack.decode(encode_turn(msgspec.structs.replace(turn, events=events, effects=effects)))
-        fields[1] = msgspec.msgpack.encode([*blob, "what a later one adds"])
+        other = msgspec.structs.replace(turn, events=events, effects=effects(turn.effects))
+        fields[1] = msgspec.msgpack.encode([*msgspec.msgpack.decode(encode_turn(other)), "what a later one adds"])
+
+
+def to_nobody(effects: list[AnyEffect]) -> list[AnyEffect]:
+    """The same, but that all tasks are handed to a worker that nobody knows."""
+    return [
+        Dispatch(msgspec.structs.replace(each.decision, worker="nobody"), each.stream, each.entry)
+        if isinstance(each, Dispatch)
+        else each
+        for each in effects
+    ]
 
 
 async def led(stage: Stage) -> None:
@@ -52,11 +66,11 @@ async def led(stage: Stage) -> None:
     await stage.kill("a")
 
 
-def test_turns_of_another_version_that_come_out_the_same_are_taken_over():
+def test_turns_of_another_version_are_taken_over():
     async def story():
         stage = Stage()
         await led(stage)
-        disown(stage.shard, otherwise=False)
+        disown(stage.shard)
         stage.lead("b")
         await stage.all_ended()
         await stage.close()
@@ -64,15 +78,70 @@ def test_turns_of_another_version_that_come_out_the_same_are_taken_over():
     virtually(story())
 
 
-def test_turns_that_come_out_otherwise_are_left_to_whoever_is_of_that_version():
+def test_what_another_version_decided_is_carried_out_and_written_down(monkeypatch: pytest.MonkeyPatch):
+    """A leader that lets the last one go first is killed; its successor has nothing of it but the journal."""
+
+    async def story():
+        stage = Stage()
+        with monkeypatch.context() as other:
+            other.setattr(placing, "order_key", lambda *about: -order_key(*about))
+            await led(stage)
+            stage.submit(*names(30, "more"))
+            await asyncio.sleep(0.1)
+        disown(stage.shard)
+        seq = stage.shard.seq or 0
+        service = stage.lead("b")
+        standby = stage.lead("c")
+        await until(lambda: service.leading.is_set() or standby.leading.is_set())
+        assert seq in stage.shard.snapshots
+        stage.submit("after")
+        await stage.all_ended()
+        assert len(set(stage.started)) == len(stage.started) == len(stage.shard.tasks)
+        assert service.standby.divergences == standby.standby.divergences == 0
+        first = restore_checkpoint(stage.shard.snapshots[seq], PREDICTORS)
+        for _, fields in stage.shard.streams["ev"].after((seq, 2**60), 10_000):
+            apply(first, decode_turn(fields[1]))  # to the bit, from what was written down
+        assert first.replayed
+        assert not first.followed
+        await stage.close()
+
+    virtually(story())
+
+
+def test_standby_follows_another_version_and_is_exact_again_behind_its_own():
+    async def story():
+        stage = Stage()
+        await led(stage)
+        disown(stage.shard)
+        store = MemoryLeaderStore(stage.shard)
+        standby = Standby(store, PREDICTORS, LoopClock())
+        following = asyncio.ensure_future(standby.follow())
+        await until(lambda: standby.seq == stage.shard.seq)
+        assert standby._state.followed
+        await asyncio.sleep(5)
+        service = stage.lead("b")
+        await until(service.leading.is_set)
+        stage.submit("t6")
+        await stage.all_ended()
+        await until(lambda: standby.seq == stage.shard.seq)
+        assert not standby._state.followed
+        assert standby._state.engine.digest() == service._loop.engine.digest()
+        assert standby.divergences == standby.reloads == 0
+        following.cancel()
+        await stage.close()
+
+    virtually(story())
+
+
+def test_what_cannot_be_carried_out_is_left_to_whoever_is_of_that_version():
     """Nobody leads until a state is left behind the last turn; the lease is free for whoever can do that."""
 
     async def story():
         stage = Stage()
         await led(stage)
         state = await recover(MemoryLeaderStore(stage.shard), PREDICTORS, stage.shard.seq or 0)
-        disown(stage.shard, otherwise=True)
-        with pytest.raises(VersionsDiffer, match=f"taken by version {OTHER}"):
+        disown(stage.shard, to_nobody)
+        with pytest.raises(VersionsDiffer, match="to nobody"):
             await recover(MemoryLeaderStore(stage.shard), PREDICTORS, stage.shard.seq or 0)
         service = stage.lead("b")
         await asyncio.sleep(5)
@@ -134,7 +203,7 @@ def test_leader_that_was_interrupted_leaves_its_state_before_it_ends():
         await stage.services.pop("a")[1]
         assert stage.shard.kept[0] == stage.shard.seq
         assert stage.shard.owner == ""
-        disown(stage.shard, otherwise=True)
+        disown(stage.shard, to_nobody)
         stage.lead("b")
         await stage.all_ended()
         await stage.close()
