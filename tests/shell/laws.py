@@ -132,12 +132,18 @@ class Laws:
                 self._break(f"{run.process} runs {run.task_id}/{run.attempt} again, and had told its end a moment ago")
         runs.append(run)
         free = self.flushed or run.task_id in history.forgiven or run.task_id in history.redriven
-        if plan.retry.value == "never" and len(runs) > 1 and not free:
+        if plan.retry.value == "never" and self._starts(runs) > 1 and not free:
             self._break(f"{run.task_id} may never be repeated and was started {len(runs)} times")
         bound = plan.attempts_max * (2 if plan.idempotent else 1)  # each start may have a copy
-        counted = sum(each.outcome != "preempted" for each in runs)
+        counted = self._starts([each for each in runs if each.outcome != "preempted"])
         if counted > bound and not free:
             self._break(f"{run.task_id} was started {counted} times, at most {plan.attempts_max} are allowed")
+
+    def _starts(self, runs: list[Execution]) -> int:
+        """How many they are; a store that went back may take two processes of one name for the same one."""
+        if self._history.faults["roll_back"]:
+            return len({(each.worker, each.attempt) for each in runs})
+        return len(runs)
 
     def _is_forgotten(self, earlier: Execution, run: Execution) -> bool:
         """Whether a worker may run it again: it remembers for a while what decided a task, for a store may go back."""

@@ -71,6 +71,8 @@ REGRESSIONS: tuple[Regression, ...] = (
         204388,
         "the number of shards was forgotten with all else, and nobody said it again: a new client put a task elsewhere",
     ),
+    Regression("shards-flush", 211948, "the law took an id that was submitted again after all was lost for one task"),
+    Regression("storm", 215254, "the law took two workers that a store that went back took for one for two attempts"),
     Regression(
         "shards-flush", 239, "a replica that had handed a shard over led it again, when all was lost, as if it were new"
     ),
