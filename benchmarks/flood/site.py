@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from itertools import count
+from random import Random
 
 import msgspec
 from msgspec import Struct
@@ -22,13 +23,15 @@ from nexus_sched.runtime.ports import CompletionLine, InboxItem, StartLine, Subm
 
 POOL = "flood"
 WORKERS, SLOTS, RUN_MS = 10, 2, 100.0
+SPREAD = (
+    0.5  # run times lie within this share of the mean: equal ones would end in step, and an urgent task wait for all
+)
 CAPACITY = WORKERS * SLOTS * 1_000.0 / RUN_MS  # tasks/s
 URGENT_PER_S = 10.0
 LENGTH_MAX, BYTES_MAX = 500, 500_000  # 2.5 s of work; with payloads of 5 kB the second binds first
 TICK_S, POLL_S = 0.05, 0.1
 BATCH = 200
 _SPEC = msgspec.msgpack.encode(TaskSpec(type="flood", hint_ms=RUN_MS))
-_FACT = msgspec.msgpack.encode(Completion(run_ms=RUN_MS))
 _OFFER = msgspec.msgpack.encode(WorkerOffer(slots=SLOTS))
 
 
@@ -68,11 +71,11 @@ class Site:
     # -- workers
 
     async def work(self, name: str) -> None:
-        """One worker: runs what it is handed, `SLOTS` at a time, each for `RUN_MS`."""
+        """One worker: runs what it is handed, `SLOTS` at a time, each for about `RUN_MS`."""
         store = RedisWorkerStore(self._url, POOL)
         await store.open()
         incarnation = await store.register(name, _OFFER)
-        slots, after = asyncio.Semaphore(SLOTS), "0-0"
+        slots, after, random = asyncio.Semaphore(SLOTS), "0-0", Random(name)
         running: set[asyncio.Task[None]] = set()
         try:
             while True:
@@ -80,7 +83,11 @@ class Site:
                 await store.step(name, incarnation, b"", [], [])
                 for item in items:
                     after = item.entry
-                    task = asyncio.ensure_future(self._run(store, name, incarnation, item, slots))
+                    task = asyncio.ensure_future(
+                        self._run(
+                            store, name, incarnation, item, slots, RUN_MS * random.uniform(1.0 - SPREAD, 1.0 + SPREAD)
+                        )
+                    )
                     running.add(task)
                     task.add_done_callback(running.discard)
         finally:
@@ -90,7 +97,13 @@ class Site:
             await store.close()
 
     async def _run(
-        self, store: RedisWorkerStore, name: str, incarnation: int, item: InboxItem, slots: asyncio.Semaphore
+        self,
+        store: RedisWorkerStore,
+        name: str,
+        incarnation: int,
+        item: InboxItem,
+        slots: asyncio.Semaphore,
+        run_ms: float,
     ) -> None:
         async with slots:
             start = StartLine(item.task_id, item.attempt, item.entry)
@@ -100,8 +113,9 @@ class Site:
             submitted_s = self._submitted_s.pop(item.task_id, None)
             if submitted_s is not None:
                 self.tally.waits_ms.append((time.monotonic() - submitted_s) * 1_000)
-            await asyncio.sleep(RUN_MS / 1_000)
-            await store.step(name, incarnation, b"", [CompletionLine(*start, True, Outcome.SUCCEEDED, _FACT, b"")], [])
+            await asyncio.sleep(run_ms / 1_000)
+            fact = msgspec.msgpack.encode(Completion(run_ms=run_ms))
+            await store.step(name, incarnation, b"", [CompletionLine(*start, True, Outcome.SUCCEEDED, fact, b"")], [])
 
     # -- producers
 
@@ -123,7 +137,8 @@ class Site:
             await asyncio.sleep(TICK_S)
 
     async def hurry(self) -> None:
-        """Submit the urgent ones, one at a time."""
+        """Submit the urgent ones, one at a time, in no step with anything."""
+        random = Random("urgent")
         while True:
             (line,) = self.lines(1, PRIORITY_MAX, b"")
             self._submitted_s[line.task_id] = time.monotonic()
@@ -131,7 +146,7 @@ class Site:
             if answers[0] is Acceptance.BUSY:
                 self.tally.urgent_refused += 1
                 del self._submitted_s[line.task_id]
-            await asyncio.sleep(1.0 / URGENT_PER_S)
+            await asyncio.sleep(random.expovariate(URGENT_PER_S))
 
     async def look(self) -> None:
         """Watch what the bounds are meant to bound."""

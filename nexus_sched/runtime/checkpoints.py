@@ -4,7 +4,8 @@ Laws of this file:
   1. Only encoding a state happens between two turns; packing and sending it happens beside them. A checkpoint is sent
      once the store has confirmed the turn that it follows, and a failure to write it ends the leadership.
   2. Small checkpoints are for quiet moments: a state is encoded in a few milliseconds, for which arrivals would wait.
-     While there is no quiet moment, one is written when replaying would take about half a second.
+     While there is no quiet moment, one is written every few seconds, and earlier when replaying would take about half
+     a second.
   3. A standby that writes snapshots spares the leader the work, as long as it keeps up.
 """
 
@@ -17,11 +18,13 @@ import structlog
 
 from nexus_sched.core.engine import Engine
 from nexus_sched.errors import PredictorUnkept, StoreError
+from nexus_sched.runtime.clock import Clock
 from nexus_sched.runtime.ports import LeaderStore, Lease
 from nexus_sched.runtime.recovery import Recovered, compress_aside, encode_checkpoint
 
 CHECKPOINT_EVENTS = 20_000  # journaled since the last one: what a recovery replays at most, about half a second
-CHECKPOINT_IDLE_EVENTS = 2_000  # enough to write one in a quiet moment
+CHECKPOINT_IDLE_EVENTS = 2_000  # enough to write one in a quiet moment, or after a while
+CHECKPOINT_PAUSE_S = 5.0  # with 100,000 tasks one takes 70 ms
 QUIET_S = 0.1  # without any input
 
 log = structlog.get_logger("nexus_sched.scheduler")
@@ -30,11 +33,16 @@ log = structlog.get_logger("nexus_sched.scheduler")
 class Checkpoints:
     """The checkpoints of one leadership. `wake` is called when one has been written, or has failed."""
 
-    def __init__(self, store: LeaderStore, lease: Lease, state: Recovered, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, store: LeaderStore, lease: Lease, state: Recovered, clock: Clock, wake: Callable[[], None]
+    ) -> None:
         self._store = store
         self._lease = lease
         self._engine: Engine = state.engine
+        self._clock = clock
         self._wake = wake
+        since_s = CHECKPOINT_PAUSE_S if state.replayed else 0.0  # who had to replay may be killed again
+        self._begun_at_s = clock.monotonic_s() - since_s  # the last one
         self._uncovered_events = state.replayed  # journaled since the newest snapshot, at least
         self._snapshot_seq = state.engine.seq - state.replayed  # the newest snapshot that is known
         self._standby_writes = False  # the newest one is not ours
@@ -46,10 +54,12 @@ class Checkpoints:
 
     def due(self, *, quiet: bool) -> bool:
         """Whether one should be begun now."""
-        return self._writing is None and self._uncovered_events >= self._events_max(quiet=quiet)
-
-    def _events_max(self, *, quiet: bool) -> int:
-        return CHECKPOINT_IDLE_EVENTS if quiet and not self._standby_writes else CHECKPOINT_EVENTS
+        if self._writing is not None or self._uncovered_events < CHECKPOINT_IDLE_EVENTS:
+            return False
+        if self._uncovered_events >= CHECKPOINT_EVENTS:
+            return True
+        rested = self._clock.monotonic_s() - self._begun_at_s >= CHECKPOINT_PAUSE_S
+        return (quiet or rested) and not self._standby_writes
 
     async def still_due(self, *, quiet: bool) -> bool:
         """The same, after a look for one that a standby has written. Raises `StoreError`."""
@@ -66,7 +76,7 @@ class Checkpoints:
 
         Raises `PredictorUnkept`.
         """
-        seq = self._engine.seq
+        seq, self._begun_at_s = self._engine.seq, self._clock.monotonic_s()
         blob = encode_checkpoint(self._engine, cursors, at_ns)
         self._uncovered_events, self._snapshot_seq, self._standby_writes = 0, seq, False
         self._writing = asyncio.ensure_future(self._write(seq, blob, commit))

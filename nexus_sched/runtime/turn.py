@@ -73,7 +73,7 @@ class TurnLoop:
         self._confirm_lease = confirm_lease
         self._in_flight: deque[asyncio.Future[int]] = deque()
         self._stopping = False
-        self._checkpoints = Checkpoints(store, lease, state, inputs.arrived.set)
+        self._checkpoints = Checkpoints(store, lease, state, clock, inputs.arrived.set)
         self._last_turn = b""
         self._told = self._told_in_s = 0  # notices in the current second
         self._at_ns = state.at_ns

@@ -24,6 +24,7 @@ SMALL: tuple[tuple[ModuleType, str, float], ...] = (
     (standby, "SNAPSHOT_PAUSE_S", 0.5),
     (checkpoints, "CHECKPOINT_EVENTS", 40),
     (checkpoints, "CHECKPOINT_IDLE_EVENTS", 15),
+    (checkpoints, "CHECKPOINT_PAUSE_S", 2.0),
     (turn, "DIGEST_EVERY", 8),
     (inbox, "READ_COUNT", 2),
     (ledger, "COMPLETIONS_PER_STEP_MAX", 1),

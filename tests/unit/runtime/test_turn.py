@@ -23,7 +23,7 @@ from nexus_sched.model.journal import decode_turn
 from nexus_sched.model.settings import SHADOW, EngineSettings
 from nexus_sched.model.task import Task
 from nexus_sched.model.worker import WorkerStanding
-from nexus_sched.runtime.checkpoints import CHECKPOINT_EVENTS, CHECKPOINT_IDLE_EVENTS, QUIET_S
+from nexus_sched.runtime.checkpoints import CHECKPOINT_EVENTS, CHECKPOINT_IDLE_EVENTS, CHECKPOINT_PAUSE_S, QUIET_S
 from nexus_sched.runtime.guard import Guard
 from nexus_sched.runtime.intake import Inputs
 from nexus_sched.runtime.picture import paint
@@ -236,7 +236,24 @@ def test_checkpoint_is_written_when_idle_and_enough_has_happened():
     virtually(story())
 
 
-def test_checkpoint_waits_for_a_quiet_moment_and_holds_up_no_turn():
+def test_checkpoint_waits_for_a_quiet_moment_but_not_for_ever():
+    async def story():
+        led = Led(delay_s=0.01)
+        led.inputs.feed([WorkerSuspected("nobody")] * CHECKPOINT_IDLE_EVENTS)
+        for _ in range(int(0.9 * CHECKPOINT_PAUSE_S / (QUIET_S / 2))):
+            led.inputs.feed([WorkerSuspected("nobody")])
+            await asyncio.sleep(QUIET_S / 2)
+        assert led.store.snapshots_saved == 0
+        for _ in range(int(0.2 * CHECKPOINT_PAUSE_S / (QUIET_S / 2))):
+            led.inputs.feed([WorkerSuspected("nobody")])
+            await asyncio.sleep(QUIET_S / 2)
+        assert led.store.snapshots_saved == 1
+        await led.stop()
+
+    virtually(story())
+
+
+def test_checkpoint_holds_up_no_turn():
     async def story():
         led = Led(delay_s=0.01)
 
@@ -245,11 +262,8 @@ def test_checkpoint_waits_for_a_quiet_moment_and_holds_up_no_turn():
             await Slow.save_snapshot(led.store, lease, seq, blob)
 
         led.store.save_snapshot = keep_slowly  # type: ignore[method-assign]  # a store that takes its time
-        for number in range(CHECKPOINT_IDLE_EVENTS):
-            led.inputs.feed([submitted(f"t{number}")])
-            await asyncio.sleep(QUIET_S / 10)
-        assert led.store.snapshots_saved == 0
-        await asyncio.sleep(2 * QUIET_S)
+        led.inputs.feed([submitted(f"t{number}") for number in range(CHECKPOINT_IDLE_EVENTS)])
+        await asyncio.sleep(3 * QUIET_S)
         covered = led.loop.engine.seq
         await led.feed(submitted("more"))
         await asyncio.sleep(1.0)
