@@ -22,7 +22,7 @@ import msgspec
 from nexus_sched.client.announcements import Announcements
 from nexus_sched.client.batch import RETRY_AFTER_MS, BatchInterrupted, BatchRefused, chunks
 from nexus_sched.client.connect import connect, default_pool, default_url
-from nexus_sched.client.endings import announced_value, is_open, state_of, value_of
+from nexus_sched.client.endings import FINISHED, announced_value, is_open, state_of, value_of
 from nexus_sched.client.estimate import Estimate, estimate_of
 from nexus_sched.client.explain import explain
 from nexus_sched.client.letters import check_reason, find_letters, pages
@@ -272,7 +272,10 @@ class AsyncClient:
             while True:
                 record = await self._record(task_id)
                 if not is_open(record):
-                    return await value_of(self._kept, task_id, record)
+                    kept = await self._kept(task_id) if record.state == FINISHED else None
+                    if kept is None and record.state == FINISHED and await self._record(task_id) != record:
+                        continue  # nothing is kept of an empty result, nor of one that is gone: the store went back
+                    return value_of(task_id, record, kept)
                 wait_s = pause_s if give_up_at_s is None else min(pause_s, give_up_at_s - loop.time())
                 if wait_s <= 0.0:
                     raise ResultPending(f"task {task_id} has not ended yet, it is {state_of(record)}")

@@ -27,10 +27,10 @@ def is_open(record: TaskRecord) -> bool:
     return record.state in (QUEUED, RUNNING)
 
 
-async def value_of(fetch: Fetch, task_id: str, record: TaskRecord) -> object:
-    """The result of an ended task; raises `TaskFailed` if it has none."""
+def value_of(task_id: str, record: TaskRecord, kept: bytes | None) -> object:
+    """The result of an ended task, `kept` of one that finished; raises `TaskFailed` if it has none."""
     if record.state == FINISHED:
-        return _conclude(task_id, record.outcome, await fetch(task_id))
+        return _conclude(task_id, record.outcome, kept)
     if record.state == CANCELLED:
         raise TaskFailed(task_id, Outcome.CANCELLED.value, "cancelled before it started")
     raise TaskFailed(task_id, "dead", record.outcome)

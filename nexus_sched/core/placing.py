@@ -12,7 +12,7 @@ from nexus_sched.core.placement import Choice
 from nexus_sched.core.preemption import Preemption
 from nexus_sched.core.records import History, TaskRecord, WorkerRecord
 from nexus_sched.core.state import EngineState
-from nexus_sched.model.effects import CancelRunning, Dispatch, Retract
+from nexus_sched.model.effects import CancelRunning, Discard, Dispatch, Retract
 from nexus_sched.model.outcome import Reason
 from nexus_sched.model.settings import PREDICTIVE
 
@@ -217,6 +217,8 @@ class Placing:
             if record.waiting or state.tasks.get(record.task.id) is not record:
                 continue
             booking = record.booked
+            if booking.stop_entry:  # to give way, and now to end
+                state.effects.append(Discard(record.place, booking.stop_entry))
             booking.stop_entry = f"{state.seq}-{index}"
             preempt = booking.gives_way >= 0 and not booking.cancelled
             state.effects.append(

@@ -97,12 +97,14 @@ async def watch(
     suspect_ms: int,
     feed: Callable[[list[AnyEvent]], None],
     holders: Iterable[str] = (),
+    departed: set[str] | None = None,
 ) -> None:
     """Look until cancelled. Store errors only delay the next look. Raises `Fenced`.
 
     `holders` are the workers that are known, or hold tasks, as this leadership begins. Those that the store does not
     count any more are struck off: a leader that fell in the midst of reaping left them so, and its successor need not
-    have read of it. The same is done a look after a worker has vanished, for what crossed its leaving lies there.
+    have read of it. The same is done a look after a worker has vanished, for what crossed its leaving lies there, and
+    for those in `departed`, who were said to have left and may have come and gone between two looks; they are taken out.
     """
     unfinished: dict[str, int] = {}  # worker -> counter; an inbox is not empty after one failed call
     counted, vanished = dict.fromkeys(holders, 0), list[str]()  # at the last look; between that and the one before
@@ -124,6 +126,9 @@ async def watch(
         unfinished.update(dead)
         unfinished.update((worker, 0) for worker in vanished if worker not in counters)
         vanished = [worker for worker in counted if worker not in counters]
+        if departed:
+            vanished += sorted(departed)
+            departed.clear()
         counted = counters
         try:
             for worker, counter in list(unfinished.items()):

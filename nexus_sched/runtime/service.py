@@ -297,7 +297,10 @@ class Service:
         beside = [
             asyncio.ensure_future(inputs.read()),
             asyncio.ensure_future(
-                watch(self._store, lease, self._clock, heartbeats, settings.suspect_ms, inputs.feed, holders)
+                watch(
+                    *(self._store, lease, self._clock, heartbeats, settings.suspect_ms, inputs.feed, holders),
+                    departed=inputs.departed,
+                )
             ),
             asyncio.ensure_future(self._show(loop, lease, heartbeats)),
             asyncio.ensure_future(self._health.watch()),

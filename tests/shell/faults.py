@@ -152,8 +152,8 @@ def roll_back(stage: Stage) -> None:
     kept, age = stage.server.keep(), stage.server.age
 
     def go_back() -> None:
-        if stage.server.age != age:
-            return  # what was kept belongs to another history by now
+        if stage.server.age != age or stage.closing:
+            return  # what was kept belongs to another history by now, or nobody is left to mend what that breaks
         for number, (shard, was) in enumerate(zip(stage.server.shards, kept.shards, strict=True)):
             stage.history.went_back(number, shard.tasks, was["tasks"], was["seq"])
             stage.told("store", f"goes back from turn {shard.seq} of shard {number} to turn {was['seq']}")

@@ -71,6 +71,11 @@ REGRESSIONS: tuple[Regression, ...] = (
         204388,
         "the number of shards was forgotten with all else, and nobody said it again: a new client put a task elsewhere",
     ),
+    Regression("rollback", 400577, "a client took a result that went with a store that went back for an empty one"),
+    Regression(
+        "poison", 401515, "a message to give way, followed by one to end, lay in the inbox of a worker that had left"
+    ),
+    Regression("rollback", 405491, "the simulator let the store go back when the last ones were about to leave"),
     Regression("shards-flush", 211948, "the law took an id that was submitted again after all was lost for one task"),
     Regression("storm", 215254, "the law took two workers that a store that went back took for one for two attempts"),
     Regression(

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+from copy import copy
 from pathlib import Path
 
 import msgspec
@@ -216,6 +217,24 @@ async def test_result_survives_lost_replies(store, hand):
         store.lost_replies = [LOST, StoreLoading("LOADING")]
         assert await handle.result("5s") == 3
         assert not store.lost_replies
+
+
+async def test_result_that_went_with_a_store_that_went_back_is_not_an_empty_one(shard, store, hand, monkeypatch):
+    store.announces = False
+    async with AsyncClient(store=store) as client:
+        handle = await client.submit("job", task_id="t1")
+        before = copy(shard.tasks["t1"])
+        hand.finish("t1", result=encode_result(42))
+        kept = store.result
+
+        async def go_back(task_id: str) -> bytes | None:
+            shard.tasks["t1"], shard.results = before, {}
+            monkeypatch.setattr(store, "result", kept)
+            asyncio.get_running_loop().call_later(0.05, hand.finish, "t1", Outcome.SUCCEEDED, encode_result(43))
+            return await kept(task_id)
+
+        monkeypatch.setattr(store, "result", go_back)
+        assert await handle.result(5.0) == 43
 
 
 async def test_cancelling_and_estimates_survive_lost_replies(store):

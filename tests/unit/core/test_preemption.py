@@ -6,7 +6,8 @@ import pytest
 from msgspec import structs
 
 from nexus_sched.core import snapshot
-from nexus_sched.model.effects import CancelRunning, DeadLetter, Dispatch
+from nexus_sched.model.effects import CancelRunning, DeadLetter, Discard, Dispatch
+from nexus_sched.model.events import CancelRequested
 from nexus_sched.model.outcome import Reason
 from nexus_sched.model.settings import EngineSettings, Preemption
 from nexus_sched.testing.builders import (
@@ -53,6 +54,15 @@ def test_urgent_task_takes_the_place_of_a_run_that_has_just_begun():
     assert bench.engine.counters["preempted"] == 1
     assert bench.dispatched(finished("urgent"), after_ms=100) == [("long", "w1")]
     assert bench.engine.tasks["long"].attempt == 2
+
+
+def test_message_to_give_way_is_taken_back_when_the_run_is_to_end():
+    bench = stage()
+    bench.turn(submitted(task("long", hint_ms=10_000.0)))
+    told = next(each for each in bench.turn(urgent(), after_ms=100) if isinstance(each, CancelRunning))
+    effects = bench.turn(CancelRequested("long"))
+    assert Discard("i:w1", told.inbox_entry) in effects
+    assert stops(effects) == [("long", "w1", False)]
 
 
 def test_nobody_gives_way_unless_it_is_switched_on():
@@ -113,7 +123,6 @@ def test_task_is_spared_for_a_while_and_after_so_many_times_for_good():
 
 
 def cancelled(task_id: str):
-    from nexus_sched.model.events import CancelRequested
 
     return [CancelRequested(task_id)]
 
