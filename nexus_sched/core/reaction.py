@@ -25,7 +25,7 @@ from nexus_sched.model.prediction import TaskPrediction
 from nexus_sched.model.settings import PREDICTIVE
 
 STRAGGLER_TIMES = 2.0  # the 95th percentile
-NOTICE_PAUSE_MS = 1_000  # between two notices of stragglers; the counter has them all
+NOTICE_PAUSE_MS = 1_000  # between two notices of stragglers, or of paces; the counters have them all
 LOOKS_MAX = 32  # workers in one look
 MOVES_LOOK_MAX = 4  # tasks of one worker in one look
 MISSES_MAX = 4  # workers of one look whose tasks find nobody free; then nobody is
@@ -138,8 +138,10 @@ class Reactions:
             worker.slowed = None
         if not 1.0 / PACE_TOLD <= worker.factor / former <= PACE_TOLD:
             state.counters["pace_changes"] += 1
-            detail = f"pace: {worker.name} takes {worker.factor:.2f} times the average, it was {former:.2f}"
-            state.notice("pace", f"{detail}; {drift.runs} runs say so")
+            if not state.pace_told_ms or state.now_ms >= state.pace_told_ms + NOTICE_PAUSE_MS:
+                state.pace_told_ms = state.now_ms
+                detail = f"pace: {worker.name} takes {worker.factor:.2f} times the average, it was {former:.2f}"
+                state.notice("pace", f"{detail}; {drift.runs} runs say so")
 
     # -- moving what has not started -------------------------------------------------------------------
 

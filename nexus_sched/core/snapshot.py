@@ -104,6 +104,7 @@ class AnySnapshot(Struct, Generic[Record], array_like=True):
     suspects: list[tuple[str, list[str]]] = []
     overrides: list[OverrideAdded] = []
     born: str = ""
+    pace_told_ms: int = 0
 
 
 EngineSnapshot = AnySnapshot[TaskRecord]
@@ -149,6 +150,7 @@ def capture(engine: Engine) -> EngineSnapshot:
         engine.suspects.snapshot(),
         engine.overrides.snapshot(),
         engine.born,
+        engine.pace_told_ms,
     )
 
 
@@ -172,7 +174,7 @@ def revival(state: StoredSnapshot, predictors: Mapping[str, PredictorFactory]) -
         raise SnapshotUnreadable(f"snapshot has format {state.format}, this version reads {FORMAT}")
     engine = Engine(predictors, state.settings)
     engine.seq, engine.epoch, engine.now_ms, engine.more = state.seq, state.epoch, state.now_ms, state.more
-    engine.born = state.born
+    engine.born, engine.pace_told_ms = state.born, state.pace_told_ms
     engine.retracts.extend(state.retracts)
     engine.counters = {name: state.counters.get(name, 0) for name in COUNTERS}
     placed: list[TaskRecord] = []

@@ -96,7 +96,7 @@ class EngineState:
         self.late: dict[str, None] = {}  # workers with an overdue run and something behind it, the next one first
         self.next_look_ms = 0  # when tasks may be moved again
         self.look_wanted = False  # a turn has passed since the last look
-        self.straggler_told_ms = 0  # when people last heard of one
+        self.straggler_told_ms = self.pace_told_ms = 0  # when people last heard of one, and of another pace
         self.etas = Etas(self)
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.retracts: deque[tuple[str, int]] = deque()  # (task id, attempt) still to be taken back

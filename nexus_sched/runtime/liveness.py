@@ -104,7 +104,7 @@ async def watch(
     `holders` are the workers that are known, or hold tasks, as this leadership begins. Those that the store does not
     count any more are struck off: a leader that fell in the midst of reaping left them so, and its successor need not
     have read of it. The same is done a look after a worker has vanished, for what crossed its leaving lies there, and
-    for those in `departed`, who were said to have left and may have come and gone between two looks; they are taken out.
+    for those in `departed`, who were said to have left and may have come and gone between two looks: they are removed.
     """
     unfinished: dict[str, int] = {}  # worker -> counter; an inbox is not empty after one failed call
     counted, vanished = dict.fromkeys(holders, 0), list[str]()  # at the last look; between that and the one before

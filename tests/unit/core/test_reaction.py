@@ -227,6 +227,17 @@ def test_worker_that_changes_its_pace_is_noticed_within_a_few_runs(times: float,
     assert f"{times:.2f} times" in told
 
 
+def test_paces_that_change_all_the_time_are_counted_and_told_once_a_second():
+    here = bench()
+    here.turn(joined("w1"))
+    run(here, "w1", 1_000.0, 50)
+    told = [each for times in (5.0, 1.0, 5.0, 1.0) for each in notices(run(here, "w1", 1_000.0 * times, 30), "pace")]
+    assert here.engine.counters["pace_changes"] > 1
+    assert len(told) == 1
+    here.turn(after_ms=1_000)
+    assert len(notices(run(here, "w1", 5_000.0, 30), "pace")) == 1
+
+
 def test_without_the_alarm_the_factor_would_follow_slowly():
     here = bench()
     here.turn(joined("w1"))
