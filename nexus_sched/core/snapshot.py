@@ -105,6 +105,7 @@ class AnySnapshot(Struct, Generic[Record], array_like=True):
     overrides: list[OverrideAdded] = []
     born: str = ""
     pace_told_ms: int = 0
+    departed: dict[str, int] = {}
 
 
 EngineSnapshot = AnySnapshot[TaskRecord]
@@ -151,6 +152,7 @@ def capture(engine: Engine) -> EngineSnapshot:
         engine.overrides.snapshot(),
         engine.born,
         engine.pace_told_ms,
+        engine.departed,
     )
 
 
@@ -217,6 +219,7 @@ def revival(state: StoredSnapshot, predictors: Mapping[str, PredictorFactory]) -
     engine.suspects.restore(state.suspects)
     engine.forgiving.restore(engine.roster.ring)
     engine.cordons = dict(state.cordons)
+    engine.departed = dict(state.departed)
     engine.pauses, engine.wishes = dict(state.pauses), dict(state.wishes)
     engine.overrides.restore(state.overrides)
     late, engine.next_look_ms, engine.look_wanted, engine.straggler_told_ms = state.reaction

@@ -90,6 +90,7 @@ class EngineState:
         self.ejection = Ejection(self.roster, self.settings.worker_breaker)
         self.forgiving = Forgiving(self.roster)
         self.cordons: dict[str, Cordon] = {}  # by the name of a worker, live or not
+        self.departed: dict[str, int] = {}  # workers that have left lately, and when: their inboxes are looked after
         self.pauses: dict[str, Pause] = {}  # by type of task; "" is the whole pool
         self.wishes: dict[str, str] = {}  # task id -> the worker that people want it to run on
         self.overrides = OverrideTable()

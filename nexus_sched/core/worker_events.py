@@ -28,6 +28,7 @@ from nexus_sched.model.settings import PREDICTIVE
 from nexus_sched.model.task import Retry
 
 CORDONS_MAX = 10_000
+DEPARTED_MS = 60_000  # what crosses the leaving of a worker has arrived by then, whoever leads
 
 
 class WorkerEvents:
@@ -76,6 +77,11 @@ class WorkerEvents:
         state.recall(worker)
         state.roster.leave(worker)
         state.ejection.left()
+        departed = state.departed
+        departed.pop(event.worker, None)
+        departed[event.worker] = state.now_ms
+        while departed[oldest := next(iter(departed))] < state.now_ms - DEPARTED_MS:
+            del departed[oldest]
 
     def suspected(self, event: WorkerSuspected) -> None:
         """Its heartbeat is late."""

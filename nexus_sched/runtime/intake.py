@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from nexus_sched.errors import StoreError
-from nexus_sched.model.events import AnyEvent, PredictorChosen, WorkerLeft
+from nexus_sched.model.events import AnyEvent, PredictorChosen
 from nexus_sched.runtime.inputs import events_of
 from nexus_sched.runtime.ports import RECLAIMED_STREAM, LeaderStore, RawBatch
 
@@ -20,7 +20,7 @@ READ_COUNT = 256  # entries of one stream in one read
 READ_BLOCK_MS = 1_000
 WAITING_EVENTS_MAX = 2_048
 TURN_EVENTS_MAX = 512
-COMMAND_STREAM, REPORT_STREAM = "cmd", "rep"
+COMMAND_STREAM = "cmd"
 
 
 class Batch(NamedTuple):
@@ -50,7 +50,6 @@ class Inputs:
         self._waiting = 0
         self._room = asyncio.Event()
         self._room.set()
-        self.departed: set[str] = set()  # workers that were said to have left; whoever cares for them takes them out
         self.arrived = asyncio.Event()  # set whenever there is something to do
 
     def __bool__(self) -> bool:
@@ -98,8 +97,6 @@ class Inputs:
                 events = events_of(stream, entries)
                 if stream == COMMAND_STREAM and self._prepare is not None:
                     await self._load_chosen(events, self._prepare)
-                elif stream == REPORT_STREAM:
-                    self.departed.update(event.worker for event in events if type(event) is WorkerLeft)
                 self.feed(events, stream, cursors[stream])
 
     async def _load_chosen(self, events: list[AnyEvent], prepare: Callable[[str], object]) -> None:

@@ -11,7 +11,7 @@ what they run would run twice: nobody is reaped for `MASS_HOLD_S`, people are to
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
@@ -97,17 +97,18 @@ async def watch(
     suspect_ms: int,
     feed: Callable[[list[AnyEvent]], None],
     holders: Iterable[str] = (),
-    departed: set[str] | None = None,
+    departed: Mapping[str, int] | None = None,
 ) -> None:
     """Look until cancelled. Store errors only delay the next look. Raises `Fenced`.
 
     `holders` are the workers that are known, or hold tasks, as this leadership begins. Those that the store does not
     count any more are struck off: a leader that fell in the midst of reaping left them so, and its successor need not
     have read of it. The same is done a look after a worker has vanished, for what crossed its leaving lies there, and
-    for those in `departed`, who were said to have left and may have come and gone between two looks: they are removed.
+    for whoever is in `departed`, with an instant: they may have come and gone between two looks, or long before them.
     """
     unfinished: dict[str, int] = {}  # worker -> counter; an inbox is not empty after one failed call
     counted, vanished = dict.fromkeys(holders, 0), list[str]()  # at the last look; between that and the one before
+    cleared: dict[str, int] = {}  # of the departed
     while True:
         look_in_s = min(suspect_ms / 1_000 / LOOKS_PER_SUSPECT, heartbeats.due_in_s)
         await asyncio.sleep(max(look_in_s, LOOK_AGAIN_S_MIN))
@@ -127,8 +128,8 @@ async def watch(
         unfinished.update((worker, 0) for worker in vanished if worker not in counters)
         vanished = [worker for worker in counted if worker not in counters]
         if departed:
-            vanished += sorted(departed)
-            departed.clear()
+            vanished += [worker for worker, at_ms in departed.items() if cleared.get(worker) != at_ms]
+            cleared = dict(departed)
         counted = counters
         try:
             for worker, counter in list(unfinished.items()):

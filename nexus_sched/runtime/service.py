@@ -299,7 +299,7 @@ class Service:
             asyncio.ensure_future(
                 watch(
                     *(self._store, lease, self._clock, heartbeats, settings.suspect_ms, inputs.feed, holders),
-                    departed=inputs.departed,
+                    departed=loop.engine.departed,
                 )
             ),
             asyncio.ensure_future(self._show(loop, lease, heartbeats)),

@@ -12,6 +12,7 @@ from nexus_sched.model.events import (
     EpochBegan,
     PredictorOverran,
     WorkerJoined,
+    WorkerLeft,
     WorkerReported,
     WorkerSuspected,
     WorkerTrusted,
@@ -204,3 +205,14 @@ def test_predictor_that_cannot_learn_is_failing_and_the_task_has_ended_all_the_s
     bench.turn(finished("t1"))
     assert (bench.engine.counters["finished"], bench.engine.forecasts.breaker.failures) == (1, 1)
     assert bench.engine.tasks == {}
+
+
+def test_who_has_left_is_remembered_for_a_minute():
+    bench = Bench()
+    bench.turn(*(joined(name) for name in ("w1", "w2", "w3")))
+    bench.turn(WorkerLeft("w1", 1, False))
+    first_ms = bench.now_ms
+    bench.turn(WorkerLeft("w2", 1, True), after_ms=40_000)
+    assert bench.engine.departed == {"w1": first_ms, "w2": first_ms + 40_000}
+    bench.turn(WorkerLeft("w3", 1, False), after_ms=40_000)
+    assert list(snapshot.restore(snapshot.take(bench.engine), PREDICTORS).departed) == ["w2", "w3"]

@@ -268,13 +268,12 @@ def test_inbox_of_a_worker_that_left_is_cleared_of_what_crossed_its_leaving(shar
 
 def test_inbox_of_a_worker_that_came_and_went_between_two_looks_is_cleared(shard: MemoryShard):
     async def story():
-        lease, store, departed = take_lease(shard), MemoryLeaderStore(shard), {"w1"}
+        lease, store, departed = take_lease(shard), MemoryLeaderStore(shard), {"w1": 7}
         shard.leave("w1", shard.register("w1", b""))
         shard.commit(lease, 0, CommitPlan(b"", {}, {}, [DispatchLine("w1", "t0", 1)], [], [], []), publish=False)
         looks = watch(store, lease, LoopClock(), Heartbeats(2, 5), 2_000, lambda _: None, departed=departed)
         watching = asyncio.ensure_future(looks)
         await until(lambda: not len(shard.streams["i:w1"]), 2.0)
-        assert not departed
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
 
