@@ -49,6 +49,8 @@ class Laws:
             self._break(f"{operation} of {party} had an effect without the lease")
         if operation == "commit" and not refused:
             self._committed(number, *args)
+        elif operation == "register" and party.endswith(" (late)") and not refused:
+            self._history.disturb(party.removesuffix(" (late)"), "is taken for restarted")
         elif operation == "step" and isinstance(answer, StepReply):
             self._stepped(party, args[3], args[4], answer)
         if (shard.seq or 0) != len(self._history.of_shard(number)):

@@ -77,6 +77,9 @@ REGRESSIONS: tuple[Regression, ...] = (
     ),
     Regression("rollback", 405491, "the simulator let the store go back when the last ones were about to leave"),
     Regression("restart", 604232, "the same where its leader handed over before it had looked after that inbox"),
+    Regression(
+        "shards-network", 808610, "the judge did not know that a registration which comes late makes a worker a new one"
+    ),
     Regression("shards-flush", 211948, "the law took an id that was submitted again after all was lost for one task"),
     Regression("storm", 215254, "the law took two workers that a store that went back took for one for two attempts"),
     Regression(
