@@ -23,9 +23,7 @@ from nexus_sched.runtime.ports import CompletionLine, InboxItem, StartLine, Subm
 
 POOL = "flood"
 WORKERS, SLOTS, RUN_MS = 10, 2, 100.0
-SPREAD = (
-    0.5  # run times lie within this share of the mean: equal ones would end in step, and an urgent task wait for all
-)
+SPREAD = 0.5  # of run times, as a share of the mean: equal ones end in step, and an urgent task waits for the beat
 CAPACITY = WORKERS * SLOTS * 1_000.0 / RUN_MS  # tasks/s
 URGENT_PER_S = 10.0
 LENGTH_MAX, BYTES_MAX = 500, 500_000  # 2.5 s of work; with payloads of 5 kB the second binds first
@@ -83,11 +81,8 @@ class Site:
                 await store.step(name, incarnation, b"", [], [])
                 for item in items:
                     after = item.entry
-                    task = asyncio.ensure_future(
-                        self._run(
-                            store, name, incarnation, item, slots, RUN_MS * random.uniform(1.0 - SPREAD, 1.0 + SPREAD)
-                        )
-                    )
+                    run_ms = RUN_MS * random.uniform(1.0 - SPREAD, 1.0 + SPREAD)
+                    task = asyncio.ensure_future(self._run(store, name, incarnation, item, slots, run_ms))
                     running.add(task)
                     task.add_done_callback(running.discard)
         finally:

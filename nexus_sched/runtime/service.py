@@ -265,7 +265,10 @@ class Service:
                 await self._store.release(lease)
                 raise
         if state.followed:
-            log.warning("goes on from what another version decided", version=state.version, seq=lease.seq)
+            followed, state.replayed = state.replayed, 0  # behind the snapshot there is nothing to be taken again
+            log.warning(
+                "goes on from what another version decided", version=state.version, seq=lease.seq, followed=followed
+            )
             await self._write_down(lease, state)
         return state, warm
 

@@ -171,6 +171,8 @@ class Standby:
         state, now_s = self._state, self._clock.monotonic_s()
         if state is None or self._uncovered_events < SNAPSHOT_EVENTS or now_s < self._snapshot_not_before_s:
             return
+        if state.followed:
+            return  # the turns to come are of another version, and would not come out the same from this state
         self._snapshot_not_before_s = now_s + SNAPSHOT_PAUSE_S
         seq, turn = state.engine.seq, self._last
         try:

@@ -81,9 +81,9 @@ SETTINGS = (
 class Story:
     """Random things happen to a world; after each of them it is looked over."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, world: type[World] = World) -> None:
         self.random = Random(seed)
-        self.world = World(seed, settings=SETTINGS[seed % len(SETTINGS)])
+        self.world = world(seed, settings=SETTINGS[seed % len(SETTINGS)])
         self.tasks: list[str] = []
         self.reconfigured = False
         self.twin: Engine | None = None

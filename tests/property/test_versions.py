@@ -18,7 +18,7 @@ from nexus_sched.model.task import Retry
 from nexus_sched.runtime.ports import INPUT_STREAMS
 from nexus_sched.testing.checks import bookings_differ, standings_differ, views_differ
 from nexus_sched.testing.world import World
-from tests.property.story import SETTINGS, Story
+from tests.property.story import Story
 
 # What the versions make of a configuration; it is the same for all of them.
 EAGER = {
@@ -93,11 +93,8 @@ class Succession(Story):
     """The same story, with leaders that fall often."""
 
     def __init__(self, seed: int) -> None:
-        super().__init__(seed)
+        super().__init__(seed, Mixed)
         self.reconfigured = True  # limits and shares are those of whoever leads
-        self.world = Mixed(seed, settings=SETTINGS[seed % len(SETTINGS)])
-        for actor in self.world.actors[:2]:
-            self.world.register(actor)
 
     def lead(self) -> None:
         if self.random.random() < 0.25:

@@ -11,8 +11,7 @@ import pytest
 
 from nexus_sched.adapters.memory import MemoryLeaderStore, MemoryShard
 from nexus_sched.core import placing
-from nexus_sched.core.backlog.order import order_key
-from nexus_sched.errors import VersionsDiffer
+from nexus_sched.errors import StateLost, VersionsDiffer
 from nexus_sched.model.effects import AnyEffect, Dispatch
 from nexus_sched.model.events import EpochBegan
 from nexus_sched.model.journal import decode_turn, encode_turn
@@ -84,10 +83,14 @@ def test_what_another_version_decided_is_carried_out_and_written_down(monkeypatc
     async def story():
         stage = Stage()
         with monkeypatch.context() as other:
-            other.setattr(placing, "order_key", lambda *about: -order_key(*about))
-            await led(stage)
-            stage.submit(*names(30, "more"))
-            await asyncio.sleep(0.1)
+            other.setattr(placing, "order_key", lambda task, *_: -float(task.id[1:]))
+            stage.lead("a")
+            stage.work("w1")
+            stage.submit(*names(30))
+            await asyncio.sleep(0.2)
+            await stage.kill("a")
+        with pytest.raises(StateLost, match="does not come out"):
+            await recover(MemoryLeaderStore(stage.shard), PREDICTORS, stage.shard.seq or 0)
         disown(stage.shard)
         seq = stage.shard.seq or 0
         service = stage.lead("b")
@@ -127,6 +130,25 @@ def test_standby_follows_another_version_and_is_exact_again_behind_its_own():
         assert not standby._state.followed
         assert standby._state.engine.digest() == service._loop.engine.digest()
         assert standby.divergences == standby.reloads == 0
+        following.cancel()
+        await stage.close()
+
+    virtually(story())
+
+
+def test_standby_of_another_version_leaves_snapshots_to_the_leader(monkeypatch: pytest.MonkeyPatch):
+    """From a snapshot of this version, the next turn of the other one would count as one's own that went wrong."""
+    monkeypatch.setattr("nexus_sched.runtime.standby.SNAPSHOT_EVENTS", 1)
+
+    async def story():
+        stage = Stage()
+        await led(stage)
+        standby = Standby(MemoryLeaderStore(stage.shard), PREDICTORS, LoopClock())
+        disown(stage.shard)
+        following = asyncio.ensure_future(standby.follow())
+        await until(lambda: standby.seq == stage.shard.seq)
+        await asyncio.sleep(10)
+        assert stage.shard.kept == (None, None)
         following.cancel()
         await stage.close()
 
